@@ -1,0 +1,282 @@
+"""What a study asks for: frozen, validated specifications, read from TOML and hashed into fingerprints.
+
+Everything that changes a result is a field here, and nothing else is: devices, folders and progress bars are arguments of the run. Unknown keys are
+refused, because a mistyped `epsilon = …` that is silently ignored costs hours and is never noticed.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from palpate.errors import InputError
+
+
+def parse_epsilon(value: Any) -> float:
+    """Read an epsilon given as a number in [0, 1] or as a fraction such as "2/255".
+
+    >>> parse_epsilon("2/255") == 2 / 255
+    True
+
+    Raises:
+        InputError: not a number or fraction, negative, or above 1 (images live in [0, 1], so 8 grey levels are "8/255").
+    """
+    number: float | None = None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    elif isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?", value)
+        try:
+            if match:
+                number = float(match[1]) / float(match[2] or 1)
+        except (ValueError, ZeroDivisionError):
+            number = None
+    if number is None or number != number:
+        raise InputError(f'epsilon must be a number in [0, 1] or a fraction such as "2/255", given {value!r}')
+    if not 0 <= number <= 1:
+        raise InputError(
+            f"epsilon must lie in [0, 1], the range of the images, given {value!r}; "
+            f'write grey levels as a fraction, for example "{value}/255"'
+        )
+    return number
+
+
+Epsilon = Annotated[float, BeforeValidator(parse_epsilon)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+class Spec(BaseModel):
+    """The base of all specifications: immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The specification as JSON-able values, defaults included."""
+        return self.model_dump(mode="json")
+
+
+class AdversarialSpec(Spec):
+    """Madry's adversarial training: each batch is replaced by its l-infinity PGD image (arXiv 1706.06083, section 5)."""
+
+    epsilon: Epsilon = Field(8 / 255, description="radius of the training attack, in [0, 1]")
+    steps: int = Field(7, ge=1, description="PGD steps per batch")
+
+
+class TrainSpec(Spec):
+    """How a classifier is trained. The defaults are the recipe of arXiv 2210.14405; the batch size is the reference code's."""
+
+    name: Name = Field("paper", description="a short name that tells two recipes apart in tables")
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: float = Field(0.01, gt=0)
+    adam_epsilon: float = Field(0.1, gt=0, description="the paper's .1 is part of its recipe; 1e-8 is the usual value")
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "one-cycle"] = "constant"
+    batch_size: int = Field(16, ge=1)
+    epochs: int = Field(300, ge=1)
+    patience: int = Field(40, ge=1, description="epochs without improvement before training stops")
+    min_delta: float = Field(0.001, ge=0)
+    monitor: Literal["val_loss", "val_balanced_accuracy"] = "val_loss"
+    class_weights: Literal["inverse", "sqrt-inverse", "none"] = Field("inverse", description="weights in the loss")
+    sampling: Literal["uniform", "sqrt-inverse"] = Field("uniform", description="how an epoch's images are drawn")
+    epoch_fraction: float = Field(1.0, gt=0, le=1, description="share of the training images seen in an epoch")
+    augment: Literal["none", "flips"] = Field("none", description="flips: flips and transposes at random")
+    adversarial: AdversarialSpec | None = None
+
+
+class TaskSpec(Spec):
+    """A task of the study: which images, at which size, how many of them."""
+
+    name: Name
+    size: int = Field(224, ge=28, le=1024, description="images are resized to size × size pixels")
+    split_seed: int = Field(0, ge=0)
+    train_images: int | None = Field(None, ge=2, description="at most so many training images; all when absent")
+    val_images: int | None = Field(None, ge=1)
+    test_images: int | None = Field(None, ge=1)
+    epsilons: tuple[Epsilon, ...] | None = Field(None, description="instead of the study's epsilons")
+    training: TrainSpec | None = Field(None, description="instead of the study's training")
+
+
+class ModelSpec(Spec):
+    """A classifier of the study, named by what it is made of."""
+
+    backbone: str
+    attention: Literal["full", "released"] | None = None
+    gamma: Literal["fixed", "learned"] | None = None
+    weights: str | None = Field(None, description='"imagenet", a safetensors file, or nothing for random weights')
+    output_stride: Literal[8, 16, 32] = 32
+
+    @field_validator("attention", mode="before")
+    @classmethod
+    def _none_is_a_word(cls, value: Any) -> Any:
+        return None if value in ("none", False) else "full" if value is True else value
+
+    @property
+    def name(self) -> str:
+        """The name used in tables and figures.
+
+        >>> ModelSpec(backbone="resnet18", attention="full").name
+        'resnet18+full'
+        """
+        name = self.backbone + (f"+{self.attention}" if self.attention else "")
+        return name + (f"+gamma-{self.gamma}" if self.gamma else "")
+
+
+class AttackSpec(Spec):
+    """An attack of the study, over all its epsilons."""
+
+    method: Literal["sweep", "foolbox"] = "sweep"
+    strength: Literal["fast", "standard", "ensemble"] = Field("standard", description="of the sweep")
+    steps: int = Field(40, ge=1, description="of Foolbox's LinfPGD; the step is always epsilon / 30")
+    images: int | None = Field(None, ge=1, description="at most so many test images; all when absent")
+    batch_size: int = Field(64, ge=1, description="Foolbox draws by batch, so its numbers depend on it")
+    seed: int = Field(0, ge=0)
+
+    @property
+    def name(self) -> str:
+        """The name used in tables: "sweep-standard" or "foolbox-40"."""
+        return f"sweep-{self.strength}" if self.method == "sweep" else f"foolbox-{self.steps}"
+
+
+class ExplainSpec(Spec):
+    """What Grad-CAM looks at."""
+
+    images: int = Field(16, ge=1, le=64, description="sample images per model, attacked at every epsilon")
+    layer: Literal["x", "u"] = Field("x", description="x: the backbone's last map, in both models; u: after attention")
+
+
+class Study(Spec):
+    """Tasks × models × seeds, each trained, attacked and explained."""
+
+    name: Name
+    title: str | None = None
+    tasks: tuple[TaskSpec, ...] = Field(min_length=1)
+    models: tuple[ModelSpec, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    epsilons: tuple[Epsilon, ...] = Field(min_length=1, description="l-infinity radii in [0, 1]")
+    training: TrainSpec = TrainSpec()  # pyright: ignore[reportCallIssue]
+    attacks: tuple[AttackSpec, ...] = Field((AttackSpec(),), min_length=1)  # pyright: ignore[reportCallIssue]
+    explain: ExplainSpec = ExplainSpec()  # pyright: ignore[reportCallIssue]
+
+    @field_validator("epsilons")
+    @classmethod
+    def _rising(cls, epsilons: tuple[float, ...]) -> tuple[float, ...]:
+        return rising(epsilons)
+
+    @model_validator(mode="after")
+    def _no_twins(self) -> "Study":
+        for kind, names in {
+            "tasks": [task.name for task in self.tasks],
+            "models": [model.name for model in self.models],
+            "seeds": [str(seed) for seed in self.seeds],
+            "attacks": [f"{attack.name} seed {attack.seed}" for attack in self.attacks],
+        }.items():
+            twins = sorted({name for name in names if names.count(name) > 1})
+            if twins:
+                raise ValueError(f"{kind} must differ in name, given twice: {', '.join(twins)}")
+        return self
+
+    def epsilons_of(self, task: TaskSpec) -> tuple[float, ...]:
+        """The task's own epsilons, or the study's."""
+        return rising(task.epsilons) if task.epsilons else self.epsilons
+
+    def training_of(self, task: TaskSpec) -> TrainSpec:
+        """The task's own training, or the study's."""
+        return task.training or self.training
+
+
+def rising(epsilons: tuple[float, ...]) -> tuple[float, ...]:
+    """Sort epsilons and drop duplicates and zero: the clean prediction is always made.
+
+    Raises:
+        ValueError: none above zero is left.
+    """
+    result = tuple(sorted({epsilon for epsilon in epsilons if epsilon > 0}))
+    if not result:
+        raise ValueError("epsilons must hold at least one value above 0")
+    return result
+
+
+def fingerprint(value: Any) -> str:
+    """Hash JSON-able values to 16 hex digits, independent of the order of keys.
+
+    >>> fingerprint({"a": 1, "b": 2.5}) == fingerprint({"b": 2.5, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_study(path: Path) -> Study:
+    """Read a study from a TOML file.
+
+    Raises:
+        InputError: the file is absent or not TOML, a key is unknown or a value not allowed; every fault is listed with its place in the file.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}); `palpate init` writes a starter study"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not valid TOML: {error}") from None
+    return make_study(data, str(path))
+
+
+def make_study(data: dict[str, Any], source: str) -> Study:
+    """Validate a study given as a dictionary; `source` names it in errors.
+
+    Raises:
+        InputError: as `read_study`.
+    """
+    try:
+        return Study.model_validate(data)
+    except ValidationError as error:
+        details = [dict(detail) for detail in error.errors()]
+        faults = [_fault(detail) for detail in details if not _is_echo(detail, details)]
+        raise InputError(f"{source}: {len(faults)} fault(s)\n" + "\n".join(f"  {fault}" for fault in faults)) from None
+
+
+def _is_echo(detail: dict[str, Any], details: list[dict[str, Any]]) -> bool:
+    """Whether a fault "too short" only repeats that an item of the list was faulty."""
+    place = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(place)] == place and other is not detail for other in details
+    )
+
+
+def _fault(detail: dict[str, Any]) -> str:
+    """One line for one fault: the place as a user would write it, what was wrong, and the nearest known key."""
+    place = ""
+    for part in detail["loc"]:
+        place += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if place else str(part)
+    if detail["type"] == "extra_forbidden":
+        known = _keys_at(detail["loc"][:-1])
+        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+        return f"{place}: unknown key; {hint}"
+    if detail["type"] == "missing":
+        return f"{place}: is required"
+    given = detail["input"]
+    shown = "" if isinstance(given, dict | list) else f", given {given!r}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{place or 'the study'}: {message}{'' if 'given' in message else shown}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """The keys that the specification at this place knows."""
+    rooms: dict[str, type[Spec]] = {
+        "tasks": TaskSpec,
+        "models": ModelSpec,
+        "attacks": AttackSpec,
+        "training": TrainSpec,
+        "explain": ExplainSpec,
+        "adversarial": AdversarialSpec,
+    }
+    names = [part for part in location if isinstance(part, str)]
+    return list((rooms[names[-1]] if names else Study).model_fields)
