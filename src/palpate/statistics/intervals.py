@@ -1,0 +1,217 @@
+"""Intervals for proportions and balanced accuracy that stay honest when images are few, errors are none or patients repeat.
+
+A share of images without an interval invites the reader to believe it to the last digit, and the textbook interval
+p ± 1.96 √(pq/n) has no width at all where no image fails. Everything here is closed form: the same rows always give
+the same interval, without a seed. Images of one patient or lesion are no independent evidence, so every function that
+sees images takes `groups`.
+"""
+
+from typing import overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from palpate.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise InputError(f"level: a share strictly between 0 and 1 is needed, {level!r} was given; say 0.95 for 95 %")
+
+
+def _score_interval(p: Floats, n: Floats, critical: Floats | float) -> tuple[Floats, Floats]:
+    """Invert the score test |p − π| = critical·√(π(1−π)/n); nothing is known where n = 0."""
+    squared = np.square(critical) / np.where(n > 0, n, 1.0)
+    centre = (p + squared / 2) / (1 + squared)
+    half = np.sqrt(p * (1 - p) * squared + np.square(squared) / 4) / (1 + squared)
+    # At p = 0 the lower limit is 0 exactly and at p = 1 the upper is 1: say so rather than leave 1e-17 of rounding.
+    low = np.where((n > 0) & (p > 0), np.maximum(centre - half, 0.0), 0.0)
+    high = np.where((n > 0) & (p < 1), np.minimum(centre + half, 1.0), 1.0)
+    return low, high
+
+
+@overload
+def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]: ...
+@overload
+def wilson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]: ...
+def wilson(successes, n, level=0.95):
+    """Wilson's score interval for a proportion of independent images.
+
+    Arrays broadcast; scalars give floats. With n = 0 nothing is known and the interval is (0, 1).
+
+    Raises:
+        InputError: successes outside 0 … n, or level outside (0, 1).
+
+    Source: Wilson 1927, JASA 22:209–212; recommended by Brown, Cai, DasGupta 2001, Statistical Science 16:101–133.
+
+    >>> low, high = wilson(10, 10)
+    >>> round(low, 4), high
+    (0.7225, 1.0)
+    """
+    _check_level(level)
+    hits, total = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
+    if not np.all((hits >= 0) & (hits <= total) & np.isfinite(total)):
+        raise InputError(
+            f"successes, n: 0 ≤ successes ≤ n is needed, {successes!r} of {n!r} was given; count them again"
+        )
+    p = hits / np.where(total > 0, total, 1.0)
+    low, high = _score_interval(p, total, stats.norm.ppf((1 + level) / 2))
+    return (float(low), float(high)) if low.ndim == 0 else (low, high)
+
+
+def clustered_wilson(correct: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval on the effective number of images, where images of one patient or lesion resemble each other.
+
+    The variance of the share is estimated from the totals of the groups (linearised), divided by the variance that as
+    many independent images would have; this design effect, never taken below 1, divides n, and the normal quantile
+    gives way to Student's with (groups − 1) degrees of freedom. Where no group repeats this is `wilson`. Where all or no
+    images are correct the design effect cannot be seen, and the worst is taken: images of one group say the same,
+    which leaves n²/Σm² images of groups of sizes m. One group alone therefore counts as one image.
+
+    Args:
+        correct: (N,) booleans, or 0 and 1.
+        groups: (N,) names of patients or lesions; None when every image is its own.
+        level: the share of intervals that should cover the truth.
+
+    Raises:
+        InputError: no image, values other than 0 and 1, or lengths that differ.
+
+    Source: effective sample size of Korn & Graubard 1998, Survey Methodology 24:193–201, in Wilson's interval as compared by
+    Franco, Little, Louis & Slud 2019, Journal of Survey Statistics and Methodology 7:334–364.
+    """
+    _check_level(level)
+    hits = _zero_one(correct)
+    codes, number = _codes(groups, len(hits))
+    sizes = np.bincount(codes, minlength=number).astype(float)
+    low, high = _clustered_limits(np.bincount(codes, hits, number), sizes, level)
+    return float(low), float(high)
+
+
+def _clustered_limits(totals: Floats, sizes: Floats, level: float) -> tuple[Floats, Floats]:
+    """Limits from the correct images per group and the group sizes; (..., G) each, so that simulations can be stacked."""
+    n, number = sizes.sum(-1), np.count_nonzero(sizes, axis=-1)
+    p = totals.sum(-1) / n
+    normal = stats.norm.ppf((1 + level) / 2)
+    repeated = sizes.max(-1) > 1
+    free = np.maximum(number - 1, 1)
+    variance = np.square(totals - p[..., None] * sizes).sum(-1) * (free + 1) / free / np.square(n)
+    independent = p * (1 - p) / n
+    seen = (independent > 0) & (number > 1)
+    design = np.maximum(variance / np.where(seen, independent, 1.0), 1.0)
+    worst = np.square(n) / np.square(sizes).sum(-1)
+    effective = np.where(repeated, np.where(seen, n / design, worst), n)
+    critical = np.where(repeated & seen, stats.t.ppf((1 + level) / 2, free), normal)
+    return _score_interval(p, effective, critical)
+
+
+def balanced_accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
+    """Mean recall over the classes that the labels hold; chance is 1 / their number, whatever the majority.
+
+    A prediction of a class without any label is an error like any other.
+
+    Raises:
+        InputError: no image, or lengths that differ.
+
+    >>> balanced_accuracy([0, 0, 0, 1], [0, 0, 0, 0])
+    0.5
+    """
+    correct, classes = _correct_by_class(labels, predictions)
+    return float(np.mean(np.bincount(classes, correct) / np.bincount(classes)))
+
+
+def balanced_accuracy_interval(
+    labels: ArrayLike, predictions: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Balanced accuracy with an interval that has width even where a class of few images shows no error.
+
+    A bootstrap stratified by class gives 10 right of 10 no width at all. Here each recall gets its clustered Wilson interval and
+    the distances from the recalls to their limits are added in squares (the method of variance estimates recovery), with the
+    correlation that two recalls have where a patient owns images of both classes:
+    low = b − √(Σjk ρjk dj dk) / K with dk = recall_k − low_k, and the same upwards. There is no signal where `low`
+    does not lie above chance, 1 / number of classes.
+
+    Returns:
+        (value, low, high), each in [0, 1].
+
+    Raises:
+        InputError: no image, or lengths that differ.
+
+    Source: Newcombe 1998, Statistics in Medicine 17:873–890 (method 10); Zou & Donner 2008, Statistics in Medicine
+    27:1693–1702, for sums of several terms and correlated ones.
+
+    >>> value, low, high = balanced_accuracy_interval([0] * 10 + [1] * 10, [0] * 10 + [1] * 10)
+    >>> value, round(low, 3), high
+    (1.0, 0.804, 1.0)
+    """
+    _check_level(level)
+    correct, classes = _correct_by_class(labels, predictions)
+    codes, number = _codes(groups, len(correct))
+    count = int(classes.max()) + 1
+    cell = classes * number + codes
+    sizes = np.bincount(cell, minlength=count * number).reshape(count, number).astype(float)  # (K, G)
+    totals = np.bincount(cell, correct, count * number).reshape(count, number)  # (K, G)
+    low, high = _clustered_limits(totals, sizes, level)  # (K,) each
+    n = sizes.sum(1)
+    recall = totals.sum(1) / n
+    residual = (totals - recall[:, None] * sizes) / n[:, None]  # (K, G): each group's pull on each recall
+    covariance = residual @ residual.T
+    spread = np.sqrt(np.diag(covariance))
+    scale = np.where(spread > 0, spread, 1.0)
+    correlation = covariance / np.outer(scale, scale)
+    np.fill_diagonal(correlation, 1.0)
+    value = float(recall.mean())
+    down, up = recall - low, high - recall
+    below = value - np.sqrt(max(down @ correlation @ down, 0.0)) / count
+    above = value + np.sqrt(max(up @ correlation @ up, 0.0)) / count
+    return value, float(max(below, 0.0)), float(min(above, 1.0))
+
+
+def majority_rate(labels: ArrayLike) -> float:
+    """Share of the commonest class: the accuracy of saying the same about every image.
+
+    Raises:
+        InputError: no image.
+
+    >>> majority_rate([0, 0, 0, 1])
+    0.75
+    """
+    classes = np.unique(_vector("labels", labels), return_inverse=True)[1]
+    return float(np.bincount(classes).max() / len(classes))
+
+
+def _vector(name: str, values: ArrayLike) -> NDArray:
+    array = np.asarray(values)
+    if array.ndim != 1 or len(array) == 0:
+        raise InputError(
+            f"{name}: one value per image and at least one image are needed, shape {array.shape} was given"
+        )
+    return array
+
+
+def _zero_one(correct: ArrayLike) -> Floats:
+    array = _vector("correct", correct)
+    if not np.isin(array, (0, 1)).all():
+        raise InputError("correct: booleans, or 0 and 1, are needed; other values were given")
+    return array.astype(float)
+
+
+def _correct_by_class(labels: ArrayLike, predictions: ArrayLike) -> tuple[Floats, NDArray[np.intp]]:
+    """Whether each image is right, and its class as 0 … K − 1 among the classes present; (N,) each."""
+    true, said = _vector("labels", labels), _vector("predictions", predictions)
+    if len(true) != len(said):
+        raise InputError(f"predictions: one per label, {len(true)}, is needed, {len(said)} were given")
+    return (true == said).astype(float), np.unique(true, return_inverse=True)[1]
+
+
+def _codes(groups: ArrayLike | None, n: int) -> tuple[NDArray[np.intp], int]:
+    """Groups as 0 … G − 1, and G."""
+    if groups is None:
+        return np.arange(n), n
+    names = _vector("groups", groups)
+    if len(names) != n:
+        raise InputError(f"groups: one per image, {n}, is needed, {len(names)} were given")
+    unique, codes = np.unique(names, return_inverse=True)
+    return codes, len(unique)
