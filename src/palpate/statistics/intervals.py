@@ -1,4 +1,4 @@
-"""Intervals for proportions and balanced accuracy that stay honest when images are few, errors are none or patients repeat.
+"""Intervals for proportions and balanced accuracy that stay honest when images are few or patients repeat.
 
 A share of images without an interval invites the reader to believe it to the last digit, and the textbook interval
 p ± 1.96 √(pq/n) has no width at all where no image fails. Everything here is closed form: the same rows always give
@@ -54,9 +54,7 @@ def wilson(successes, n, level=0.95):
     _check_level(level)
     hits, total = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
     if not np.all((hits >= 0) & (hits <= total) & np.isfinite(total)):
-        raise InputError(
-            f"successes, n: 0 ≤ successes ≤ n is needed, {successes!r} of {n!r} was given; count them again"
-        )
+        raise InputError(f"successes: 0 to n are possible, {successes!r} of {n!r} was given; count them again")
     p = hits / np.where(total > 0, total, 1.0)
     low, high = _score_interval(p, total, stats.norm.ppf((1 + level) / 2))
     return (float(low), float(high)) if low.ndim == 0 else (low, high)
@@ -86,7 +84,7 @@ def clustered_wilson(correct: ArrayLike, groups: ArrayLike | None = None, level:
     hits = _zero_one(correct)
     codes, number = _codes(groups, len(hits))
     sizes = np.bincount(codes, minlength=number).astype(float)
-    low, high = _clustered_limits(np.bincount(codes, hits, number), sizes, level)
+    low, high = _clustered_limits(np.bincount(codes, hits, number).astype(float), sizes, level)
     return float(low), float(high)
 
 
@@ -152,7 +150,7 @@ def balanced_accuracy_interval(
     count = int(classes.max()) + 1
     cell = classes * number + codes
     sizes = np.bincount(cell, minlength=count * number).reshape(count, number).astype(float)  # (K, G)
-    totals = np.bincount(cell, correct, count * number).reshape(count, number)  # (K, G)
+    totals = np.bincount(cell, correct, count * number).astype(float).reshape(count, number)  # (K, G)
     low, high = _clustered_limits(totals, sizes, level)  # (K,) each
     n = sizes.sum(1)
     recall = totals.sum(1) / n

@@ -1,0 +1,120 @@
+"""From rows to the points of a robust-accuracy curve, each with its interval, its baselines and what does not apply.
+
+The report, the terminal and the JSON all print these points, so a figure means the same wherever it is read. An image on
+which the attack failed stays in the denominator and counts as not correct: a crash is never a robust image. What cannot be
+computed is null, never NaN, and `note` says why.
+"""
+
+import polars as pl
+
+from palpate.errors import InputError
+from palpate.rows import SCHEMA
+from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, majority_rate
+
+KEYS = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index"]
+CARRIED_ALONG = ["backbone", "attention", "training", "seed", "attack", "epsilon"]
+
+POINT: dict[str, pl.DataType] = {
+    **{name: SCHEMA[name] for name in KEYS + CARRIED_ALONG},
+    "n": pl.Int64(),  # images, the failed among them
+    "groups": pl.Int64(),  # patients or lesions
+    "failed": pl.Int64(),
+    "accuracy": pl.Float64(),
+    "low": pl.Float64(),  # clustered Wilson where a group has several images, Wilson otherwise
+    "high": pl.Float64(),
+    "balanced_accuracy": pl.Float64(),
+    "balanced_low": pl.Float64(),
+    "balanced_high": pl.Float64(),
+    "majority_rate": pl.Float64(),  # accuracy of always saying the commonest class
+    "chance": pl.Float64(),  # balanced accuracy of any answer that does not look: 1 / classes present
+    "signal": pl.Boolean(),  # the interval of the balanced accuracy lies above chance; null where that does not apply
+    "note": pl.String(),  # what does not apply and why, or ""
+}
+
+
+def curve(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
+    """One line per (task, split, finding, model_id, attack_id, epsilon_index), sorted, with the columns of `POINT`.
+
+    Shares are in [0, 1] and epsilon in units of [0, 1]. Clean accuracy is the line with attack_id "none" and epsilon_index 0.
+
+    Args:
+        rows: a table with the columns of `palpate.rows.SCHEMA`; any models, attacks and splits together.
+        level: the share of intervals that should cover the truth.
+
+    Raises:
+        InputError: columns are missing, a label is missing, or an image stands twice under one condition.
+    """
+    check_rows(rows)
+    points = [_point(part, level) for part in _prepared(rows).partition_by(KEYS)]
+    return pl.DataFrame(points, schema=POINT).sort(KEYS)
+
+
+def check_rows(rows: pl.DataFrame, name: str = "rows") -> None:
+    """Refuse what cannot be counted: columns missing, labels missing, or one image twice under one condition.
+
+    Raises:
+        InputError: as said.
+    """
+    missing = [column for column in SCHEMA if column not in rows.columns]
+    if missing:
+        raise InputError(
+            f"{name}: the columns of palpate.rows.SCHEMA are needed, {missing} are missing; give a study's images.parquet"
+        )
+    unlabelled = rows["label"].null_count()
+    if unlabelled:
+        raise InputError(
+            f"{name}: every image needs a label, {unlabelled} of {len(rows)} rows have none; leave them out"
+        )
+    twice = rows.select([*KEYS, "image_id"]).is_duplicated()
+    if twice.any():
+        example = rows.filter(twice).row(0, named=True)
+        raise InputError(
+            f"{name}: an image may stand once per model, attack and epsilon; {example['image_id']!r} stands several times under "
+            f"{example['model_id']!r}, {example['attack_id']!r}, epsilon index {example['epsilon_index']}; give each table once"
+        )
+
+
+def survived(status: str = "status", correct: str = "correct") -> pl.Expr:
+    """Whether the image is still classified correctly; a failed one, or one without an answer, is not."""
+    return (pl.col(status) == "ok") & pl.col(correct).fill_null(False)
+
+
+def group_names() -> pl.Expr:
+    """The patient or lesion of an image; an image without one is its own."""
+    return pl.coalesce("group_id", "image_id")
+
+
+def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(
+        *KEYS,
+        *CARRIED_ALONG,
+        "label",
+        failed=pl.col("status") != "ok",
+        survived=survived(),
+        group=group_names().rank("dense"),  # integers sort a hundred times faster than names
+    )
+
+
+def _point(part: pl.DataFrame, level: float) -> dict:
+    labels, correct, groups = (part[name].to_numpy() for name in ("label", "survived", "group"))
+    n, failed, classes = len(part), int(part["failed"].sum()), part["label"].n_unique()
+    number = part["group"].n_unique()
+    point: dict = dict.fromkeys(POINT) | part.select(KEYS + CARRIED_ALONG).row(0, named=True)
+    point |= {"n": n, "groups": number, "failed": failed, "majority_rate": majority_rate(labels)}
+    notes = []
+    if failed == n:
+        return point | {"note": f"the attack failed on all {n} images: no result"}
+    if failed:
+        notes.append(f"the attack failed on {failed} of {n} images: counted as not correct")
+    if number == 1 < n:
+        notes.append("one patient or lesion: the interval takes its images as one")
+    low, high = clustered_wilson(correct, groups, level)
+    point |= {"accuracy": float(correct.mean()), "low": low, "high": high}
+    if classes == 1:
+        notes.append("one class: balanced accuracy and signal do not apply")
+    else:
+        said = (labels + 1) * correct - 1  # the label where correct, else a class that does not exist
+        value, low, high = balanced_accuracy_interval(labels, said, groups, level)
+        point |= {"balanced_accuracy": value, "balanced_low": low, "balanced_high": high}
+        point |= {"chance": 1 / classes, "signal": low > 1 / classes}
+    return point | {"note": "; ".join(notes)}
