@@ -1,0 +1,44 @@
+"""IDRiD disease grading: 516 fundus photographs with retinopathy grades, in the official train and test sets.
+
+Both sets number their images from 001, so `image_id` carries the set. Nothing names patients, so every image is its
+own group; identical images are joined later, by their pixels (test 064 is train 118). Porwal et al. 2018.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from palpate.data.readers import table
+from palpate.errors import InputError
+
+CLASSES = ("grade 0-1", "grade 2-4")
+SETS = {
+    "train": ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv"),
+    "test": ("b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv"),
+}
+
+
+def read(folder: Path) -> pl.DataFrame:
+    """Read both sets of `B. Disease Grading/`; grades 0 and 1 become label 0, grades 2 to 4 label 1.
+
+    Returns:
+        A manifest (`readers.table.MANIFEST`); `image_id` is "train/IDRiD_001", `split` "train" or "test".
+
+    Raises:
+        InputError: a table, a column or a named image is missing, or a grade is not 0 to 4.
+    """
+    base = folder / "B. Disease Grading"
+    if not base.is_dir():
+        raise InputError(f"{base}: missing; unpack the publisher's 'B. Disease Grading.zip' in {folder}")
+    parts = []
+    for split, (images, csv) in SETS.items():
+        path = base / "2. Groundtruths" / csv
+        rows = table.read_table(path, ["Image name", "Retinopathy grade"])
+        rows = table.encode_labels(rows, "Retinopathy grade", {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}, path)
+        files = table.image_files(base / "1. Original Images" / images)
+        rows = table.attach_paths(rows, rows["Image name"], files, path)
+        image_id = split + "/" + pl.col("Image name")
+        parts.append(
+            rows.with_columns(image_id.alias("image_id"), image_id.alias("group_id"), pl.lit(split).alias("split"))
+        )
+    return table.manifest(pl.concat(parts), "diabetic retinopathy", base)

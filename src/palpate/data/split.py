@@ -1,0 +1,144 @@
+"""Train, validation and test, disjoint by group, the same on every platform.
+
+Order comes from SHA-256 of seed and name instead of a random generator: it depends on no library's stream, and adding
+an image moves no other one.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import polars as pl
+
+from palpate.errors import InputError
+
+SPLITS = ("train", "val", "test")
+
+
+def shuffle_key(seed: int, name: str) -> bytes:
+    """A pseudo-random sorting key of `name`, fixed by `seed`."""
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+
+
+def split(manifest: pl.DataFrame, seed: int, fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)) -> pl.DataFrame:
+    """Give every image a split: official ones are kept, the rest is drawn by group and stratified by label.
+
+    Without official splits all three are drawn. With an official train and test, `val` is drawn from train, in the
+    proportion of `fractions`. A group's stratum is the rarest label in it.
+
+    Args:
+        manifest: `readers.table.MANIFEST`.
+        fractions: of train, val and test, summing to 1.
+
+    Returns:
+        The manifest with no null in `split`, in the same order.
+
+    Raises:
+        InputError: a group is in two official splits, only some images have one, or fractions are unusable.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
+        raise InputError(f"fractions: three shares of train, val and test that sum to 1 are needed, got {fractions}")
+    check_disjoint(manifest)
+    given = set(manifest["split"].unique().to_list())
+    if given - {None, *SPLITS}:
+        raise InputError(f"manifest: split must be train, val, test or null, got {sorted(map(str, given))}")
+    if given == {None}:
+        result = _draw(manifest, seed, dict(zip(SPLITS, fractions, strict=True)))
+    elif None in given:
+        without = manifest.filter(pl.col("split").is_null())["image_id"]
+        raise InputError(
+            f"manifest: {len(without)} images have no official split, first {without[0]}; give all or none"
+        )
+    elif "val" in given or "train" not in given:
+        result = manifest
+    else:
+        share = fractions[1] / (fractions[0] + fractions[1])
+        train = manifest.filter(pl.col("split") == "train")
+        drawn = _draw(train, seed, {"train": 1 - share, "val": share})
+        where = dict(zip(drawn["image_id"], drawn["split"], strict=True))
+        result = manifest.with_columns(
+            pl.Series("split", [where.get(i, s) for i, s in manifest.select("image_id", "split").iter_rows()])
+        )
+    check_disjoint(result)
+    return result
+
+
+def check_disjoint(manifest: pl.DataFrame) -> None:
+    """Raise InputError, naming the first groups, where a group is in two splits."""
+    spread = (
+        manifest.filter(pl.col("split").is_not_null())
+        .group_by("group_id", maintain_order=True)
+        .agg(pl.col("split").unique().sort())
+        .filter(pl.col("split").list.len() > 1)
+    )
+    if not spread.is_empty():
+        first = "; ".join(f"{group} in {' and '.join(splits)}" for group, splits in spread.head(5).iter_rows())
+        raise InputError(
+            f"manifest: {len(spread)} groups (patients or lesions) are in two splits: {first}. "
+            "Correct the split lists, or remove them to split by group"
+        )
+
+
+def take(manifest: pl.DataFrame, limits: Mapping[str, int | None], seed: int) -> pl.DataFrame:
+    """At most so many images of each split, by seed, in the split's class proportions (largest remainder).
+
+    Every class present keeps at least one image where the limit allows. A larger limit keeps all images of a smaller
+    one up to rounding. The result is ordered by split and, inside it, shuffled by seed: the first n images of a split
+    are a fair sample of it, although publishers sort their tables by diagnosis.
+
+    Raises:
+        InputError: a limit below 1.
+    """
+    parts = []
+    for name in SPLITS:
+        rows = manifest.filter(pl.col("split") == name)
+        limit = limits.get(name)
+        if limit is not None and limit < 1:
+            raise InputError(f"{name}_images: at least 1 is needed, got {limit}")
+        keys = [shuffle_key(seed, image_id) for image_id in rows["image_id"]]
+        rows = rows[sorted(range(len(rows)), key=keys.__getitem__)]
+        if limit is not None and limit < len(rows):
+            counts = dict(sorted(rows["label"].value_counts().iter_rows()))
+            quota = _quotas(counts, limit)
+            rank = pl.int_range(pl.len()).over("label")
+            rows = rows.filter(rank < pl.col("label").replace_strict(quota, return_dtype=pl.Int64))
+        parts.append(rows)
+    return pl.concat(parts)
+
+
+def _quotas(counts: dict[int, int], limit: int) -> dict[int, int]:
+    """Share `limit` among classes in proportion to `counts`, at least 1 each where possible, never above a count."""
+    total = sum(counts.values())
+    floor = 1 if limit >= len(counts) else 0
+    exact = {label: limit * n / total for label, n in counts.items()}
+    quota = {label: max(floor, int(exact[label])) for label in counts}
+    while (spare := limit - sum(quota.values())) != 0:
+        step = 1 if spare > 0 else -1
+        able = [k for k in counts if (quota[k] < counts[k] if step > 0 else quota[k] > floor)]
+        quota[max(able, key=lambda k: (step * (exact[k] - quota[k]), -k))] += step
+    return quota
+
+
+def _draw(manifest: pl.DataFrame, seed: int, shares: dict[str, float]) -> pl.DataFrame:
+    """Deal groups, in hashed order inside each stratum, to the split that lacks most images of its share."""
+    frequency = dict(manifest["label"].value_counts().iter_rows())
+    labels: dict[str, list[int]] = defaultdict(list)
+    for group, label in manifest.select("group_id", "label").iter_rows():
+        labels[group].append(label)
+    strata: dict[int, list[str]] = defaultdict(list)
+    for group, found in labels.items():
+        strata[min(found, key=lambda label: (frequency[label], label))].append(group)
+    where: dict[str, str] = {}
+    for groups in strata.values():
+        _deal(sorted(groups, key=lambda group: shuffle_key(seed, group)), labels, shares, where)
+    return manifest.with_columns(pl.Series("split", [where[group] for group in manifest["group_id"]], dtype=pl.String))
+
+
+def _deal(groups: Iterable[str], labels: dict[str, list[int]], shares: dict[str, float], where: dict[str, str]) -> None:
+    groups = list(groups)
+    total = sum(len(labels[group]) for group in groups)
+    lacking = {name: share * total for name, share in shares.items()}
+    for group in groups:
+        name = max(lacking, key=lambda s: (lacking[s], s == "train", s == "test"))
+        where[group] = name
+        lacking[name] -= len(labels[group])
