@@ -1,0 +1,190 @@
+"""Backbones by name, each cut so that it ends in one feature map (N, C, h, w).
+
+Every timm model can be asked for; the table below holds those that the paper needs in another form than timm's.
+"""
+
+import copy
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from timm.models import get_pretrained_cfg, is_model
+from torch import nn
+
+from palpate.errors import InputError
+
+KERAS_RESNET_EPSILON = 1.001e-5  # Keras' ResNet50 writes this into every batch norm
+KERAS_MOMENTUM = 0.01  # Keras' default .99, in torch's convention
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Special:
+    """How a backbone of the paper is made from timm's."""
+
+    timm_name: str
+    adapt: Callable[[nn.Module], nn.Module]
+    flat: bool  # whether its head flattens
+    keras: bool  # whether "imagenet" means Keras' file
+
+
+class FeatureMap(nn.Module):
+    """A timm network that ends in its last feature map, (N, 3, H, W) → (N, C, h, w), tokens laid back on their grid."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.network.forward_features(images)  # type: ignore[operator]
+        if not isinstance(features, torch.Tensor) or features.ndim not in (3, 4):
+            raise InputError("backbone: its features are no map (N, C, h, w) and no tokens (N, L, C); choose another")
+        if features.ndim == 4:
+            return features.permute(0, 3, 1, 2) if getattr(self.network, "output_fmt", "NCHW") == "NHWC" else features
+        tokens = features[:, int(getattr(self.network, "num_prefix_tokens", 0)) :]  # (N, h·w, C)
+        height, width = _grid(self.network, tokens.shape[1])
+        return tokens.transpose(1, 2).unflatten(2, (height, width))
+
+
+def _grid(network: nn.Module, tokens: int) -> tuple[int, int]:
+    """Rows and columns of a token sequence: the patch embedding's own grid, else a square."""
+    embed = getattr(network, "patch_embed", None)
+    grid = getattr(embed, "grid_size", None)
+    if grid is not None and grid[0] * grid[1] == tokens:
+        return int(grid[0]), int(grid[1])
+    side = round(tokens**0.5)
+    if side * side != tokens:
+        raise InputError(f"backbone: its {tokens} tokens form no grid, so there is no map to attend to; choose another")
+    return side, side
+
+
+def _plain(network: nn.Module) -> nn.Module:
+    return FeatureMap(network)
+
+
+def _keras_resnet(network: nn.Module) -> nn.Module:
+    """timm's v1.5 ResNet-50 made Keras' v1: the stride in the first 1×1 convolution, Keras' batch norm constants.
+
+    Keras' convolution biases need no place: before a batch norm a bias b is a running mean of μ − b.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps, module.momentum = KERAS_RESNET_EPSILON, KERAS_MOMENTUM
+        if all(hasattr(module, name) for name in ("conv1", "conv2", "conv3")):  # a bottleneck
+            module.conv1.stride, module.conv2.stride = module.conv2.stride, module.conv1.stride  # type: ignore
+    return FeatureMap(network)
+
+
+class InceptionCut(nn.Module):
+    """Inception-ResNet-v2 up to Keras' `layers[-28]`: the batch norm of branch 0 of the ninth block8, before its ReLU.
+
+    192 channels; 5×5 at 224 pixels, 8×8 at 299.
+    """
+
+    NAMES = (
+        *("conv2d_1a", "conv2d_2a", "conv2d_2b", "maxpool_3a", "conv2d_3b", "conv2d_4a", "maxpool_5a"),
+        *("mixed_5b", "repeat", "mixed_6a", "repeat_1", "mixed_7a", "repeat_2"),
+    )
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        for name in self.NAMES:
+            setattr(self, name, network.get_submodule(name))
+        blocks = list(network.get_submodule("repeat_2").children())
+        branch = blocks[8].get_submodule("branch0")
+        branch.get_submodule("bn").act = nn.Identity()
+        self.repeat_2 = nn.Sequential(*blocks[:8])
+        self.branch0 = branch
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = images
+        for name in self.NAMES:
+            x = getattr(self, name)(x)
+        return self.branch0(x)
+
+
+def _keras_inception(network: nn.Module) -> nn.Module:
+    """The same cut with Keras' batch norms, which have a shift and no scale."""
+    cut = InceptionCut(network)
+    for module in cut.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = KERAS_MOMENTUM
+            module.weight.requires_grad_(False)  # stays 1
+    return cut
+
+
+SPECIAL = {
+    "resnet50.keras": Special("resnet50", _keras_resnet, flat=False, keras=True),
+    "inception_resnet_v2": Special("inception_resnet_v2", InceptionCut, flat=True, keras=False),
+    "inception_resnet_v2.keras": Special("inception_resnet_v2", _keras_inception, flat=True, keras=True),
+}
+
+
+def resolve(backbone: str) -> Special:
+    """The recipe of a backbone's name; InputError with near matches for a name that nobody knows."""
+    if backbone in SPECIAL:
+        return SPECIAL[backbone]
+    try:
+        if is_model(backbone):
+            get_pretrained_cfg(backbone)  # refuses an unknown tag such as resnet50.nobody
+            return Special(backbone, _plain, flat=False, keras=False)
+    except RuntimeError:
+        pass
+    known = [*SPECIAL, *timm.list_models(), *timm.list_models(pretrained=True)]
+    near = difflib.get_close_matches(str(backbone), known, n=4, cutoff=0.5)
+    hint = f"near matches: {', '.join(near)}" if near else "see timm.list_models()"
+    raise InputError(f"backbone: expected a timm model or one of {', '.join(SPECIAL)}; got {backbone!r}; {hint}")
+
+
+def create(
+    backbone: str, size: int, output_stride: int = 32, timm_arguments: dict[str, Any] | None = None
+) -> nn.Module:
+    """The backbone with random weights (or those that `timm_arguments` name), ending in its last map.
+
+    Args:
+        backbone: a timm name or one of `SPECIAL`.
+        size: side of the square image in pixels.
+        output_stride: 32 leaves the network as it is; 16 or 8 trade its last strides for dilation, where timm can.
+        timm_arguments: what `timm.create_model` gets besides (used for pretrained weights).
+
+    Raises:
+        InputError: unknown name, a stride the network does not take, a size it cannot use, no feature map.
+    """
+    special = resolve(backbone)
+    if output_stride not in STRIDES:
+        raise InputError(f"output_stride: expected one of {STRIDES}, got {output_stride!r}")
+    arguments: dict[str, Any] = {"num_classes": 0, **(timm_arguments or {})}
+    cfg = get_pretrained_cfg(special.timm_name)
+    if cfg is not None and cfg.fixed_input_size:
+        arguments["img_size"] = size
+    if output_stride != 32:
+        arguments["output_stride"] = output_stride
+    try:
+        network = timm.create_model(special.timm_name, **arguments)
+    except (TypeError, AssertionError, ValueError, NotImplementedError) as error:
+        if output_stride != 32:
+            raise InputError(
+                f"output_stride: backbone {backbone!r} takes only its own stride (32), got {output_stride}; "
+                "use output_stride=32 and larger images, or a ResNet"
+            ) from error
+        raise InputError(f"size: backbone {backbone!r} cannot be built for {size} px images: {error}") from error
+    return special.adapt(network)
+
+
+def map_shape(module: nn.Module, size: int) -> tuple[int, int, int]:
+    """(C, h, w) of the map that a backbone leaves of a `size` × `size` image, found without computing anything.
+
+    Raises InputError where the image is too small or of a size that the network does not take.
+    """
+    probe = copy.deepcopy(module).to("meta").eval()
+    try:
+        with torch.no_grad():
+            shape = probe(torch.zeros(1, 3, size, size, device="meta")).shape
+    except (RuntimeError, AssertionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"size: the backbone cannot take {size} px images: {error}; try 224") from error
+    return int(shape[1]), int(shape[2]), int(shape[3])

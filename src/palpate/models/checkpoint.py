@@ -1,0 +1,82 @@
+"""Tensors on disk and back: safetensors only, every way a file can be wrong told apart.
+
+A pickle runs what it contains when it is opened, so none is ever opened.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from palpate.errors import InputError
+
+_PICKLES = (b"\x80", b"PK\x03\x04")  # a raw pickle; torch.save's zip
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def write_tensors(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a state dict as safetensors, each tensor by itself and in plain layout."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, path)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        InputError: absent; a pickle; an HDF5 file; cut short or otherwise no safetensors.
+    """
+    if not path.is_file():
+        raise InputError(f"weights: no file at {path}; give a .safetensors file written by palpate, or 'imagenet'")
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start.startswith(_PICKLES):
+        raise InputError(
+            f"weights: {path} is a pickle (torch.save), which can run code when opened; on a machine where you trust "
+            "it, load it with torch.load(weights_only=True) and write it with safetensors.torch.save_file"
+        )
+    if start == _HDF5:
+        raise InputError(f"weights: {path} is an HDF5 file; only a '.keras' backbone takes one, and named *.h5")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            f"weights: {path} is no complete safetensors file ({path.stat().st_size} bytes: {error}); "
+            "it may be cut short: copy or download it again"
+        ) from error
+
+
+def fill(module: nn.Module, state: dict[str, torch.Tensor], path: Path, what: str) -> None:
+    """Put `state` into `module`, all of it or nothing.
+
+    Args:
+        module: receives the tensors, in place.
+        state: tensors by name.
+        path: where they come from, for the message.
+        what: the architecture asked for, for the message.
+
+    Raises:
+        InputError: a name or shape that differs; the message gives the first of each kind and how many there are.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in state]
+    unknown = [name for name in state if name not in own]
+    shapes = [name for name in own if name in state and own[name].shape != state[name].shape]
+    if missing or unknown or shapes:
+        found = []
+        if missing:
+            found.append(f"{len(missing)} tensors are missing (first {missing[0]})")
+        if unknown:
+            found.append(f"{len(unknown)} are unknown (first {unknown[0]})")
+        if shapes:
+            name = shapes[0]
+            found.append(
+                f"{len(shapes)} differ in shape ({name}: {list(state[name].shape)}, not {list(own[name].shape)})"
+            )
+        raise InputError(
+            f"weights: {path} belongs to another architecture than {what}: {'; '.join(found)}; "
+            "give the file of this model, or build the model that the file is of"
+        )
+    module.load_state_dict(state)
