@@ -1,7 +1,8 @@
 """What a model looks at: Grad-CAM through Captum.
 
-A Grad-CAM map is the gradient of a class's logit, averaged over space, as weights of the last convolutional map, summed, cut at zero and enlarged to the image
-(Selvaraju 2017, arXiv 1610.02391, equations 1 and 2). Maps are returned raw: scaling each to [0, 1] is for display and hides that a map may be empty.
+A Grad-CAM map is the gradient of a class's logit, averaged over space, as weights of the last convolutional map, summed,
+cut at zero and enlarged to the image (Selvaraju 2017, arXiv 1610.02391, equations 1 and 2). Maps are returned raw:
+scaling each to [0, 1] is for display and hides that a map may be empty.
 """
 
 import torch

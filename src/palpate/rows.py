@@ -36,8 +36,8 @@ SCHEMA: dict[str, pl.DataType] = {
     "linf": pl.Float64(),  # the norm really reached
     "in_ball": pl.Boolean(),
     "in_box": pl.Boolean(),
-    "survives_8bit": pl.Boolean(),  # the prediction stays the same after rounding to grey levels of 255
-    "passes_forward": pl.Int64(),  # spent on this image by this attack up to this row; of one attack the rows repeat the total
+    "survives_8bit": pl.Boolean(),  # still fooled after rounding to 255 grey levels; null where not fooled by the attack
+    "passes_forward": pl.Int64(),  # spent on this image by the whole attack, the same in each of its rows
     "passes_backward": pl.Int64(),
     "status": pl.String(),  # "ok" | "failed"; a failed image is never counted as robust
 }

@@ -87,11 +87,12 @@ class Run:
         found = {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
         return {cell_id: record for cell_id, record in found.items() if not self.complete(cell_id)}
 
-    def record_failure(self, cell: Cell, error: str) -> None:
+    def record_failure(self, cell: Cell, error: str, trace: str) -> None:
         """Note why a cell failed; the note goes when the cell succeeds."""
         folder = self.path / "failed"
         folder.mkdir(exist_ok=True)
-        _write_json(folder / f"{cell.id}.json", {"id": cell.id, "title": cell.title, "error": error, "when": _now()})
+        record = {"id": cell.id, "title": cell.title, "error": error, "traceback": trace, "when": _now()}
+        _write_json(folder / f"{cell.id}.json", record)
 
     @contextlib.contextmanager
     def lock(self, cell_id: str) -> Iterator[bool]:
@@ -175,7 +176,7 @@ def open_run(path: Path, name: str) -> Run:
 
 def write_study(run: Run, record: dict[str, Any]) -> None:
     """Write study.json, whole or not at all."""
-    _write_json(run.path / "study.json", record)
+    _write_json(run.path / "study.json", {"palpate": versions()["palpate"], "created": _now()} | record)
 
 
 def sha256(path: Path) -> str:

@@ -1,8 +1,9 @@
 """The paper's attack: the real Foolbox `LinfPGD`, bit for bit, over a list of epsilons.
 
-It is the reference that everything else is measured against, and nothing more: it restarts at every epsilon and keeps attacking images that have fallen
-(41 forward and 40 backward passes per image and epsilon). Foolbox draws its random starts from torch's global generator, so its numbers depend on the
-seed, on the order of the images and on the batches; all three are arguments here and the generator's state is handed back untouched.
+It is the reference that everything else is measured against, and nothing more: it restarts at every epsilon and keeps
+attacking images that have fallen (41 forward and 40 backward passes per image and epsilon). Foolbox draws its random
+starts from torch's global generator, so its numbers depend on the seed, on the order of the images and on the batches;
+all three are arguments here, and the generator's state is handed back untouched.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,0 +1,1 @@
+"""Attacks: pure functions of tensors, one epsilon per image."""

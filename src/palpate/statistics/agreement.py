@@ -1,0 +1,38 @@
+"""How far two Grad-CAM maps agree, and how much of a map lies on a mask; numbers on which panels of pictures can be checked."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def map_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation of each pair of maps, over their pixels, ties at their average rank.
+
+    Ranks are compared because a map's scale has no meaning between models.
+
+    Args:
+        first, second: maps (n, H, W).
+
+    Returns:
+        Correlations (n,) in [-1, 1]; NaN where a map is constant, an empty one above all, since it has no order to agree on.
+
+    >>> rising = np.arange(4.0).reshape(1, 2, 2)
+    >>> map_similarity(rising, np.exp(rising)).round(6).tolist(), map_similarity(rising, -rising).round(6).tolist()
+    ([1.0], [-1.0])
+    """
+    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
+    a, b = (rank - rank.mean(1, keepdims=True) for rank in ranks)
+    scale = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    return np.divide((a * b).sum(1), scale, out=np.full(len(scale), np.nan), where=scale > 0)
+
+
+def share_on_mask(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """The share of each map's mass that lies on its mask (n,); NaN for an empty map or an empty mask.
+
+    By chance the share is the mask's part of the image.
+
+    >>> share_on_mask(np.array([[[1.0, 3.0]]]), np.array([[[False, True]]])).tolist()
+    [0.75]
+    """
+    total = maps.sum((1, 2))
+    valid = (total > 0) & masks.any((1, 2))
+    return np.divide((maps * masks).sum((1, 2)), total, out=np.full(len(total), np.nan), where=valid)

@@ -1,0 +1,93 @@
+"""From a study to its cells: what must be made, named by everything that changes it, in an order in which it can be made.
+
+A cell's fingerprint hashes its specification, its parents, the identity of the data and a version number per kind, and nothing else: neither the
+device nor the folder, so a study can be moved and go on.
+"""
+
+from collections.abc import Mapping
+
+from palpate.config import AttackSpec, ModelSpec, Study, TaskSpec, fingerprint
+from palpate.runs import Cell
+
+VERSIONS = {"train": 1, "predict": 1, "attack": 1, "explain": 1}
+"""Raised when a kind of cell changes what it computes, so that old results are not taken for new ones."""
+
+
+def plan(study: Study, identities: Mapping[str, str]) -> tuple[Cell, ...]:
+    """List the cells of a study, parents first.
+
+    Args:
+        study: what is asked for.
+        identities: for each task by name, the identity of its images, labels and splits.
+
+    Returns:
+        train, predict, attack and explain cells for every task, model and seed.
+    """
+    cells: list[Cell] = []
+    for task in study.tasks:
+        for model in study.models:
+            for seed in study.seeds:
+                cells += _branch(study, task, model, seed, identities[task.name])
+    return tuple(cells)
+
+
+def _branch(study: Study, task: TaskSpec, model: ModelSpec, seed: int, identity: str) -> list[Cell]:
+    """The cells of one model: trained once, predicted, attacked by each attack, explained on the first attack's samples."""
+    data = task.model_dump(mode="json", exclude={"epsilons", "training"}) | {"identity": identity}
+    training = study.training_of(task)
+    train = _cell(
+        "train",
+        task,
+        model,
+        seed,
+        {"data": data, "model": model.to_dict(), "training": training.to_dict(), "seed": seed},
+    )
+    predict = _cell("predict", task, model, seed, {}, (train,))
+    epsilons = list(study.epsilons_of(task))
+    attacks = [
+        _cell(
+            "attack",
+            task,
+            model,
+            seed,
+            {"attack": attack.to_dict(), "epsilons": epsilons, "samples": study.explain.images},
+            (train,),
+            f" by {attack.name}",
+        )
+        for attack in study.attacks
+    ]
+    explain = _cell("explain", task, model, seed, {"layer": study.explain.layer}, (train, attacks[0]))
+    return [train, predict, *attacks, explain]
+
+
+def _cell(
+    kind: str,
+    task: TaskSpec,
+    model: ModelSpec,
+    seed: int,
+    spec: dict,
+    parents: tuple[Cell, ...] = (),
+    detail: str = "",
+) -> Cell:
+    names = tuple(parent.id for parent in parents)
+    mark = fingerprint({"kind": kind, "version": VERSIONS[kind], "spec": spec, "parents": names})
+    name = model_id(model, seed)
+    return Cell(kind, mark, f"{kind} {name} on {task.name}{detail}", spec, task.name, name, names)
+
+
+def model_id(model: ModelSpec, seed: int) -> str:
+    """The name of one trained model.
+
+    >>> model_id(ModelSpec(backbone="resnet18", attention="full"), 0)
+    'resnet18+full#0'
+    """
+    return f"{model.name}#{seed}"
+
+
+def attack_id(attack: AttackSpec) -> str:
+    """Tells two settings of one attack apart.
+
+    >>> attack_id(AttackSpec(method="foolbox"))
+    'foolbox-40'
+    """
+    return attack.name + (f"#{attack.seed}" if attack.seed else "")
