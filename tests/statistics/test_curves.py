@@ -97,6 +97,11 @@ def test_poor_tables_say_what_does_not_apply_and_hold_no_nan(make_rows, labels, 
         assert not points["signal"].any()  # two images or one patient never show a signal
 
 
+def test_clean_rows_given_twice_count_once(make_rows):
+    table = make_rows(falling(), LABELS)
+    assert curve(pl.concat([table, table.filter(epsilon_index=0)])).equals(curve(table))
+
+
 def test_no_rows_no_points():
     from palpate.rows import concat
 
@@ -105,8 +110,8 @@ def test_no_rows_no_points():
 
 def test_tables_that_cannot_be_counted(make_rows):
     table = make_rows(falling(), LABELS)
-    with pytest.raises(InputError, match="stands several times"):
-        curve(pl.concat([table, table]))
+    with pytest.raises(InputError, match="'i0000' has several under 'resnet18#0'"):
+        curve(pl.concat([table, table.with_columns(correct=~pl.col("correct"))]))
     with pytest.raises(InputError, match="missing"):
         curve(table.drop("status"))
     with pytest.raises(InputError, match="none"):

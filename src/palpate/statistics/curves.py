@@ -42,18 +42,19 @@ def curve(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
         level: the share of intervals that should cover the truth.
 
     Raises:
-        InputError: columns are missing, a label is missing, or an image stands twice under one condition.
+        InputError: columns are missing, a label is missing, or an image has two answers under one condition.
     """
-    check_rows(rows)
-    points = [_point(part, level) for part in _prepared(rows).partition_by(KEYS)]
+    points = [_point(part, level) for part in _prepared(check_rows(rows)).partition_by(KEYS)]
     return pl.DataFrame(points, schema=POINT).sort(KEYS)
 
 
-def check_rows(rows: pl.DataFrame, name: str = "rows") -> None:
-    """Refuse what cannot be counted: columns missing, labels missing, or one image twice under one condition.
+def check_rows(rows: pl.DataFrame, name: str = "rows") -> pl.DataFrame:
+    """The rows, each image once per condition, or a refusal of what cannot be counted.
+
+    A prediction and an attack cell both hold the clean rows of the attacked images: the second copy is dropped where it says the same.
 
     Raises:
-        InputError: as said.
+        InputError: columns are missing, labels are missing, or one image has two answers under one condition.
     """
     missing = [column for column in SCHEMA if column not in rows.columns]
     if missing:
@@ -65,13 +66,16 @@ def check_rows(rows: pl.DataFrame, name: str = "rows") -> None:
         raise InputError(
             f"{name}: every image needs a label, {unlabelled} of {len(rows)} rows have none; leave them out"
         )
-    twice = rows.select([*KEYS, "image_id"]).is_duplicated()
+    condition = [*KEYS, "image_id"]
+    rows = rows.unique([*condition, "label", "status", "correct"], keep="first", maintain_order=True)
+    twice = rows.select(condition).is_duplicated()
     if twice.any():
         example = rows.filter(twice).row(0, named=True)
         raise InputError(
-            f"{name}: an image may stand once per model, attack and epsilon; {example['image_id']!r} stands several times under "
-            f"{example['model_id']!r}, {example['attack_id']!r}, epsilon index {example['epsilon_index']}; give each table once"
+            f"{name}: one answer per image, model, attack and epsilon is needed; {example['image_id']!r} has several under "
+            f"{example['model_id']!r}, {example['attack_id']!r}, epsilon index {example['epsilon_index']}; give one study's tables"
         )
+    return rows
 
 
 def survived(status: str = "status", correct: str = "correct") -> pl.Expr:

@@ -17,7 +17,7 @@ from palpate.errors import InputError
 Floats = NDArray[np.float64]
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
     if not 0 < level < 1:
         raise InputError(f"level: a share strictly between 0 and 1 is needed, {level!r} was given; say 0.95 for 95 %")
 
@@ -51,7 +51,7 @@ def wilson(successes, n, level=0.95):
     >>> round(low, 4), high
     (0.7225, 1.0)
     """
-    _check_level(level)
+    check_level(level)
     hits, total = np.broadcast_arrays(np.asarray(successes, float), np.asarray(n, float))
     if not np.all((hits >= 0) & (hits <= total) & np.isfinite(total)):
         raise InputError(f"successes: 0 to n are possible, {successes!r} of {n!r} was given; count them again")
@@ -80,9 +80,9 @@ def clustered_wilson(correct: ArrayLike, groups: ArrayLike | None = None, level:
     Source: effective sample size of Korn & Graubard 1998, Survey Methodology 24:193–201, in Wilson's interval as compared by
     Franco, Little, Louis & Slud 2019, Journal of Survey Statistics and Methodology 7:334–364.
     """
-    _check_level(level)
+    check_level(level)
     hits = _zero_one(correct)
-    codes, number = _codes(groups, len(hits))
+    codes, number = group_codes(groups, len(hits))
     sizes = np.bincount(codes, minlength=number).astype(float)
     low, high = _clustered_limits(np.bincount(codes, hits, number).astype(float), sizes, level)
     return float(low), float(high)
@@ -144,9 +144,9 @@ def balanced_accuracy_interval(
     >>> value, round(low, 3), high
     (1.0, 0.804, 1.0)
     """
-    _check_level(level)
+    check_level(level)
     correct, classes = _correct_by_class(labels, predictions)
-    codes, number = _codes(groups, len(correct))
+    codes, number = group_codes(groups, len(correct))
     count = int(classes.max()) + 1
     cell = classes * number + codes
     sizes = np.bincount(cell, minlength=count * number).reshape(count, number).astype(float)  # (K, G)
@@ -204,7 +204,7 @@ def _correct_by_class(labels: ArrayLike, predictions: ArrayLike) -> tuple[Floats
     return (true == said).astype(float), np.unique(true, return_inverse=True)[1]
 
 
-def _codes(groups: ArrayLike | None, n: int) -> tuple[NDArray[np.intp], int]:
+def group_codes(groups: ArrayLike | None, n: int) -> tuple[NDArray[np.intp], int]:
     """Groups as 0 … G − 1, and G."""
     if groups is None:
         return np.arange(n), n
