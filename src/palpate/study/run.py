@@ -32,7 +32,11 @@ MAKERS: dict[str, Maker] = {
 
 
 class StudyIncomplete(RuntimeError):
-    """Some cells failed; the rest is complete and kept. The message lists them."""
+    """Some cells failed; the rest is complete and kept in `folder`. The message lists them."""
+
+    def __init__(self, message: str, folder: Path):
+        super().__init__(message)
+        self.folder = folder
 
 
 def run(
@@ -78,7 +82,8 @@ def run(
         reasons = "\n".join(f"  {cell.title}: {reason}" for cell, reason in failed)
         raise StudyIncomplete(
             f"{len(failed)} of {len(cells)} cells failed, the others are complete and kept in {folder.path}\n{reasons}\n"
-            "Mend the cause and run the same command again: only what is missing is made."
+            "Mend the cause and run the same command again: only what is missing is made.",
+            folder.path,
         )
     return folder.path
 
@@ -119,7 +124,7 @@ def _make(cell: Cell, context: Context, commit: str | None, failed: dict[str, tu
             return True
         start = time.monotonic()
         try:
-            with context.run.making(cell, str(context.device), commit) as (folder, facts):
+            with context.run.making(cell, _name(context.device), commit) as (folder, facts):
                 MAKERS[cell.kind](cell, context, folder, facts)
         except Exception as error:  # a failed cell is reported at the end, and never stops the others
             reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
@@ -129,6 +134,13 @@ def _make(cell: Cell, context: Context, commit: str | None, failed: dict[str, tu
         else:
             context.console.print(f"[green]done[/green]   {cell.title} ({time.monotonic() - start:.0f} s)")
         return True
+
+
+def _name(device: torch.device) -> str:
+    """The device as provenance needs it: the card's name, or the number of threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
 
 
 def _check_models(study: Study, datasets: dict[str, Dataset]) -> None:
