@@ -6,8 +6,8 @@ image sequence, where stored bytes become float tensors.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,16 @@ import numpy as np
 import polars as pl
 
 from palpate.data import leaks
+from palpate.data.download import fetch
+from palpate.data.drawn import open_phantoms
 from palpate.data.preprocess import Preprocess
-from palpate.data.split import SPLITS, split, take
-from palpate.data.store import open_store
-from palpate.data.tasks import Task, find_task, task_folder
+from palpate.data.split import SPLITS, check_disjoint, split, take
+from palpate.data.store import Store, open_store
+from palpate.data.tasks import Task, find_task, task_folders
 from palpate.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-
-PHANTOM_IMAGES = {"train": 1600, "val": 400, "test": 400}
 
 
 class Images:
@@ -117,12 +117,13 @@ def load(
     """Load a task, decoding and resizing it first where that was not done before.
 
     Args:
-        task: a name in `palpate.data.tasks.TASKS`.
+        task: a name in `palpate.data.tasks.TASKS`, or one with a published size, as "pathmnist-224".
         root: the folder of the publishers' folders; `PALPATE_DATA` where None. Phantoms need none.
-        size: side in pixels, 8 to 1024.
+        size: side in pixels, 8 to 1024 (phantoms from 28).
         seed: of the split, of the subsets and of phantoms.
-        train_images, val_images, test_images: at most so many, in the split's class proportions.
-        chest_filter: "off", "after" or "before" the resize; None for the task's own.
+        train_images, val_images, test_images: at most so many, in the split's class proportions; exactly so many
+            phantoms.
+        chest_filter: "off", "after" or "before" the resize; None for the task's own (`palpate.data.preprocess`).
         chest_dtype: of the chest filter, "uint8" or "float32".
 
     Raises:
@@ -132,48 +133,27 @@ def load(
     if not 8 <= size <= 1024:
         raise InputError(f"size: 8 to 1024 pixels are allowed, got {size}")
     limits: dict[str, int | None] = dict(zip(SPLITS, (train_images, val_images, test_images), strict=True))
-    settings = replace(spec.preprocess, chest_dtype=chest_dtype)
-    settings = settings if chest_filter is None else replace(settings, chest_filter=chest_filter)
+    for name, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise InputError(f"{name}_images: at least 1 is needed, got {limit}")
+    filtered = spec.preprocess.chest_filter if chest_filter is None else chest_filter
+    settings = Preprocess(spec.preprocess.grey, filtered, chest_dtype)  # pyright: ignore[reportArgumentType]
     if spec.kind == "phantom":
-        return _phantom(spec, size, seed, limits)
+        store, masks = open_phantoms(spec, size, seed, limits, settings)
+        return _compose(spec, size, settings, take(store.index.with_row_index("row"), {}, seed), store, masks, [])
     assert spec.reader is not None
-    manifest = spec.reader(task_folder(spec, root))
-    store = open_store(manifest, spec.name, size, settings)
-    pixels = store.index["pixels"].to_list()
-    readable = [i for i, found in enumerate(pixels) if found is not None]
-    notes = [] if len(readable) == len(pixels) else [f"{len(pixels) - len(readable)} unreadable images left out"]
-    manifest = manifest.with_columns(pl.Series("pixels", pixels)).with_row_index("row")[readable]
-    manifest, resolved = leaks.resolve(manifest, manifest["pixels"].to_list(), spec.deduplicate)
-    manifest = take(split(manifest, seed), limits, seed)
-    return _compose(spec, size, settings, manifest, store.images, None, (*notes, *resolved))
-
-
-def _phantom(spec: Task, size: int, seed: int, limits: Mapping[str, int | None]) -> Dataset:
-    from palpate.data.phantom import generate
-
-    assert spec.phantom is not None
-    parts, images, masks = [], [], []
-    for offset, name in enumerate(SPLITS):
-        wanted = limits[name]
-        count = PHANTOM_IMAGES[name] if wanted is None else wanted
-        if count < 1:
-            raise InputError(f"{name}_images: at least 1 is needed, got {count}")
-        made = generate(spec.phantom, count, size, 3 * seed + offset)
-        parts.append(
-            pl.DataFrame(
-                {
-                    "image_id": [f"{name}/{i}" for i in made.ids],
-                    "group_id": [f"{name}/{g}" for g in made.groups],
-                    "label": pl.Series(np.asarray(made.labels, np.int32)),
-                    "split": [name] * count,
-                    "pixels": [hashlib.sha256(image.tobytes()).hexdigest() for image in made.images],
-                }
-            )
-        )
-        images.append(made.images)
-        masks.append(made.masks)
-    manifest = take(pl.concat(parts).with_row_index("row"), {}, seed)
-    return _compose(spec, size, spec.preprocess, manifest, np.concatenate(images), np.concatenate(masks), ())
+    folders = task_folders(spec, root)
+    if spec.download is not None:
+        fetch(spec.download, folders[0])
+    manifest = spec.reader(*folders)
+    check_disjoint(manifest)
+    store = open_store(manifest, spec.folder, size, settings)  # not spec.name: two tasks may share their images
+    manifest = manifest.with_columns(store.index["pixels"]).with_row_index("row")
+    readable = manifest.filter(pl.col("pixels").is_not_null())
+    lost = len(manifest) - len(readable)
+    safe, notes = leaks.resolve(readable, readable["pixels"].to_list(), spec.deduplicate)
+    notes = [f"{lost} unreadable images left out"] * bool(lost) + notes
+    return _compose(spec, size, settings, take(split(safe, seed), limits, seed), store, None, notes)
 
 
 def _compose(
@@ -181,9 +161,9 @@ def _compose(
     size: int,
     settings: Preprocess,
     manifest: pl.DataFrame,
-    pixels: np.ndarray,
+    store: Store,
     masks: np.ndarray | None,
-    notes: tuple[str, ...],
+    notes: list[str],
 ) -> Dataset:
     splits = {}
     for name in SPLITS:
@@ -192,7 +172,7 @@ def _compose(
             raise InputError(f"{spec.name}: the {name} split is empty; more images or groups are needed")
         index = rows["row"].to_numpy().astype(np.int64)
         splits[name] = Split(
-            images=Images(pixels, index),
+            images=Images(store.images, index),
             labels=rows["label"].to_numpy().astype(np.int64),
             groups=rows["group_id"].to_numpy().astype(str),
             ids=rows["image_id"].to_numpy().astype(str),
@@ -207,4 +187,5 @@ def _compose(
     digest = hashlib.sha256(json.dumps([spec.name, spec.classes, size, asdict(settings)], sort_keys=True).encode())
     for row in manifest.select("image_id", "group_id", "label", "split", "pixels").iter_rows():
         digest.update(("\t".join(map(str, row)) + "\n").encode())
-    return Dataset(spec, size, splits["train"], splits["val"], splits["test"], digest.hexdigest(), notes)
+    notes = [spec.caveat] * bool(spec.caveat) + notes
+    return Dataset(spec, size, splits["train"], splits["val"], splits["test"], digest.hexdigest(), tuple(notes))

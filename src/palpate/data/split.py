@@ -99,15 +99,19 @@ def take(manifest: pl.DataFrame, limits: Mapping[str, int | None], seed: int) ->
         rows = rows[sorted(range(len(rows)), key=keys.__getitem__)]
         if limit is not None and limit < len(rows):
             counts = dict(sorted(rows["label"].value_counts().iter_rows()))
-            quota = _quotas(counts, limit)
+            quota = quotas(counts, limit)
             rank = pl.int_range(pl.len()).over("label")
             rows = rows.filter(rank < pl.col("label").replace_strict(quota, return_dtype=pl.Int64))
         parts.append(rows)
     return pl.concat(parts)
 
 
-def _quotas(counts: dict[int, int], limit: int) -> dict[int, int]:
-    """Share `limit` among classes in proportion to `counts`, at least 1 each where possible, never above a count."""
+def quotas(counts: dict[int, int], limit: int) -> dict[int, int]:
+    """Share `limit` among classes in proportion to `counts`, at least 1 each where possible, never above a count.
+
+    >>> quotas({0: 80, 1: 19, 2: 1}, 10)
+    {0: 7, 1: 2, 2: 1}
+    """
     total = sum(counts.values())
     floor = 1 if limit >= len(counts) else 0
     exact = {label: limit * n / total for label, n in counts.items()}

@@ -1,15 +1,18 @@
 """Every image decoded, resized and filtered once, into a memory-mapped uint8 array that later runs reuse.
 
-Decoding a data set takes longer than a small training run and its result fits no memory. The store is a folder,
-written beside its place and renamed, so it is whole or absent; its name is a hash of everything that shapes it.
+Decoding a data set takes longer than a small training run and its result fits no memory. A store is a folder, written
+beside its place and renamed, so it is whole or absent; its name is a hash of everything that shapes it.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
+import time
 import uuid
 import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,13 +22,15 @@ import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from palpate.data.decode import Unreadable, decode, source_file
+from palpate.data.decode import Unreadable, decode, npz_images, pixel_hash, source_file
 from palpate.data.preprocess import Preprocess, prepare
 from palpate.errors import InputError
 
 VERSION = 1  # raise it when the same input would be stored as other pixels
 UNREADABLE_LIMIT = 0.01
 DISK_MARGIN = 256 * 2**20  # bytes left free
+WAVE = 512  # images decoded between two looks at how many failed
+ABANDONED = 7 * 86400  # seconds after which a half-written store belongs to no living process
 
 
 class UnreadableImages(UserWarning):
@@ -34,11 +39,11 @@ class UnreadableImages(UserWarning):
 
 @dataclass(frozen=True)
 class Store:
-    """Decoded images of one manifest.
+    """Decoded images.
 
     Attributes:
         images: memory-mapped uint8, (N, S, S, 1 or 3), rows as in `index`.
-        index: image_id, pixels (SHA-256 of the decoded source image), error (null where readable).
+        index: at least image_id, pixels (SHA-256 of the decoded source) and error (null where readable).
         folder: where it lies.
     """
 
@@ -67,13 +72,22 @@ def open_store(manifest: pl.DataFrame, name: str, size: int, settings: Preproces
     Raises:
         InputError: more than 1 % are unreadable, the disk is too full, or the cache folder cannot be written.
     """
-    cache = cache_folder() if cache is None else cache
-    folder = cache / f"{name}-{size}-{fingerprint(manifest, size, settings)[:16]}"
+    folder = (cache or cache_folder()) / f"{name}-{size}-{fingerprint(manifest, size, settings)[:16]}"
+    shape = (len(manifest), size, size, 1 if settings.grey else 3)
+    store = open_or_make(folder, shape, lambda images, _: _decode_all(images, manifest, name, size, settings))
+    _report_unreadable(store.index, name)
+    return store
+
+
+def open_or_make(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray, Path], pl.DataFrame]) -> Store:
+    """Open a store, or make it: `fill` writes the images (and files of its own into the folder) and returns the index.
+
+    Raises:
+        InputError: not enough disk, or the cache folder cannot be written.
+    """
     if not (folder / "store.json").is_file():
-        _make(manifest, name, size, settings, folder)
-    index = pl.read_parquet(folder / "index.parquet")
-    _report_unreadable(index, name)
-    return Store(np.load(folder / "images.npy", mmap_mode="r"), index, folder)
+        _make(folder, shape, fill)
+    return Store(np.load(folder / "images.npy", mmap_mode="r"), pl.read_parquet(folder / "index.parquet"), folder)
 
 
 def fingerprint(manifest: pl.DataFrame, size: int, settings: Preprocess) -> str:
@@ -92,33 +106,59 @@ def fingerprint(manifest: pl.DataFrame, size: int, settings: Preprocess) -> str:
     return digest.hexdigest()
 
 
-def _make(manifest: pl.DataFrame, name: str, size: int, settings: Preprocess, folder: Path) -> None:
-    shape = (len(manifest), size, size, 1 if settings.grey else 3)
-    needed = int(np.prod(shape, dtype=np.int64))
+def progress_bar() -> Progress:
+    """A bar on standard error that leaves nothing behind, with time left."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _make(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray, Path], pl.DataFrame]) -> None:
+    beside = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = folder.parent / f".{folder.name}-{uuid.uuid4().hex[:8]}"
-        beside.mkdir()
+        beside.mkdir(parents=True)
     except OSError as error:
         raise InputError(f"{folder.parent}: the image cache cannot be written ({error}); set PALPATE_CACHE") from None
     try:
-        free = shutil.disk_usage(beside).free
-        if free < needed + DISK_MARGIN:
-            raise InputError(
-                f"{folder.parent}: the decoded images of {name} need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
-                "free; free some, or set PALPATE_CACHE to a larger disk, or choose a smaller size"
-            )
+        _sweep_up(folder.parent)
+        _check_disk(beside, folder, int(np.prod(shape, dtype=np.int64)))
         images = np.lib.format.open_memmap(beside / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        index = _fill(images, manifest, name, size, settings)
+        _reserve(beside / "images.npy", folder)
+        index = fill(images, beside)
         images.flush()
         del images
         index.write_parquet(beside / "index.parquet")
-        (beside / "store.json").write_text(
-            json.dumps({"task": name, "size": size, **asdict(settings)}, indent=1) + "\n"
-        )
+        (beside / "store.json").write_text(json.dumps({"version": VERSION, "shape": shape}) + "\n")
         _place(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _check_disk(beside: Path, folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(beside).free
+    if free < needed + DISK_MARGIN:
+        raise InputError(
+            f"{folder.parent}: the decoded images need {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; free "
+            "some, or set PALPATE_CACHE to a folder on a larger disk, or choose a smaller size"
+        )
+
+
+def _reserve(file: Path, folder: Path) -> None:
+    """Take the disk space now: a full disk under a memory map kills the process without a word."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("r+b") as handle:
+        try:
+            os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            raise InputError(
+                f"{folder.parent}: no room for the decoded images ({error.strerror}); set PALPATE_CACHE"
+            ) from None
+
+
+def _sweep_up(cache: Path) -> None:
+    for path in cache.glob(".*-*"):
+        if path.is_dir() and time.time() - path.stat().st_mtime > ABANDONED:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _place(beside: Path, folder: Path) -> None:
@@ -130,34 +170,58 @@ def _place(beside: Path, folder: Path) -> None:
             beside.rename(folder)
 
 
-def _fill(images: np.ndarray, manifest: pl.DataFrame, name: str, size: int, settings: Preprocess) -> pl.DataFrame:
+def _sources(paths: list[str], grey: bool) -> Iterator[tuple[int, str | np.ndarray]]:
+    """Row and source of every image: the path of a file, or the image itself out of an npz."""
+    members: dict[tuple[str, str], dict[int, int]] = {}
+    for row, path in enumerate(paths):
+        if ".npz#" not in path:
+            yield row, path
+            continue
+        file, split, index = path.rsplit("#", 2)
+        members.setdefault((file, split), {})[int(index)] = row
+    for (file, split), rows in members.items():
+        for index, image in enumerate(npz_images(file, split, grey)):
+            if index in rows:
+                yield rows[index], image
+
+
+def _decode_all(images: np.ndarray, manifest: pl.DataFrame, name: str, size: int, settings: Preprocess) -> pl.DataFrame:
     paths = manifest["path"].to_list()
+    pixels: list[str | None] = [None] * len(paths)
+    errors: list[str | None] = ["not in the file"] * len(paths)
 
-    def one(row: int) -> tuple[str | None, str | None]:
+    def one(source: tuple[int, str | np.ndarray]) -> None:
+        row, image = source
         try:
-            image = decode(paths[row], settings.grey)
+            image = decode(image, settings.grey) if isinstance(image, str) else image
         except Unreadable as error:
-            return None, str(error)
+            errors[row] = str(error)
+            return
         images[row] = prepare(image, size, settings)
-        pixels = hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
-        return pixels, None
+        pixels[row], errors[row] = pixel_hash(image), None
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    workers = min(8, os.cpu_count() or 1)
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar, ThreadPoolExecutor(workers) as pool:
-        results = list(
-            bar.track(pool.map(one, range(len(paths))), len(paths), description=f"decoding {name}, {size} px")
-        )
-    schema = {"pixels": pl.String, "error": pl.String}
-    found = pl.DataFrame(results, schema=schema, orient="row")
-    unreadable = found["error"].is_not_null().sum()
-    if unreadable > UNREADABLE_LIMIT * len(manifest):
-        first = ", ".join(source for source, error in zip(paths, found["error"], strict=True) if error)[:300]
+    sources = _sources(paths, settings.grey)
+    done: list[int] = []
+    with progress_bar() as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        task = bar.add_task(f"decoding {name}, {size} px", total=len(paths))
+        while wave := list(itertools.islice(sources, WAVE)):
+            for _ in pool.map(one, wave):
+                bar.advance(task)
+            done += [row for row, _ in wave]
+            _check_share([manifest["image_id"][row] for row in done if errors[row]], len(paths), name)
+    index = manifest.select("image_id").with_columns(
+        pl.Series("pixels", pixels, dtype=pl.String), pl.Series("error", errors, dtype=pl.String)
+    )
+    _check_share(index.filter(pl.col("error").is_not_null())["image_id"].to_list(), len(paths), name)
+    return index
+
+
+def _check_share(bad: list[str], total: int, name: str) -> None:
+    if len(bad) > UNREADABLE_LIMIT * total:
         raise InputError(
-            f"{name}: {unreadable} of {len(manifest)} images are unreadable, more than 1 %, first {first}; "
-            "download them again"
+            f"{name}: {len(bad)} of {total} images are unreadable so far, more than {UNREADABLE_LIMIT:.0%}, first "
+            f"{', '.join(bad[:5])}; download them again"
         )
-    return pl.concat([manifest.select("image_id"), found], how="horizontal")
 
 
 def _report_unreadable(index: pl.DataFrame, name: str) -> None:

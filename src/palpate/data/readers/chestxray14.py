@@ -39,6 +39,7 @@ def read(folder: Path) -> pl.DataFrame:
     positive = pl.col("Finding Labels").str.split("|").list.contains("Pneumothorax")
     rows = rows.with_columns(
         positive.cast(pl.Int32).alias("label"),
+        pl.col("Finding Labels").alias("published"),
         pl.col("Image Index").str.replace(r"\.png$", "").alias("image_id"),
     )
     rows = table.attach_paths(rows, rows["image_id"], table.image_files(folder), path)

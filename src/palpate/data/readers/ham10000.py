@@ -9,13 +9,19 @@ from pathlib import Path
 import polars as pl
 
 from palpate.data.readers import table
+from palpate.data.split import quotas, shuffle_key
+from palpate.errors import InputError
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-CSV = "HAM10000_metadata.csv"
+CODES = {name: i for i, name in enumerate(CLASSES)}
+METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")  # Dataverse serves all three
+REFERENCE_SHARE = 0.15  # of the one-image lesions; Datta et al. 2021
+CHALLENGE_TABLE = "ISIC2018_Task3_Test_GroundTruth.csv"
+FINDING = "skin lesion"
 
 
 def read(folder: Path) -> pl.DataFrame:
-    """Read `HAM10000_metadata.csv` and the images of `HAM10000_images_part_1/` and `_part_2/`.
+    """Read the metadata table and the images of `HAM10000_images_part_1/` and `_part_2/`.
 
     Returns:
         A manifest (`readers.table.MANIFEST`); `image_id` is the ISIC name, `split` is null.
@@ -23,9 +29,77 @@ def read(folder: Path) -> pl.DataFrame:
     Raises:
         InputError: the table or a column is missing, a diagnosis is unknown, or a named image is absent.
     """
-    # Harvard Dataverse serves the table without suffix or as .tab; the common copies have .csv
-    path = next((p for p in (folder / CSV, folder / "HAM10000_metadata") if p.is_file()), folder / CSV)
+    path = next((folder / name for name in METADATA if (folder / name).is_file()), folder / METADATA[0])
     rows = table.read_table(path, ["image_id", "lesion_id", "dx"])
-    rows = table.encode_labels(rows, "dx", {name: i for i, name in enumerate(CLASSES)}, path)
+    rows = table.encode_labels(rows, "dx", CODES, path)
     rows = table.attach_paths(rows, rows["image_id"], table.image_files(folder), path)
-    return table.manifest(rows.rename({"lesion_id": "group_id"}), "skin lesion", path)
+    return table.manifest(rows.rename({"lesion_id": "group_id"}), FINDING, path)
+
+
+def read_reference(folder: Path) -> pl.DataFrame:
+    """HAM10000 with the test set of Datta et al. 2021: 15 % of the lesions with one image, stratified by diagnosis.
+
+    Their draw has no seed, so ours is another draw of the same kind, always the same one: 828 of 5,514 lesions. They
+    chose the epoch on this test set; here `val` is drawn from the rest, by lesion.
+
+    Returns:
+        A manifest with `split` "train" or "test".
+    """
+    manifest = read(folder)
+    single = manifest.filter(pl.len().over("group_id") == 1).sort("image_id")
+    size = -int(-REFERENCE_SHARE * len(single) // 1)  # rounded up
+    shares = quotas(dict(sorted(single["label"].value_counts().iter_rows())), size)
+    keys = [shuffle_key(0, image_id) for image_id in single["image_id"]]
+    shuffled = single[sorted(range(len(single)), key=keys.__getitem__)]
+    rank = pl.int_range(pl.len()).over("label")
+    test = shuffled.filter(rank < pl.col("label").replace_strict(shares, return_dtype=pl.Int64))["image_id"]
+    in_test = pl.col("image_id").is_in(test.to_list())
+    return manifest.with_columns(pl.when(in_test).then(pl.lit("test")).otherwise(pl.lit("train")).alias("split"))
+
+
+def read_external(folder: Path, challenge: Path) -> pl.DataFrame:
+    """Train on all of HAM10000, test on the ISIC 2018 task 3 test set.
+
+    Args:
+        folder: of HAM10000.
+        challenge: holds `ISIC2018_Task3_Test_GroundTruth.csv` (one-hot MEL, NV, BCC, AKIEC, BKL, DF, VASC; or
+            lesion_id, image_id, dx as in HAM10000) and the images, at any depth.
+
+    Returns:
+        A manifest with `split` "train" or "test".
+
+    Raises:
+        InputError: as `read`, or a row of the table that is not one-hot.
+    """
+    path = challenge / CHALLENGE_TABLE
+    if not path.is_file():
+        path = next(iter(sorted(challenge.rglob(CHALLENGE_TABLE))), path)
+    try:
+        rows = table.read_table(path, ["image", *(name.upper() for name in CLASSES)])
+    except InputError as one_hot:
+        try:
+            rows = table.read_table(path, ["image_id", "lesion_id", "dx"]).rename({"lesion_id": "group_id"})
+        except InputError:
+            raise one_hot from None
+    else:
+        rows = _from_one_hot(rows, path)
+    rows = table.encode_labels(rows, "dx", CODES, path)
+    rows = table.attach_paths(rows, rows["image_id"], table.image_files(challenge), path)
+    test = table.manifest(rows.with_columns(pl.lit("test").alias("split")), FINDING, path)
+    train = read(folder).with_columns(pl.lit("train").alias("split"))
+    return table.manifest(pl.concat([train, test]), FINDING, path)
+
+
+def _from_one_hot(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
+    columns = [name.upper() for name in CLASSES]
+    values = rows.select(pl.col(columns).cast(pl.Float64, strict=False))
+    hot = pl.sum_horizontal(pl.all() == 1)
+    cold = pl.sum_horizontal(pl.all() == 0)
+    odd = rows.filter(values.select((hot == 1) & (cold == len(columns) - 1)).to_series().not_())
+    if not odd.is_empty():
+        raise InputError(
+            f"{path}: {len(odd)} rows do not have one 1 and otherwise 0 in {', '.join(columns)}, first {odd['image'][0]}"
+        )
+    index = values.select(pl.concat_list(pl.all()).list.arg_max()).to_series()
+    dx = pl.Series("dx", [CLASSES[i] for i in index])
+    return rows.select(pl.col("image").alias("image_id"), pl.col("image").alias("group_id"), dx)

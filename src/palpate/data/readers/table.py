@@ -17,6 +17,7 @@ MANIFEST: dict[str, pl.DataType] = {
     "group_id": pl.String(),  # patient or lesion: never in two splits
     "finding": pl.String(),  # what the label is about
     "label": pl.Int32(),  # index into the task's classes
+    "published": pl.String(),  # the publisher's own label, before we mapped it
     "split": pl.String(),  # the official "train" | "val" | "test", or null: to be split by us
 }
 
@@ -27,7 +28,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     """Read the named columns of a publisher's CSV, as strings without surrounding blanks.
 
     Args:
-        path: the CSV; UTF-8 with or without a byte-order mark, LF or CRLF.
+        path: separated by commas or, if its header has one, tabs; UTF-8 with or without byte-order mark; LF or CRLF.
         columns: the columns wanted, spelt without surrounding blanks.
 
     Raises:
@@ -36,7 +37,13 @@ def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: the table is missing; put the publisher's file there, unchanged")
     try:
-        table = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=True, encoding="utf8-lossy")
+        with path.open("rb") as file:
+            separator = "\t" if b"\t" in file.readline() else ","
+        table = pl.read_csv(
+            path, infer_schema=False, truncate_ragged_lines=True, encoding="utf8-lossy", separator=separator
+        )
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror})") from None
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{path}: cannot be read as a CSV table ({error}); download it again") from None
     names = {name.strip().removeprefix("\ufeff"): name for name in reversed(table.columns)}
@@ -60,7 +67,9 @@ def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def encode_labels(table: pl.DataFrame, column: str, codes: Mapping[str, int], path: Path) -> pl.DataFrame:
-    """Add `label` (Int32) by looking `column` up in `codes`.
+    """Add `label` (Int32): `column` looked up in `codes`.
+
+    The values themselves are kept as `published`.
 
     Raises:
         InputError: values outside `codes`; names which, how many, and the first rows.
@@ -76,14 +85,15 @@ def encode_labels(table: pl.DataFrame, column: str, codes: Mapping[str, int], pa
             f"{path}: column {column!r} has {len(odd)} labels outside {', '.join(codes)}: "
             f"{', '.join(map(repr, which[:5]))}{' …' if len(which) > 5 else ''} (first rows: {first})"
         )
-    return table.with_columns(pl.col(column).replace_strict(dict(codes), return_dtype=pl.Int32).alias("label"))
+    label = pl.col(column).replace_strict(dict(codes), return_dtype=pl.Int32)
+    return table.with_columns(label.alias("label"), pl.col(column).alias("published"))
 
 
 def image_files(folder: Path) -> dict[str, Path]:
     """All images below a folder, by file name without suffix; resource forks and hidden files are no images."""
     return {
         path.stem: path
-        for path in sorted(folder.rglob("*"))
+        for path in sorted(folder.resolve().rglob("*"))
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
     }
 
@@ -104,7 +114,7 @@ def attach_paths(
             f"{', '.join(absent[:5])}; looked below {table_path.parent} for .jpg, .jpeg and .png. "
             "Finish the download, or remove those rows"
         )
-    return table.with_columns(pl.Series("path", [str(files[name].resolve()) for name in names], dtype=pl.String))
+    return table.with_columns(pl.Series("path", [str(files[name]) for name in names], dtype=pl.String))
 
 
 def manifest(table: pl.DataFrame, finding: str, source: Path) -> pl.DataFrame:

@@ -1,0 +1,70 @@
+"""Kaggle's two retinopathy sets, EyePACS 2015 and APTOS 2019: fundus photographs graded 0 to 4, 0-1 against 2-4.
+
+EyePACS names both eyes of a patient, so the group is the patient. APTOS names nobody, and repeats pictures, some with
+another grade: its task removes them (`palpate.data.leaks.resolve`).
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from palpate.data.readers import table
+from palpate.errors import InputError
+
+CLASSES = ("grade 0-1", "grade 2-4")
+GRADES = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}
+FINDING = "diabetic retinopathy"
+
+
+def read_eyepacs(folder: Path) -> pl.DataFrame:
+    """Read `trainLabels.csv` (image, level) and `train/10_left.jpeg`: the 35,126 images that have public labels.
+
+    Returns:
+        A manifest (`readers.table.MANIFEST`); the group is the patient, `split` is null.
+
+    Raises:
+        InputError: the table or a column is missing, a grade is not 0 to 4, an image is absent or not named
+            NUMBER_left or NUMBER_right.
+    """
+    return table.manifest(_eyes(folder, "trainLabels.csv", "train"), FINDING, folder / "trainLabels.csv")
+
+
+def read_eyepacs_official(folder: Path) -> pl.DataFrame:
+    """`read_eyepacs` as "train", and the competition's test set (`retinopathy_solution.csv`, `test/`) as "test".
+
+    Both halves of the test set, Usage "Public" and "Private", are read: 53,576 images.
+    """
+    train = _eyes(folder, "trainLabels.csv", "train").with_columns(pl.lit("train").alias("split"))
+    test = _eyes(folder, "retinopathy_solution.csv", "test").with_columns(pl.lit("test").alias("split"))
+    return table.manifest(pl.concat([train, test]), FINDING, folder)
+
+
+def read_aptos(folder: Path) -> pl.DataFrame:
+    """Read APTOS 2019's `train.csv` (id_code, diagnosis) and `train_images/*.png`; its test set has no public grades.
+
+    Returns:
+        A manifest (`readers.table.MANIFEST`); every image is its own group, `split` is null.
+    """
+    path = folder / "train.csv"
+    rows = table.read_table(path, ["id_code", "diagnosis"])
+    rows = table.encode_labels(rows, "diagnosis", GRADES, path)
+    rows = table.attach_paths(rows, rows["id_code"], table.image_files(folder / "train_images"), path)
+    rows = rows.with_columns(pl.col("id_code").alias("image_id"), pl.col("id_code").alias("group_id"))
+    return table.manifest(rows, FINDING, path)
+
+
+def _eyes(folder: Path, csv: str, images: str) -> pl.DataFrame:
+    path = folder / csv
+    rows = table.read_table(path, ["image", "level"])
+    rows = table.encode_labels(rows, "level", GRADES, path)
+    odd = rows.filter(~pl.col("image").str.contains(r"^\d+_(left|right)$"))
+    if not odd.is_empty():
+        raise InputError(
+            f"{path}: {len(odd)} images are not named NUMBER_left or NUMBER_right, first {odd['image'][0]!r}; the number "
+            "is the patient, without which eyes of one patient could be on both sides of the split"
+        )
+    rows = table.attach_paths(rows, rows["image"], table.image_files(folder / images), path)
+    patient = pl.col("image").str.replace(r"_(left|right)$", "")
+    return rows.with_columns(pl.col("image").alias("image_id"), patient.alias("group_id")).select(
+        "image_id", "group_id", "path", "label", "published"
+    )
