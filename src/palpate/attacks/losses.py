@@ -1,0 +1,71 @@
+"""Losses that an attack raises: each a function of logits (N, K) and labels (N,), one number per image, larger is closer to fooled.
+
+Cross-entropy is what the literature uses and what saturates: in float32 with two classes its gradient is zero beyond a
+margin of about 100. The margin has the same gradient direction for K = 2 and never saturates.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def others(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits with the true class at −∞."""
+    return logits.scatter(1, labels[:, None], float("-inf"))
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Best wrong logit minus true logit: max_{j≠y} z_j − z_y, positive where fooled.
+
+    >>> margin(torch.tensor([[3.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 0]))
+    tensor([-2., 2.])
+    """
+    return others(logits, labels).amax(1) - logits.gather(1, labels[:, None])[:, 0]
+
+
+def targeted_margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Target logit minus true logit: z_t − z_y (N,)."""
+    return logits.gather(1, targets[:, None])[:, 0] - logits.gather(1, labels[:, None])[:, 0]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """−log softmax(z)_y."""
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def dlr(logits: Tensor, labels: Tensor) -> Tensor:
+    """Difference of logits ratio (Croce & Hein 2020, arXiv 2003.01690, equation 6): margin / (z_π1 − z_π3), K ≥ 3.
+
+    Raises:
+        ValueError: fewer than three classes, for which the ratio is constant and has no gradient.
+    """
+    if logits.shape[1] < 3:
+        raise ValueError(f"dlr needs at least 3 classes, given {logits.shape[1]}; use margin")
+    top = logits.topk(3, dim=1).values
+    return margin(logits, labels) / (top[:, 0] - top[:, 2]).clamp(min=1e-12)
+
+
+def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """(z_t − z_y) / (z_π1 − (z_π3 + z_π4) / 2) (arXiv 2003.01690, equation 7), K ≥ 4."""
+    if logits.shape[1] < 4:
+        raise ValueError(f"targeted dlr needs at least 4 classes, given {logits.shape[1]}; use targeted_margin")
+    top = logits.topk(4, dim=1).values
+    return targeted_margin(logits, labels, targets) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2).clamp(min=1e-12)
+
+
+def confident_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The margin (N,), and whether it says "fooled" beyond what rounding could take back (N,).
+
+    Logits of one image differ in their last digits with batch size, layout and folding; a margin within 2⁻¹⁴ of the
+    largest logit (2⁻⁴⁰ in float64) is not counted, so that the stored image is still adversarial when predicted again.
+    """
+    value = margin(logits, labels)
+    doubt = 2.0**-40 if logits.dtype == torch.float64 else 2.0**-14
+    return value, value > doubt * logits.abs().amax(1)
+
+
+LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "margin": margin, "dlr": dlr}

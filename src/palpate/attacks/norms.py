@@ -1,0 +1,90 @@
+"""Norms, balls and steepest directions, with one radius per image.
+
+Every attack moves inside the intersection of a ball around the image and the box [0, 1]. Here are the few operations on
+that set. Radii are one number per image, because in a sweep every image has its own.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Norm = Literal["linf", "l2"]
+
+
+def per_image(values: Tensor, like: Tensor) -> Tensor:
+    """One number per image (N,), shaped to multiply images (N, …)."""
+    return values.to(like).view(-1, *[1] * (like.ndim - 1))
+
+
+def slack(dtype: torch.dtype) -> float:
+    """How much a ball must shrink so that rounding x + δ in this precision cannot leave it: two halves of an ulp at 1.
+
+    >>> slack(torch.float32) == 2.0**-23
+    True
+    """
+    return torch.finfo(dtype).eps
+
+
+def distance(a: Tensor, b: Tensor, norm: Norm = "linf") -> Tensor:
+    """‖a − b‖ per image (N,), computed in float64."""
+    difference = (a.double() - b.double()).flatten(1)
+    return difference.abs().amax(1) if norm == "linf" else difference.norm(dim=1)
+
+
+def project(points: Tensor, images: Tensor, radius: Tensor, norm: Norm = "linf") -> Tensor:
+    """The nearest points (N, …) inside each image's ball of `radius` (N,) and the box [0, 1].
+
+    The ball is taken smaller by `slack`, so that ‖result − image‖ ≤ radius holds in float64 after rounding. For l2 the
+    ball is projected first and the box after, which stays inside both, since the image lies in the box.
+    """
+    room = per_image((radius - slack(points.dtype)).clamp(min=0), points)
+    if norm == "linf":
+        return torch.clamp(points, (images - room).clamp(min=0), (images + room).clamp(max=1))
+    delta = points - images
+    length = per_image(delta.flatten(1).norm(dim=1), points)
+    factor = (room / length.clamp(min=torch.finfo(points.dtype).tiny)).clamp(max=1)
+    return (images + delta * factor).clamp(0, 1)
+
+
+def steepest(gradient: Tensor, norm: Norm = "linf") -> Tensor:
+    """The direction of unit norm along which a linear function falls fastest, negated: sign(g), or g / ‖g‖₂."""
+    if norm == "linf":
+        return gradient.sign()
+    length = per_image(gradient.flatten(1).norm(dim=1), gradient)
+    return gradient / length.clamp(min=torch.finfo(gradient.dtype).tiny)
+
+
+def seeded(seed: int, image: int, stage: int) -> torch.Generator:
+    """A generator that depends on seed, image and stage alone, so that batches and their order cannot change a start.
+
+    The three are mixed by splitmix64's multiplications, because neighbouring seeds of one generator are related.
+    """
+    mask = 2**64 - 1
+    value = (seed * 0x9E3779B97F4A7C15 + image * 0xBF58476D1CE4E5B9 + stage * 0x94D049BB133111EB) & mask
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & mask
+    return torch.Generator().manual_seed((value ^ (value >> 31)) % 2**63)
+
+
+def random_start(
+    images: Tensor, radius: Tensor, indices: list[int], seed: int, stage: int, norm: Norm = "linf"
+) -> Tensor:
+    """A random point in each image's ball: uniform for l∞; for l2 a random direction with uniform length.
+
+    Args:
+        images: (N, …) in [0, 1].
+        radius: (N,).
+        indices: the place of each image in the whole set, for its own generator.
+        seed, stage: see `seeded`.
+    """
+    draws = []
+    for index in indices:
+        generator = seeded(seed, index, stage)
+        if norm == "linf":
+            draws.append(torch.rand(images.shape[1:], generator=generator) * 2 - 1)
+        else:
+            direction = torch.randn(images.shape[1:], generator=generator)
+            draws.append(direction / direction.norm() * torch.rand((), generator=generator))
+    noise = torch.stack(draws).to(images) if draws else torch.zeros_like(images)
+    return project(images + noise * per_image(radius, images), images, radius, norm)

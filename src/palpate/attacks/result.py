@@ -1,0 +1,169 @@
+"""What a sweep found: the smallest radius that fools each image, the images at it, and the curve that follows.
+
+An adversarial image inside a small ball is inside every larger one, so one radius per image is the whole curve: robust accuracy at ε is the
+share of images whose radius is larger than ε. An image that could not be attacked is never counted as robust.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from palpate.errors import InputError
+from palpate.prediction import Images
+
+if TYPE_CHECKING:
+    import polars
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """The result of `palpate.sweep` on N images.
+
+    Attributes:
+        radius: (N,) float64: l∞ (or l2) norm of the smallest perturbation found; 0 where the clean image is already wrong, inf where none was found
+            up to the largest epsilon, NaN where `status` is not "ok".
+        labels: (N,) the true classes.
+        epsilons: the epsilons asked for, rising, in [0, 1].
+        passes: (N, 2) forward and backward passes spent on each image.
+        status: per image "ok"; "failed", the model gave NaN or no answer; "not run", the sweep was interrupted.
+        images: the clean images, as they were given.
+        adversarials: (N, C, H, W), the image at its radius, the clean image where there is none; None if not kept.
+        ladder: (E, N, C, H, W), for objective "loss" the image of worst loss at each epsilon; else None.
+        norm: "linf" or "l2".
+        how: method, strength, objective and seed, for captions.
+    """
+
+    radius: Tensor
+    labels: Tensor
+    epsilons: tuple[float, ...]
+    passes: Tensor
+    status: tuple[str, ...]
+    images: Images
+    adversarials: Tensor | None
+    ladder: Tensor | None
+    norm: str
+    how: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.radius)
+
+    @property
+    def done(self) -> Tensor:
+        """Which images were attacked or failed (N,), as against never reached."""
+        return torch.tensor([status != "not run" for status in self.status], dtype=torch.bool)
+
+    def robust_accuracy(self, epsilon: float | str) -> float:
+        """Share in [0, 1] of the images that no perturbation found within `epsilon` fools; at 0 the clean accuracy.
+
+        Failed images count as fooled. NaN if nothing was run.
+        """
+        value = _epsilon(epsilon)
+        done = int(self.done.sum())
+        return float((self.radius > value).sum()) / done if done else float("nan")
+
+    def images_at(self, epsilon: float | str, indices: slice | Tensor | None = None) -> Tensor:
+        """Images (n, C, H, W) valid at `epsilon`: adversarial where the radius allows it, clean elsewhere.
+
+        With objective "loss" they are the images of worst loss at that epsilon.
+
+        Args:
+            epsilon: in [0, 1] or like "2/255"; with objective "loss" one of `epsilons`.
+            indices: which images; all when absent.
+
+        Raises:
+            InputError: the images were not kept, or the epsilon is not on the ladder.
+        """
+        value, where = _epsilon(epsilon), slice(None) if indices is None else indices
+        if self.ladder is not None:
+            return self.ladder[self._step(value)][where]
+        if self.adversarials is None:
+            raise InputError('keep: the adversarial images were not kept; call sweep with keep="all"')
+        clean = self.images[where].to(self.adversarials)
+        fooled = (self.radius <= value)[where].view(-1, *[1] * (clean.ndim - 1))
+        return torch.where(fooled, self.adversarials[where], clean)
+
+    def at(self, epsilon: float | str) -> Tensor:
+        """The same as `images_at(epsilon)` for all images."""
+        return self.images_at(epsilon)
+
+    def _step(self, value: float) -> int:
+        gaps = [abs(value - epsilon) for epsilon in self.epsilons]
+        if min(gaps) > 1e-9:
+            raise InputError(f"epsilon must be one of {list(self.epsilons)} for objective 'loss', given {value:g}")
+        return gaps.index(min(gaps))
+
+    def to_frame(self) -> "polars.DataFrame":
+        """One row per image: image, label, radius, status, passes_forward, passes_backward."""
+        import polars
+
+        return polars.DataFrame(
+            {
+                "image": np.arange(len(self)),
+                "label": self.labels.numpy(),
+                "radius": self.radius.numpy(),
+                "status": list(self.status),
+                "passes_forward": self.passes[:, 0].numpy(),
+                "passes_backward": self.passes[:, 1].numpy(),
+            }
+        )
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw robust accuracy against epsilon as a step curve over the radii found, with the epsilons asked for as points; gives the axes."""
+        from matplotlib.figure import Figure
+
+        axes = axes if axes is not None else Figure(layout="constrained").add_subplot()
+        found = np.unique(self.radius[self.radius.isfinite()].clamp(max=self.epsilons[-1]).numpy())
+        places = np.unique(np.concatenate([[0.0], found, self.epsilons]))
+        axes.step(places, [self.robust_accuracy(float(place)) for place in places], where="post", linewidth=1.2)
+        axes.plot(self.epsilons, [self.robust_accuracy(epsilon) for epsilon in self.epsilons], "o", markersize=4)
+        axes.set(xlabel=f"epsilon ({self.norm}, images in [0, 1])", ylabel="robust accuracy", ylim=(0, 1))
+        return axes
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything but the clean images to a compressed .npz without pickles, and give its path."""
+        path = Path(path)
+        arrays: dict[str, np.ndarray] = {
+            "radius": self.radius.numpy(),
+            "labels": self.labels.numpy(),
+            "epsilons": np.array(self.epsilons),
+            "passes": self.passes.numpy(),
+            "status": np.array(self.status),
+            "norm": np.array(self.norm),
+            "how": np.array([f"{key}={value}" for key, value in self.how.items()]),
+        }
+        for name in ("adversarials", "ladder"):
+            kept = getattr(self, name)
+            if kept is not None:
+                arrays[name] = kept.numpy()
+        with path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        return path
+
+    def __str__(self) -> str:
+        lines = [f"{'epsilon':>10} {'of 255':>8} {'robust accuracy':>16} {'fooled':>8}"]
+        done = int(self.done.sum())
+        for epsilon in (0.0, *self.epsilons):
+            accuracy = self.robust_accuracy(epsilon)
+            fooled = round((1 - accuracy) * done) if done else 0
+            lines.append(f"{epsilon:>10.6g} {epsilon * 255:>8.3g} {accuracy:>16.3f} {fooled:>8}")
+        finite = self.radius[self.done].nan_to_num(nan=0.0)
+        median = finite.median().item() if done else float("nan")
+        forward, backward = self.passes[self.done].double().mean(0).tolist() if done else (0.0, 0.0)
+        how = ", ".join(f"{key} {value}" for key, value in self.how.items())
+        lines.append(f"{done} images, {self.norm}, {how}; median radius {median:.3g}")
+        lines.append(f"passes per image: {forward:.1f} forward, {backward:.1f} backward")
+        for status in ("failed", "not run"):
+            count = self.status.count(status)
+            if count:
+                lines.append(f"{count} images {status}")
+        return "\n".join(lines)
+
+
+def _epsilon(value: float | str) -> float:
+    from palpate.config import parse_epsilon
+
+    return parse_epsilon(value)
