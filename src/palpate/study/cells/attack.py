@@ -1,5 +1,7 @@
-"""The attack cell: test images pressed at every epsilon, judged again from what is stored, and the samples kept for looking at."""
+"""The attack cell: test images pressed at every epsilon, judged again from what is stored, and samples kept for looking at."""
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,12 @@ import torch
 from torch import Tensor
 
 from palpate import rows
+from palpate.attacks.descend import sweep
 from palpate.attacks.foolbox import foolbox_pgd
 from palpate.config import AttackSpec
 from palpate.data.dataset import Split
 from palpate.models.classifier import Classifier
-from palpate.prediction import predict_logits
+from palpate.prediction import Progress, predict_logits
 from palpate.runs import Cell
 from palpate.study.cells.context import Context
 from palpate.study.cells.table import Condition, clean, make_rows
@@ -24,40 +27,116 @@ BALL_TOLERANCE = 2.0**-23
 """One unit in the last place of a float32 at 1: x + delta is rounded, so the norm read back may exceed epsilon by so much."""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What an attack is given: the first n test images of the shuffled split."""
+
+    model: Classifier
+    images: Tensor  # (n, 3, H, W)
+    labels: Tensor  # (n,)
+    epsilons: list[float]
+    attack: AttackSpec
+    samples: int
+    tabulate: Callable[[slice, Condition], pl.DataFrame]
+    progress: Progress
+
+
 def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> None:
-    """Attack the first test images of the shuffled split and write a row per image and epsilon."""
+    """Attack test images and write a row per image and epsilon."""
     attack = AttackSpec.model_validate(cell.spec["attack"])
-    epsilons: list[float] = cell.spec["epsilons"]
     split = context.dataset(cell.task).test
     chosen = np.arange(len(split))[: attack.images]  # the split is shuffled already
-    images = split.images[chosen]
     labels = torch.as_tensor(np.asarray(split.labels)[chosen], dtype=torch.long)
-    model = context.trained(cell)
-    keys = context.keys(cell, "test")
-    unattacked = make_rows(keys, split, chosen, clean(predict_logits(model, images)))
-    attacked: list[pl.DataFrame] = []
-    samples: list[Tensor] = []
+    model, keys = context.trained(cell), context.keys(cell, "test")
+
+    def tabulate(place: slice, condition: Condition) -> pl.DataFrame:
+        return make_rows(keys, split, chosen[place], condition)
+
+    images = split.images[chosen]
     with progress_bar(context.console, cell.title) as progress:
-        for place, adversarial in foolbox_pgd(
-            model, images, labels, epsilons, attack.steps, attack.batch_size, attack.seed, progress
-        ):  # (E, n, C, H, W)
-            samples.append(adversarial[:, : max(0, cell.spec["samples"] - place.start)])
-            for index, epsilon in enumerate(epsilons):
-                condition = Condition(
-                    attack_id(attack),
-                    attack.method,
-                    epsilon,
-                    index + 1,
-                    passes_forward=len(epsilons) * (attack.steps + 1),
-                    passes_backward=len(epsilons) * attack.steps,
-                    **judge(model, adversarial[index], images[place], labels[place], epsilon),
-                )
-                attacked.append(make_rows(keys, split, chosen[place], condition))
-    table = with_radius(rows.concat([unattacked, *attacked]))
+        job = _Job(model, images, labels, cell.spec["epsilons"], attack, cell.spec["samples"], tabulate, progress)
+        attacked, samples = (_by_sweep if attack.method == "sweep" else _by_foolbox)(job)
+    unattacked = tabulate(slice(None), clean(predict_logits(model, images)))
+    table = rows.concat([unattacked, *attacked])
     rows.write(table, folder / "images.parquet")
-    sampled = torch.cat(samples, dim=1)
-    _write_samples(folder / "samples.npz", split, chosen[: sampled.shape[1]], sampled, epsilons)
+    _write_samples(folder / "samples.npz", split, chosen[: samples.shape[1]], samples, job.epsilons)
     facts |= _facts(table)
+
+
+def _by_foolbox(job: _Job) -> tuple[list[pl.DataFrame], Tensor]:
+    """The paper's attack. The samples are its own images at each epsilon."""
+    tables: list[pl.DataFrame] = []
+    kept: list[Tensor] = []
+    attack, count = job.attack, len(job.epsilons)
+    wrong = predict_logits(job.model, job.images).argmax(1) != job.labels
+    batches = foolbox_pgd(
+        job.model, job.images, job.labels, job.epsilons, attack.steps, attack.batch_size, attack.seed, job.progress
+    )
+    for place, adversarial in batches:  # (E, n, C, H, W)
+        kept.append(adversarial[:, : max(0, job.samples - place.start)])
+        judged = [
+            judge(job.model, images, job.images[place], job.labels[place], epsilon)
+            for images, epsilon in zip(adversarial, job.epsilons, strict=True)
+        ]
+        fooled = torch.stack([found["logits"].argmax(1) != job.labels[place] for found in judged])
+        radius = first_radius(fooled, wrong[place], job.epsilons)
+        for index, found in enumerate(judged):
+            condition = Condition(
+                attack_id(attack),
+                "foolbox",
+                job.epsilons[index],
+                index + 1,
+                radius=radius,
+                passes_forward=count * (attack.steps + 1),
+                passes_backward=count * attack.steps,
+                **found,
+            )
+            tables.append(job.tabulate(place, condition))
+    return tables, torch.cat(kept, dim=1)
+
+
+def _by_sweep(job: _Job) -> tuple[list[pl.DataFrame], Tensor]:
+    """One radius per image gives every epsilon. The samples are made at each epsilon, since a carried image is one picture for all."""
+    attack = job.attack
+    found = sweep(
+        job.model,
+        job.images,
+        job.labels,
+        job.epsilons,
+        strength=attack.strength,
+        seed=attack.seed,
+        batch_size=attack.batch_size,
+        progress=job.progress,
+    )
+    failed = np.array([status != "ok" for status in found.status])
+    tables: list[pl.DataFrame] = []
+    smaller = 0.0
+    for index, epsilon in enumerate(job.epsilons):
+        judged = judge(job.model, found.images_at(epsilon), job.images, job.labels, epsilon)
+        judged["failed"] |= failed
+        condition = Condition(
+            attack_id(attack),
+            "sweep",
+            epsilon,
+            index + 1,
+            carried=(found.radius <= smaller).numpy(),
+            radius=found.radius.nan_to_num(nan=0.0).numpy(),
+            passes_forward=found.passes[:, 0].numpy(),
+            passes_backward=found.passes[:, 1].numpy(),
+            **judged,
+        )
+        tables.append(job.tabulate(slice(None), condition))
+        smaller = epsilon
+    samples = sweep(
+        job.model,
+        job.images[: job.samples],
+        job.labels[: job.samples],
+        job.epsilons,
+        objective="loss",
+        seed=attack.seed,
+        progress=job.progress,
+    )
+    return tables, torch.stack([samples.images_at(epsilon) for epsilon in job.epsilons])
 
 
 def judge(model: Classifier, adversarial: Tensor, images: Tensor, labels: Tensor, epsilon: float) -> dict[str, Any]:
@@ -85,13 +164,15 @@ def judge(model: Classifier, adversarial: Tensor, images: Tensor, labels: Tensor
     }
 
 
-def with_radius(table: pl.DataFrame) -> pl.DataFrame:
-    """Fill the attacked rows' radius: the smallest epsilon at which the image was fooled, 0 where already wrong, inf where never.
+def first_radius(fooled: Tensor, wrong: Tensor, epsilons: list[float]) -> np.ndarray:
+    """The smallest epsilon at which each image was fooled (n,): 0 where already wrong, inf where never.
 
-    For attacks that try each epsilon by itself; the table holds the clean rows too.
+    Args:
+        fooled: (E, n), each epsilon tried by itself.
+        wrong: (n,), the clean image is already misclassified.
     """
-    fooled = pl.col("epsilon").filter(~pl.col("correct")).min().over("image_id", "finding").fill_null(float("inf"))
-    return table.with_columns(radius=pl.when(pl.col("epsilon_index") > 0).then(fooled))
+    radii = torch.where(fooled, torch.tensor(epsilons, dtype=torch.float64)[:, None], torch.inf).amin(0)
+    return torch.where(wrong, 0.0, radii).numpy()
 
 
 def _write_samples(path: Path, split: Split, chosen: np.ndarray, adversarial: Tensor, epsilons: list[float]) -> None:

@@ -1,0 +1,14 @@
+"""The tiny study, run once for all tests that look at its results."""
+
+from pathlib import Path
+
+import pytest
+from tests.study.helpers import quiet, tiny
+
+from palpate.study.run import run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of the finished tiny study; tests must not change it."""
+    return run(tiny(), tmp_path_factory.mktemp("runs") / "tiny", device="cpu", console=quiet())

@@ -1,0 +1,190 @@
+"""A study end to end: rows that agree with one another and with direct calls, resuming, failing, refusing."""
+
+import json
+import shutil
+
+import foolbox
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tests.study.helpers import cells_of, quiet, tiny
+
+from palpate import rows
+from palpate.data.dataset import load
+from palpate.errors import InputError
+from palpate.models.weights import load_weights
+from palpate.runs import Run
+from palpate.study.run import MAKERS, StudyIncomplete, run
+
+
+def _table(folder, kind: str, which: int = 0) -> pl.DataFrame:
+    return rows.read(folder / cells_of(folder, kind)[which] / "images.parquet")
+
+
+def test_every_cell_is_there_and_its_files_are_whole(finished):
+    opened = Run(finished)
+    for cell in opened.study()["cells"]:
+        assert opened.complete(cell["id"])
+        opened.verify(cell["id"])
+    assert len(opened.study()["cells"]) == 2 * 5
+    assert not list(finished.glob(".*.part"))
+
+
+def test_running_again_makes_nothing_and_says_so(finished):
+    console = quiet()
+    before = {file: file.stat().st_mtime_ns for file in finished.glob("*-*/*")}
+    run(tiny(), finished, device="cpu", console=console)
+    assert "Everything is complete: 10 cells" in console.export_text()
+    assert before == {file: file.stat().st_mtime_ns for file in finished.glob("*-*/*")}
+
+
+def test_the_same_study_elsewhere_gives_the_same_rows(finished, tmp_path):
+    again = run(tiny(), tmp_path / "again", device="cpu", console=quiet())
+    for kind in ("predict", "attack"):
+        for cell in cells_of(finished, kind):
+            first, second = (rows.read(folder / cell / "images.parquet") for folder in (finished, again))
+            assert first.equals(second)
+
+
+def test_foolbox_rows_equal_a_direct_call_of_foolbox(finished):
+    task = tiny().tasks[0]
+    data = load(task.name, size=32, train_images=48, val_images=16, test_images=24)
+    images, labels = data.test.images[:12], torch.as_tensor(data.test.labels[:12])
+    for which, cell in enumerate(cells_of(finished, "train")):
+        model = load_weights(finished / cell / "weights.safetensors").to(memory_format=torch.channels_last).eval()
+        model.requires_grad_(False)
+        table = _table(finished, "attack", 2 * which)
+        assert set(table["attack"]) == {"foolbox", "none"}
+        reference = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+        torch.manual_seed(0)
+        success = []
+        for start in (0, 5, 10):
+            place = slice(start, start + 5)
+            success.append(
+                foolbox.attacks.LinfPGD(steps=5)(
+                    reference, images[place], labels[place], epsilons=[1 / 255, 4 / 255, 16 / 255]
+                )[2]
+            )
+        expected = 1 - torch.cat(success, 1).float().mean(1)
+        ours = table.filter(pl.col("epsilon_index") > 0).group_by("epsilon_index").agg(pl.col("correct").mean())
+        assert ours.sort("epsilon_index")["correct"].to_list() == pytest.approx(expected.tolist(), abs=1e-6)
+        assert table["image_id"].unique().sort().to_list() == sorted(data.test.ids[:12])
+
+
+def test_the_rows_of_an_attack_agree_with_one_another(finished):
+    for which in range(4):
+        table = _table(finished, "attack", which)
+        attacked = table.filter(pl.col("epsilon_index") > 0)
+        assert (attacked["in_ball"] & attacked["in_box"]).all()
+        assert (attacked["linf"] <= attacked["epsilon"] + 2**-23).all()
+        assert ((attacked["margin"] > 0) == attacked["correct"]).all()
+        assert (attacked["prediction"] == attacked["label"]).equals(attacked["correct"])
+        assert (attacked["survives_8bit"].is_null() == attacked["correct"]).all()
+        first = pl.col("epsilon").filter(~pl.col("correct")).min().over("image_id").fill_null(float("inf"))
+        smallest = table.with_columns(first=first).filter(pl.col("epsilon_index") > 0)
+        grid = np.array([0, 1 / 255, 4 / 255, 16 / 255, np.inf])
+        on_grid = grid[np.searchsorted(grid, smallest["radius"].to_numpy())]
+        assert on_grid.tolist() == smallest["first"].to_list()
+
+
+def test_samples_are_made_at_each_epsilon_and_lie_in_the_ball(finished):
+    for cell in cells_of(finished, "attack"):
+        with np.load(finished / cell / "samples.npz") as samples:
+            assert samples["adversarial"].shape == (3, 6, 3, 32, 32)
+            distance = np.abs(samples["adversarial"].astype(float) - samples["clean"]).max((2, 3, 4))
+            assert (distance <= samples["epsilons"][:, None] + 2**-23).all()
+            assert (distance.max(1) > 0.5 * samples["epsilons"]).all()
+            assert samples["masks"].shape == (6, 32, 32)
+
+
+def test_explanations_cover_every_epsilon_and_both_targets(finished):
+    for cell in cells_of(finished, "explain"):
+        table = pl.read_parquet(finished / cell / "explanations.parquet")
+        assert len(table) == 4 * 2 * 6
+        clean = table.filter(pl.col("epsilon_index") == 0)
+        known = clean["similarity_clean"].drop_nulls()
+        assert known.to_list() == pytest.approx([1.0] * len(known))
+        assert clean.filter("empty")["similarity_clean"].is_null().all()
+        with np.load(finished / cell / "maps.npz") as maps:
+            assert maps["maps"].shape == (4, 2, 6, 32, 32)
+            assert (maps["maps"] >= 0).all()
+
+
+def test_a_failing_cell_stops_neither_the_others_nor_the_next_run(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    for kind in ("attack", "explain"):
+        for cell in cells_of(finished, kind):
+            shutil.rmtree(folder / cell)
+    broken = cells_of(finished, "attack")[0]
+    original = MAKERS["attack"]
+
+    def sometimes(cell, context, path, facts):
+        if cell.id == broken:
+            raise RuntimeError("out of memory")
+        original(cell, context, path, facts)
+
+    monkeypatch.setitem(MAKERS, "attack", sometimes)
+    with pytest.raises(StudyIncomplete, match="2 of 10 cells failed") as caught:
+        run(tiny(), folder, device="cpu", console=quiet())
+    assert "out of memory" in str(caught.value)
+    assert "which failed" in str(caught.value)
+    assert set(Run(folder).failures()) >= {broken}
+    assert sum(Run(folder).complete(cell["id"]) for cell in Run(folder).study()["cells"]) == 8
+    monkeypatch.setitem(MAKERS, "attack", original)
+    run(tiny(), folder, device="cpu", console=quiet())
+    assert Run(folder).failures() == {}
+    for cell in cells_of(finished, "attack"):
+        assert rows.read(folder / cell / "images.parquet").equals(rows.read(finished / cell / "images.parquet"))
+
+
+def test_an_interrupt_keeps_what_is_complete(tmp_path, monkeypatch):
+    def interrupted(cell, context, path, facts):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(MAKERS, "predict", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny(), tmp_path / "run", device="cpu", console=quiet())
+    opened = Run(tmp_path / "run")
+    complete = [cell["kind"] for cell in opened.study()["cells"] if opened.complete(cell["id"])]
+    assert complete == ["train"]
+
+
+def test_changed_weights_are_not_attacked(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    weights = folder / cells_of(finished, "train")[0] / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    shutil.rmtree(folder / cells_of(finished, "attack")[0])
+    with pytest.raises(StudyIncomplete, match="was changed after it was made"):
+        run(tiny(), folder, device="cpu", console=quiet())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": [{"backbone": "resnet19"}]}, "resnet19"),
+        ({"models": [{"backbone": "test_resnet", "attention": "full", "output_stride": 32}]}, "output_stride"),
+        ({"tasks": [{"name": "phantom-skim"}]}, "phantom-skim"),
+        ({"tasks": [{"name": "ham10000"}]}, "ham10000"),
+        ({"name": "other"}, "belongs to the study `tiny`"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(finished, tmp_path, monkeypatch, changes, message):
+    monkeypatch.delenv("PALPATE_DATA", raising=False)
+    folder = tmp_path / "run"
+    if "name" in changes:
+        folder.mkdir()
+        shutil.copy(finished / "study.json", folder)
+    with pytest.raises(InputError, match=message):
+        run(tiny(**changes), folder, device="cpu", console=quiet())
+    assert not list(folder.glob("*-*"))
+
+
+def test_the_record_states_data_and_plan(finished):
+    record = json.loads((finished / "study.json").read_text())
+    task = record["tasks"]["phantom-skin"]
+    assert task["images"] == {"train": 48, "val": 16, "test": 24}
+    assert 0.5 <= task["majority_rate"] <= 1
+    assert [cell["kind"] for cell in record["cells"][:5]] == ["train", "predict", "attack", "attack", "explain"]
