@@ -1,6 +1,6 @@
 """One file to one decoded uint8 image, or the images of an npz one after the other; what is truncated or no image says so.
 
-OpenCV fills the rest of a truncated JPEG with grey and returns it as if whole, so the end of the file is checked here.
+OpenCV 4 fills the rest of a truncated JPEG with grey and returns it as if whole, so the end of the file is checked here.
 An npz is streamed, because the larger MedMNIST files fit no memory.
 """
 
@@ -51,12 +51,12 @@ def decode(path: str, grey: bool) -> np.ndarray:
     if is_truncated(data):
         raise Unreadable("truncated")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
         raise Unreadable("not an image")
-    return image
+    return image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def is_truncated(data: bytes) -> bool:

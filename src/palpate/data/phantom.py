@@ -19,10 +19,11 @@ are then the same distribution, and accuracy above chance would show that someth
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate.data.phantoms.canvas import canvas_side, photograph
+from palpate.data.phantoms.canvas import Camera, canvas_side, photograph
 from palpate.data.phantoms.chest import draw_chest
 from palpate.data.phantoms.fundus import draw_fundus
 from palpate.data.phantoms.skin import draw_skin
@@ -33,8 +34,11 @@ KINDS: tuple[str, ...] = get_args(Kind)
 SMALLEST, LARGEST = 28, 1024
 
 _DRAW = {"skin": draw_skin, "fundus": draw_fundus, "chest": draw_chest}
-_TURN = {"skin": np.pi, "fundus": 0.12, "chest": 0.06}  # radians; a dermatoscope has no upright
-_NOISE = {"skin": 0.02, "fundus": 0.02, "chest": 0.02}
+_CAMERA = {
+    "skin": Camera(turn=0.35, shift=0.03, zoom=0.05, noise=0.045, border=cv2.BORDER_REFLECT_101),
+    "fundus": Camera(turn=0.15, shift=0.03, zoom=0.05, noise=0.03, border=cv2.BORDER_CONSTANT),
+    "chest": Camera(turn=0.10, shift=0.05, zoom=0.10, noise=0.03, border=cv2.BORDER_REPLICATE),
+}
 # Six images are drawn from four patients, two of whom are seen twice; the six hold three positives.
 _PATIENT_OF = np.array([0, 0, 1, 1, 2, 3])
 _BLOCK, _PATIENTS = len(_PATIENT_OF), 4
@@ -76,16 +80,16 @@ def generate(kind: Kind, count: int, size: int, seed: int, hide: bool = False) -
     images = np.empty((count, size, size, 3), np.uint8)
     masks = np.empty((count, size, size), np.bool_)
     labels = np.empty(count, np.int64)
-    groups = []
+    groups, scene, last_patient = [], None, -1
     for index in range(count):
         block, place = divmod(index, _BLOCK)
         patient = _PATIENTS * block + int(_PATIENT_OF[place])
         labels[index] = _labels_of_block(kind, seed, block)[_PATIENT_OF[place]]
         groups.append(f"phantom-{kind}-{seed}-patient-{patient:06d}")
-        scene = _DRAW[kind](_stream(kind, seed, 1, patient), bool(labels[index]), hide, canvas_side(size))
-        images[index], masks[index] = photograph(
-            scene, _stream(kind, seed, 2, index), size, _TURN[kind], _NOISE[kind], grey=kind == "chest"
-        )
+        if scene is None or patient != last_patient:  # the second photograph of a patient needs no second drawing
+            scene = _DRAW[kind](_stream(kind, seed, 1, patient), bool(labels[index]), hide, canvas_side(size))
+            last_patient = patient
+        images[index], masks[index] = photograph(scene, _stream(kind, seed, 2, index), size, _CAMERA[kind])
     ids = np.array([f"phantom-{kind}-{seed}-{index:06d}" for index in range(count)])
     return Phantoms(images, labels, np.array(groups), masks, ids)
 

@@ -1,7 +1,7 @@
 """Train, validation and test, disjoint by group, the same on every platform.
 
-Order comes from SHA-256 of seed and name instead of a random generator: it depends on no library's stream, and adding
-an image moves no other one.
+Order comes from SHA-256 of seed and name instead of a random generator: it depends on no library's stream and not on
+the order of the publisher's table.
 """
 
 import hashlib
@@ -110,7 +110,7 @@ def quotas(counts: dict[int, int], limit: int) -> dict[int, int]:
     """Share `limit` among classes in proportion to `counts`, at least 1 each where possible, never above a count.
 
     >>> quotas({0: 80, 1: 19, 2: 1}, 10)
-    {0: 7, 1: 2, 2: 1}
+    {0: 8, 1: 1, 2: 1}
     """
     total = sum(counts.values())
     floor = 1 if limit >= len(counts) else 0

@@ -1,26 +1,39 @@
 """The brushes and the camera that the three kinds of phantom share.
 
 Everything is drawn in a unit square on a canvas of at least 128 pixels and photographed down to the size asked for, so one seed gives the
-same picture at every size, and thin signs are blurred by the camera as real ones are instead of being drawn as stairs.
+same picture at every size, and thin signs are blurred by the camera as real ones are instead of being drawn as stairs. Pictures are planes
+(C, side, side) while they are drawn, with C = 3 for colour and 1 for grey, and many shapes are made by one call: both for speed.
 """
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Plane = NDArray[np.floating]
+Points = NDArray[np.floating]  # (..., 2), unit x and y
 _SUBPIXEL_BITS = 4
 _SMALLEST_CANVAS = 128
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What stands before the camera: the picture (side, side, 3), nominally in [0, 1], and the sign's place (side, side) in [0, 1]."""
+    """What stands before the camera."""
 
-    picture: Plane
-    place: Plane
+    picture: Plane  # (C, side, side), nominally in [0, 1]
+    place: Plane  # (side, side), above 0 in the neighbourhood of the sign or its look-alike
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How differently two photographs of one scene may come out."""
+
+    turn: float  # largest rotation either way, radians
+    shift: float  # largest shift either way, share of the side
+    zoom: float  # largest change of scale either way, share
+    noise: float  # standard deviation of the sensor noise, in [0, 1]
+    border: int  # what lies beyond the scene, as OpenCV's BORDER constant
 
 
 def canvas_side(size: int) -> int:
@@ -38,20 +51,20 @@ def smooth_noise(rng: np.random.Generator, cells: int, side: int) -> Plane:
     return np.asarray(cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def fill(outlines: list[NDArray[np.float64]], side: int, soften: float = 0.0) -> Plane:
-    """Return a plane (side, side) in [0, 1]: 1 inside any of the outlines (n, 2) of unit (x, y), blurred by `soften` (a share of the side)."""
+def fill(outlines: Points, side: int, soften: float = 0.0) -> Plane:
+    """Return a plane (side, side) in [0, 1]: 1 inside any of the outlines (k, n, 2), blurred by `soften` (a share of the side)."""
     plane = np.zeros((side, side), np.uint8)
-    for outline in outlines:
-        cv2.fillPoly(plane, [_fixed_point(outline, side)], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
-    return soft(plane.astype(np.float32) / 255, soften)
+    for outline in _fixed_point(outlines, side):
+        cv2.fillPoly(plane, [outline], 255, cv2.LINE_AA, _SUBPIXEL_BITS)
+    return soft(plane.astype(np.float32) / np.float32(255), soften)
 
 
-def stroke(paths: list[NDArray[np.float64]], width: float, side: int, soften: float = 0.0) -> Plane:
-    """Return a plane (side, side) in [0, 1]: 1 on the paths (n, 2) of unit (x, y), as lines of `width` (a share of the side, at least a pixel)."""
+def stroke(paths: Points, width: float, side: int, soften: float = 0.0) -> Plane:
+    """Return a plane (side, side) in [0, 1]: 1 on the paths (k, n, 2), as lines of `width` (a share of the side, at least a pixel)."""
     plane = np.zeros((side, side), np.uint8)
-    fixed = [_fixed_point(path, side) for path in paths]
+    fixed = list(_fixed_point(paths, side))
     cv2.polylines(plane, fixed, False, 255, max(1, round(width * side)), cv2.LINE_AA, _SUBPIXEL_BITS)
-    return soft(plane.astype(np.float32) / 255, soften)
+    return soft(plane.astype(np.float32) / np.float32(255), soften)
 
 
 def soft(plane: Plane, sigma: float) -> Plane:
@@ -63,65 +76,83 @@ def soft(plane: Plane, sigma: float) -> Plane:
     return blurred
 
 
-def blend(picture: Plane, colour: tuple[float, float, float] | Plane, alpha: Plane) -> None:
-    """Paint a colour, or another picture, over `picture` (side, side, 3) in place, covering the share `alpha` (side, side) of it."""
-    picture += alpha[..., None] * (np.asarray(colour, np.float32) - picture)
+def glow(centre: Points, sigma: float, side: int) -> Plane:
+    """Return a round Gaussian (side, side) of height 1 about `centre` (2,)."""
+    axis = (np.arange(side, dtype=np.float32) + np.float32(0.5)) / np.float32(side)
+    across = np.exp(-0.5 * ((axis[None, :] - centre[:, None]) / sigma) ** 2).astype(np.float32)  # (2, side)
+    return across[1][:, None] * across[0][None, :]
+
+
+def blend(picture: Plane, colour: ArrayLike, alpha: Plane) -> None:
+    """Paint a colour (C,), or another picture (C, side, side), over `picture` in place; it covers the share `alpha` (side, side)."""
+    paint = np.asarray(colour, np.float32)
+    picture += alpha * ((paint if paint.ndim == 3 else paint[:, None, None]) - picture)
 
 
 def around(plane: Plane, margin: float) -> Plane:
     """Return 1 (side, side) where `plane` is not 0 or lies within `margin` (a share of the side) of such a pixel, else 0."""
     reach = 2 * max(1, round(margin * plane.shape[0])) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    return cv2.dilate((plane != 0).astype(np.uint8), kernel).astype(np.float32)
+    return np.asarray(cv2.dilate((plane != 0).astype(np.uint8), kernel), np.float32)
 
 
-def curve(
-    start: tuple[float, float], bend: tuple[float, float], end: tuple[float, float], points: int = 24
-) -> NDArray[np.float64]:
-    """Return the quadratic Bézier curve (points, 2) from `start` to `end` drawn towards `bend`."""
+def curves(start: ArrayLike, bend: ArrayLike, end: ArrayLike, points: int = 20) -> Points:
+    """Return quadratic Bézier curves (k, points, 2) from `start` to `end` drawn towards `bend`, each (k, 2)."""
     t = np.linspace(0, 1, points)[:, None]
-    return (1 - t) ** 2 * np.array(start) + 2 * t * (1 - t) * np.array(bend) + t**2 * np.array(end)
+    first, middle, last = (np.asarray(end_point, float)[..., None, :] for end_point in (start, bend, end))
+    return (1 - t) ** 2 * first + 2 * t * (1 - t) * middle + t**2 * last
 
 
-def ellipse(
-    centre: tuple[float, float], radii: tuple[float, float], turn: float = 0.0, points: int = 32
-) -> NDArray[np.float64]:
-    """Return the outline (points, 2) of an ellipse turned by `turn` radians."""
+def ellipses(centres: ArrayLike, radii: ArrayLike, turns: ArrayLike = 0.0, points: int = 24) -> Points:
+    """Return the outlines (k, points, 2) of ellipses with centres (k, 2) and radii (k, 2), turned by `turns` (k,) radians."""
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    x, y = radii[0] * np.cos(angle), radii[1] * np.sin(angle)
-    rotated = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], axis=1)
-    return rotated + np.array(centre)
+    unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # (points, 2)
+    x, y = np.moveaxis(np.asarray(radii, float)[..., None, :] * unit, -1, 0)  # (k, points) each
+    cos, sin = np.cos(turns)[..., None], np.sin(turns)[..., None]
+    return np.stack([x * cos - y * sin, x * sin + y * cos], axis=-1) + np.asarray(centres, float)[..., None, :]
+
+
+def walks(
+    rng: np.random.Generator, starts: Points, headings: Points, step: ArrayLike, wander: float, steps: int
+) -> Points:
+    """Return random walks (k, steps + 1, 2) from `starts` (k, 2): each step's heading departs from the last by at most `wander` radians."""
+    turns = headings[:, None] + np.cumsum(rng.uniform(-wander, wander, (len(headings), steps)), axis=1)
+    strides = np.asarray(step)[..., None, None] * np.stack([np.cos(turns), np.sin(turns)], axis=-1)
+    return np.concatenate([starts[:, None], starts[:, None] + np.cumsum(strides, axis=1)], axis=1)
 
 
 def photograph(
-    scene: Scene, rng: np.random.Generator, size: int, turn: float, noise: float, grey: bool
+    scene: Scene, rng: np.random.Generator, size: int, camera: Camera
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Take a picture of the scene: a small turn, shift and zoom, uneven light, a colour cast, sensor noise, eight bits.
+    """Take a picture of the scene: a small turn, shift and zoom, uneven light, sensor noise, eight bits.
 
-    `turn` is the largest rotation in radians either way; `noise` the standard deviation of the sensor noise in [0, 1]. A grey camera has no
-    colour cast and the same noise in its three channels. Returns the image (size, size, 3) uint8 and the sign's mask (size, size).
+    A colour scene also gets a colour cast; a grey one has the same noise in the three channels. Returns the image (size, size, 3) and the
+    sign's mask (size, size).
     """
-    side = scene.picture.shape[0]
-    angle, zoom = rng.uniform(-turn, turn), rng.uniform(0.95, 1.06)
+    channels, side = scene.picture.shape[:2]
+    angle, zoom = rng.uniform(-camera.turn, camera.turn), 1 + rng.uniform(-camera.zoom, camera.zoom)
     view = cv2.getRotationMatrix2D((side / 2, side / 2), float(np.degrees(angle)), zoom)
-    view[:, 2] += rng.uniform(-0.03, 0.03, 2) * side
-    picture = cv2.warpAffine(
-        scene.picture, view, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    view[:, 2] += rng.uniform(-camera.shift, camera.shift, 2) * side
+    seen = np.concatenate([scene.picture, scene.place[None]], dtype=np.float32).transpose(
+        1, 2, 0
+    )  # (side, side, C + 1)
+    seen = cv2.warpAffine(
+        np.ascontiguousarray(seen), view, (side, side), flags=cv2.INTER_LINEAR, borderMode=camera.border
     )
-    place = cv2.warpAffine(scene.place, view, (side, side), flags=cv2.INTER_LINEAR)
     if side != size:
-        picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        place = cv2.resize(place, (size, size), interpolation=cv2.INTER_AREA)
+        seen = cv2.resize(seen, (size, size), interpolation=cv2.INTER_AREA)
+    image = np.ascontiguousarray(np.moveaxis(seen, -1, 0)[:channels])  # (C, size, size)
 
-    slope = rng.uniform(-0.12, 0.12, 2)
+    slope = rng.uniform(-0.12, 0.12, 2).astype(np.float32)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
-    light = rng.uniform(0.9, 1.08) + slope[0] * ramp[None, :] + slope[1] * ramp[:, None]  # (size, size)
-    cast = np.ones(3) if grey else rng.uniform(0.94, 1.06, 3)
-    grain = rng.standard_normal((size, size, 1 if grey else 3), dtype=np.float32)
-    image = picture * light[..., None].astype(np.float32) * cast.astype(np.float32) + np.float32(noise) * grain
-    return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8), place > 0
+    image *= np.float32(rng.uniform(0.9, 1.08)) + slope[0] * ramp[None, :] + slope[1] * ramp[:, None]
+    if channels == 3:
+        image *= rng.uniform(0.94, 1.06, (3, 1, 1)).astype(np.float32)
+    image += np.float32(camera.noise) * rng.standard_normal(image.shape, dtype=np.float32)
+    image8 = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+    return np.broadcast_to(image8, (3, size, size)).transpose(1, 2, 0), seen[..., channels] > 0
 
 
-def _fixed_point(path: NDArray[np.float64], side: int) -> NDArray[np.int32]:
-    """Turn unit coordinates into OpenCV's integer ones, whose pixel centres are whole numbers."""
-    return np.rint((path * side - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+def _fixed_point(paths: Points, side: int) -> NDArray[np.int32]:
+    """Turn unit coordinates into OpenCV's integer ones, in which a pixel's centre is a whole number."""
+    return np.rint((paths * side - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)

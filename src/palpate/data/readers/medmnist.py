@@ -144,7 +144,7 @@ def read(folder: Path, name: str, size: int = 28) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: missing; download {URL}/{path.name} and put it there")
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             missing = [f"{s}_{kind}" for s in SPLITS for kind in ("images", "labels") if f"{s}_{kind}" not in arrays]
             if missing:
                 raise InputError(f"{path}: array {', '.join(missing)} is missing; found {', '.join(arrays)}")

@@ -1,0 +1,73 @@
+"""MedMNIST: one npz per set and size, read without the package."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from palpate.data.readers import medmnist
+from palpate.errors import InputError
+
+LABELS = {"train": [0, 1, 1], "val": [1, 0], "test": [0]}
+
+
+def test_reads_the_official_splits(tmp_path: Path, publish: SimpleNamespace) -> None:
+    manifest = medmnist.read(publish.medmnist(tmp_path, "pneumoniamnist.npz", LABELS), "pneumoniamnist")
+    assert manifest["label"].to_list() == [0, 1, 1, 1, 0, 0]
+    assert manifest["split"].to_list() == ["train"] * 3 + ["val"] * 2 + ["test"]
+    assert manifest["image_id"][4] == "val/000001"
+    assert manifest["path"][4].endswith("pneumoniamnist.npz#val#1")
+
+
+def test_of_a_multi_label_set_one_finding_is_the_label(tmp_path: Path, publish: SimpleNamespace) -> None:
+    only_pneumothorax = [int(i == 7) for i in range(14)]
+    all_but = [1 - bit for bit in only_pneumothorax]
+    labels = {split: [only_pneumothorax, all_but] for split in medmnist.SPLITS}
+    manifest = medmnist.read(publish.medmnist(tmp_path, "chestmnist_64.npz", labels), "chestmnist", 64)
+    assert manifest["label"].to_list() == [1, 0] * 3
+    assert set(manifest["finding"]) == {"pneumothorax"}
+
+
+def test_the_table_of_sets_is_sound() -> None:
+    sums = [md5 for spec in medmnist.SETS.values() for md5 in spec.md5]
+    assert len(set(sums)) == 12 * len(medmnist.SIZES)
+    assert all(len(md5) == 32 and int(md5, 16) >= 0 for md5 in sums)
+    assert (
+        sum(spec.images for spec in medmnist.SETS.values()) == 708_069 - 107
+    )  # version 3 lacks 107 CT slices of version 2
+
+
+def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, publish: SimpleNamespace) -> None:
+    with pytest.raises(InputError, match=r"breastmnist.npz: missing; download https://zenodo"):
+        medmnist.read(tmp_path, "breastmnist")
+    folder = publish.medmnist(tmp_path, "breastmnist.npz", LABELS)
+    path = folder / "breastmnist.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged or no npz"):
+        medmnist.read(folder, "breastmnist")
+    arrays = {
+        f"{split}_{kind}": np.zeros((2, 1), np.uint8) for split in ("train", "val") for kind in ("images", "labels")
+    }
+    np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="array test_images, test_labels is missing"):
+        medmnist.read(folder, "breastmnist")
+    publish.medmnist(tmp_path, "breastmnist.npz", LABELS | {"val": [0, 7]})
+    with pytest.raises(InputError, match=r"1 labels outside 0, 1: '7' \(first rows: val/000001"):
+        medmnist.read(folder, "breastmnist")
+    publish.medmnist(tmp_path, "breastmnist.npz", LABELS | {"val": [[0, 1], [1, 1]]})
+    with pytest.raises(InputError, match=r"val_labels is uint8 \(2, 2\)"):
+        medmnist.read(folder, "breastmnist")
+
+
+def test_a_pickle_inside_is_refused(tmp_path: Path) -> None:
+    arrays = {f"{split}_{kind}": np.array([{}], object) for split in medmnist.SPLITS for kind in ("images", "labels")}
+    np.savez(tmp_path / "breastmnist.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="damaged or no npz"):
+        medmnist.read(tmp_path, "breastmnist")
+
+
+def test_real_pneumoniamnist_has_the_official_counts(real_data: Path) -> None:
+    manifest = medmnist.read(real_data / "medmnist", "pneumoniamnist")
+    assert dict(manifest["split"].value_counts().iter_rows()) == {"train": 4708, "val": 524, "test": 624}
