@@ -103,7 +103,7 @@ def status(run: RunArgument) -> None:
     """Say which cells of a run are complete, which failed and why, and which are missing."""
     from rich.console import Console
 
-    from palpate.report.tables import status_table
+    from palpate.listing import status_table
 
     Console().print(status_table(run))
 
@@ -124,7 +124,7 @@ def tasks(data: DataOption = None) -> None:
     """List every task: classes, sizes, licence, where it was looked for, whether it is there, and how to get it."""
     from rich.console import Console
 
-    from palpate.report.tables import tasks_table
+    from palpate.listing import tasks_table
 
     Console().print(tasks_table(data))
 
