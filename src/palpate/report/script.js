@@ -1,0 +1,138 @@
+// Draws the figures and turns the Grad-CAM panels; everything it needs is in the page.
+"use strict";
+(function () {
+  const LABEL = 46; // pixels that a tick label needs
+
+  function make(tag, attributes, text) {
+    const node = document.createElement(tag);
+    Object.entries(attributes || {}).forEach(([name, value]) => node.setAttribute(name, value));
+    if (text !== undefined) node.textContent = text;
+    return node;
+  }
+
+  // Keep only tick labels that have room, the first and the last among them.
+  function thinned(axis, width) {
+    if (!axis.tickvals) return null;
+    const span = axis.range[1] - axis.range[0];
+    const at = axis.tickvals.map((value) => ((value - axis.range[0]) / span) * width);
+    const last = at.length - 1;
+    const kept = [];
+    at.forEach((place, i) => {
+      const clear = !kept.length || place - at[kept[kept.length - 1]] >= LABEL;
+      if (i === last || (clear && at[last] - place >= LABEL)) kept.push(i);
+    });
+    return axis.ticktext.map((text, i) => (kept.includes(i) ? text : ""));
+  }
+
+  function draw(box) {
+    const source = box.querySelector("script");
+    const figure = JSON.parse(source.textContent);
+    const full = figure.layout.xaxis.ticktext;
+    const fit = () => {
+      const axis = Object.assign({}, figure.layout.xaxis, { ticktext: full });
+      const text = full && thinned(axis, box.clientWidth - 68);
+      if (text) Plotly.relayout(box, { "xaxis.ticktext": text });
+    };
+    Plotly.newPlot(box, figure.data, figure.layout, { responsive: true, displaylogo: false, displayModeBar: false }).then(() => {
+      fit();
+      new ResizeObserver(fit).observe(box);
+      box.dataset.drawn = "yes";
+    });
+  }
+
+  function panel(box) {
+    const data = JSON.parse(box.querySelector("script").textContent);
+    const state = { step: data.epsilons.length - 1, target: 0 };
+    const name = (index) => data.classes[index] === undefined ? "class " + index : data.classes[index];
+    const controls = box.querySelector(".controls");
+    const shots = []; // {view, image, perturbed, photo, heat, empty, words}
+
+    const slider = make("input", { type: "range", min: 1, max: data.epsilons.length - 1, step: 1, value: state.step, "aria-label": "epsilon" });
+    const output = make("output");
+    const label = make("label", {}, "ε");
+    label.append(slider, output);
+    const targets = make("fieldset");
+    targets.append(make("legend", {}, "explain"));
+    ["true class", "predicted class"].forEach((text, i) => {
+      const choice = make("label");
+      const radio = make("input", { type: "radio", name: box.id + "-target", value: i });
+      radio.checked = i === 0;
+      radio.addEventListener("change", () => { state.target = i; show(); });
+      choice.append(radio, text);
+      targets.append(choice);
+    });
+    const heat = make("label");
+    const tick = make("input", { type: "checkbox" });
+    tick.checked = true;
+    tick.addEventListener("change", () => box.classList.toggle("no-heat", !tick.checked));
+    heat.append(tick, "show the map");
+    controls.append(label, targets, heat);
+    slider.addEventListener("input", () => { state.step = Number(slider.value); show(); });
+
+    function shot(view, image, perturbed) {
+      const node = make("div", { class: "shot" });
+      const layers = make("div", { class: "layers" });
+      const photo = make("img", { loading: "lazy" });
+      const map = make("img", { class: "heat", alt: "" });
+      const empty = make("span", { class: "void" }, "empty map");
+      const words = make("p");
+      layers.append(photo, map, empty);
+      node.append(layers, words);
+      shots.push({ view, image, perturbed, photo, map, empty, words });
+      return node;
+    }
+
+    const cards = box.querySelector(".cards");
+    const few = window.innerWidth < 641 ? 4 : 8;
+    data.ids.forEach((id, image) => {
+      const card = make("article", { class: "card" });
+      card.append(make("h4", {}, id + ": " + name(data.labels[image])));
+      data.views.forEach((view) => {
+        const twins = make("div", { class: "twins" });
+        twins.append(shot(view, image, false), shot(view, image, true));
+        card.append(make("div", { class: "model" }, view.model), twins);
+      });
+      card.hidden = image >= few;
+      cards.append(card);
+    });
+    if (data.ids.length > few) {
+      const more = make("button", { type: "button" }, "Show all " + data.ids.length + " samples");
+      more.addEventListener("click", () => {
+        cards.querySelectorAll(".card").forEach((card) => { card.hidden = false; });
+        more.remove();
+      });
+      cards.after(more);
+      window.addEventListener("beforeprint", () => more.click());
+    }
+
+    function show() {
+      output.textContent = data.epsilons[state.step];
+      slider.setAttribute("aria-valuetext", data.epsilons[state.step]);
+      shots.forEach((one) => {
+        const step = one.perturbed ? state.step : 0;
+        const map = one.view.heat[step][state.target][one.image];
+        const prediction = one.view.predictions[step][one.image];
+        const truth = data.labels[one.image];
+        const explained = state.target ? prediction : truth;
+        const kind = one.perturbed ? "perturbed" : "clean";
+        one.photo.src = data.photos[one.view.photos[step][one.image]];
+        one.map.hidden = !map;
+        one.empty.hidden = !!map;
+        if (map) one.map.src = map; else one.map.removeAttribute("src");
+        one.photo.alt = data.ids[one.image] + ", " + kind + ", with the Grad-CAM map of " + one.view.model + " for " + name(explained) + (map ? "" : ", which is empty");
+        one.words.textContent = kind + ": " + name(prediction);
+        one.words.className = prediction === truth ? "right" : "wrong";
+      });
+      box.querySelector(".said").textContent = "At ε = " + data.epsilons[state.step] + ": " + data.views.map((view) => {
+        const right = (step) => view.predictions[step].filter((p, i) => p === data.labels[i]).length;
+        const empty = view.heat[state.step][state.target].filter((map) => !map).length;
+        return view.model + " classifies " + right(state.step) + " of " + data.ids.length + " samples correctly (clean: " + right(0) + ")" + (empty ? ", " + empty + " maps empty" : "");
+      }).join("; ") + ".";
+    }
+    show();
+  }
+
+  document.querySelectorAll(".plot").forEach(draw);
+  document.querySelectorAll(".cam").forEach(panel);
+  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+})();

@@ -1,0 +1,311 @@
+"""A synthetic run folder, so that the report is tested without training anything.
+
+Images, maps and logits are drawn by numpy; the figures in them are invented, but the folder has the exact layout that a study
+writes. `write_run` takes the traps of a real run as switches: a model without signal, empty maps, a failed and a missing cell.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from palpate import rows
+
+EPSILONS = (0.00125, 0.0025, 0.005, 0.01, 0.02, 0.04)
+ATTACK_ID = "foolbox-20-0"
+
+
+def _images(rng: np.random.Generator, n: int, size: int, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Blobs on a tinted ground; the blob is the sign. Returns images (n, 3, H, W) in [0, 1] and masks (n, H, W)."""
+    y, x = np.mgrid[:size, :size] / size
+    centre = rng.uniform(0.3, 0.7, (n, 2))
+    distance = np.hypot(y - centre[:, 0, None, None], x - centre[:, 1, None, None])
+    mask = distance < rng.uniform(0.12, 0.24, (n, 1, 1))
+    tint = np.array({"skin": [0.85, 0.65, 0.58], "chest": [0.5, 0.5, 0.5]}["chest" if "chest" in task else "skin"])
+    sign = np.array([0.45, 0.28, 0.2]) if "skin" in task else np.array([0.15, 0.15, 0.15])
+    shade = 0.85 + 0.15 * np.cos(6 * (x + y)) * rng.uniform(0.3, 1, (n, 1, 1))
+    soft = 1 / (1 + np.exp((distance - 0.18) * 60))
+    images = (
+        tint[None, :, None, None] * shade[:, None] * (1 - soft[:, None]) + sign[None, :, None, None] * soft[:, None]
+    )
+    return np.clip(images + rng.normal(0, 0.02, images.shape), 0, 1).astype(np.float32), mask
+
+
+def _rows(rng, task, classes, model, split, labels, strength, attacked) -> pl.DataFrame:
+    """Rows of one model: a logit margin per image that falls with epsilon; `strength` is how large it is."""
+    n, k = len(labels), len(classes)
+    margins = rng.normal(strength, 1.0, n)
+    other = (labels + rng.integers(1, k, n)) % k
+    records = []
+    for index, epsilon in enumerate((0.0, *EPSILONS) if attacked else (0.0,)):
+        for i in range(n):
+            margin = margins[i] - 90 * epsilon * (0.6 if "full" in model["attention"] else 1)
+            logits = np.full(k, -3.0)
+            logits[labels[i]], logits[other[i]] = margin / 2, -margin / 2
+            records.append(
+                {
+                    "task": task,
+                    "split": split,
+                    "image_id": f"{split}_{i:04d}",
+                    "group_id": f"g{i // 2}",
+                    "finding": task.split("-")[-1],
+                    "label": int(labels[i]),
+                    **model,
+                    "attack_id": ATTACK_ID if index else "none",
+                    "attack": "foolbox" if index else "none",
+                    "epsilon": epsilon,
+                    "epsilon_index": index,
+                    "carried": False,
+                    "logits": logits.tolist(),
+                    "prediction": int(logits.argmax()),
+                    "correct": bool(logits.argmax() == labels[i]),
+                    "margin": float(margin),
+                    "radius": None,
+                    "linf": epsilon,
+                    "in_ball": True,
+                    "in_box": True,
+                    "survives_8bit": True,
+                    "passes_forward": 21 * index,
+                    "passes_backward": 20 * index,
+                    "status": "ok",
+                }
+            )
+    return rows.frame(records)
+
+
+def _write_cell(run: Path, cell: dict, spec: dict, facts: dict | None = None) -> Path:
+    folder = run / cell["id"]
+    folder.mkdir(parents=True)
+    record = {
+        "kind": cell["kind"],
+        "fingerprint": cell["id"].split("-", 1)[1],
+        "spec": spec,
+        "parents": cell["parents"],
+        "versions": {"python": "3.11.2", "torch": "2.15.0", "palpate": "0.1.0"},
+        "commit": "0123456789ab",
+        "device": "cpu",
+        "seconds": 12.5,
+        "created": "2026-01-02T03:04:05+00:00",
+        "checksums": {"weights.safetensors": "c0ffee" * 10 + "abcd"} if cell["kind"] == "train" else {},
+        "facts": facts or {},
+    }
+    (folder / "cell.json").write_text(json.dumps(record))
+    return folder
+
+
+def _samples(rng, folder, images, masks, labels) -> None:
+    """Clean samples and their perturbed versions at every epsilon, as an attack cell keeps them."""
+    noise = rng.choice([-1.0, 1.0], (len(EPSILONS), *images.shape)).astype(np.float32)
+    adversarial = np.clip(images + noise * np.array(EPSILONS, np.float32)[:, None, None, None, None], 0, 1)
+    np.savez(
+        folder / "samples.npz",
+        clean=images,
+        adversarial=adversarial.astype(np.float32),
+        epsilons=np.array(EPSILONS),
+        image_ids=np.array([f"test_{i:04d}" for i in range(len(images))]),
+        labels=labels,
+        masks=masks,
+    )
+
+
+def _explain(rng, folder, task, model_id, classes, masks, labels, empty: bool) -> None:
+    """Maps and their table; the map drifts away from the sign as epsilon grows."""
+    n, size, steps = len(masks), masks.shape[-1], len(EPSILONS)
+    grid = 4 if size <= 64 else 7
+    block = size // grid
+    cells = masks[:, : block * grid, : block * grid].reshape(n, grid, block, grid, block).mean((2, 4))
+    clean = np.clip(cells + rng.uniform(-0.1, 0.2, cells.shape), 0, None)
+    drift = np.linspace(0, 1, steps + 1)[:, None, None, None]
+    one = (1 - drift) * clean + drift * rng.uniform(0, 1, (steps + 1, n, grid, grid))
+    coarse = np.stack([one, one[..., ::-1]], 1)
+    edge = size - block * grid
+    maps = np.pad(coarse.repeat(block, -1).repeat(block, -2), [*[(0, 0)] * 3, (0, edge), (0, edge)]).astype(np.float32)
+    if empty:
+        maps[2:, 0, :3] = 0
+    fooled = rng.uniform(size=n) * steps
+    predictions = np.stack([np.where(fooled < i, (labels + 1) % len(classes), labels) for i in range(steps + 1)])
+    np.savez_compressed(folder / "maps.npz", maps=maps, predictions=predictions)
+    records = []
+    for e, t, i in np.ndindex(steps + 1, 2, n):
+        void, target = not maps[e, t, i].any(), ("true", "predicted")[t]
+        records.append(
+            {
+                "task": task,
+                "model_id": model_id,
+                "image_id": f"test_{i:04d}",
+                "label": int(labels[i]),
+                "epsilon": (0.0, *EPSILONS)[e],
+                "epsilon_index": int(e),
+                "target": target,
+                "target_class": int(labels[i] if target == "true" else predictions[e, i]),
+                "prediction": int(predictions[e, i]),
+                "similarity_clean": None if void else float(1 - 0.12 * e),
+                "similarity_previous": None if void or not e else 0.88,
+                "on_sign": None if void else 0.5 - 0.04 * e,
+                "chance_on_sign": float(masks[i].mean()),
+                "empty": bool(void),
+            }
+        )
+    pl.DataFrame(records).write_parquet(folder / "explanations.parquet")
+
+
+def write_run(
+    run: Path,
+    tasks: dict[str, list[str]] | None = None,
+    n: int = 60,
+    samples: int = 4,
+    size: int = 64,
+    weak: tuple[str, ...] = ("phantom-chest",),
+    failed: tuple[str, ...] = (),
+    missing: tuple[str, ...] = (),
+    verdicts: bool = False,
+    models: tuple[tuple[str, str], ...] = (("resnet10t", "none"), ("resnet10t", "full")),
+    seeds: tuple[int, ...] = (0,),
+) -> Path:
+    """Write a run; `failed` and `missing` name kinds of cells of the first task's last model, `weak` tasks without signal."""
+    rng = np.random.default_rng(7)
+    tasks = tasks or {
+        "phantom-skin": ["nevus", "melanoma", "keratosis"],
+        "phantom-chest": ["no pneumothorax", "pneumothorax"],
+    }
+    run.mkdir(parents=True, exist_ok=True)
+    records: list[dict] = []
+    broken = (next(iter(tasks)), f"{models[-1][0]}{'' if models[-1][1] == 'none' else '+' + models[-1][1]}#{seeds[-1]}")
+    for task, classes in tasks.items():
+        images, masks = _images(rng, samples, size, task)
+        labels = rng.choice(len(classes), n, p=np.array([2, *[1] * (len(classes) - 1)]) / (len(classes) + 1))
+        for backbone, attention in models:
+            for seed in seeds:
+                model_id = f"{backbone}{'' if attention == 'none' else '+' + attention}#{seed}"
+                model = {
+                    "model_id": model_id,
+                    "backbone": backbone,
+                    "attention": attention,
+                    "training": "paper",
+                    "seed": seed,
+                }
+                kinds = ["train", "predict", "attack", "explain", *(["trust"] if verdicts else [])]
+                parents: list[str] = []
+                for kind in kinds:
+                    cell = {
+                        "id": f"{kind}-{len(records):016x}",
+                        "kind": kind,
+                        "title": f"{kind} {model_id} on {task}",
+                        "task": task,
+                        "model_id": model_id,
+                        "parents": list(parents),
+                    }
+                    records.append(cell)
+                    parents.append(cell["id"])
+                    if (task, model_id) == broken and kind in missing:
+                        continue
+                    if (task, model_id) == broken and kind in failed:
+                        (run / "failed").mkdir(exist_ok=True)
+                        note = {
+                            "id": cell["id"],
+                            "title": cell["title"],
+                            "error": "RuntimeError: <planted>",
+                            "when": "",
+                        }
+                        (run / "failed" / f"{cell['id']}.json").write_text(json.dumps(note))
+                        continue
+                    strength = 0.0 if task in weak else 1.8 if attention == "none" else 1.6
+                    if kind == "attack":
+                        spec = {"attack": {"method": "foolbox", "steps": 20, "seed": 0}, "epsilons": list(EPSILONS)}
+                        folder = _write_cell(run, cell, spec)
+                    else:
+                        folder = _write_cell(run, cell, {"training": {"epochs": 12}}, {"data_identity": "abc123"})
+                    if kind == "train":
+                        history = [
+                            {
+                                "task": task,
+                                "model_id": model_id,
+                                "seed": seed,
+                                "epoch": epoch,
+                                "train_loss": 1.1 * 0.8**epoch,
+                                "val_loss": 1.15 * 0.85**epoch + 0.1,
+                                "val_accuracy": 0.9 - 0.5 * 0.75**epoch,
+                                "val_balanced_accuracy": 0.85 - 0.5 * 0.75**epoch,
+                                "learning_rate": 0.01,
+                                "seconds": 1.0,
+                                "passes": 100 * epoch,
+                            }
+                            for epoch in range(1, 13)
+                        ]
+                        pl.DataFrame(history).write_parquet(folder / "history.parquet")
+                    elif kind == "predict":
+                        parts = [
+                            _rows(rng, task, classes, model, split, labels, strength, False)
+                            for split in ("val", "test")
+                        ]
+                        rows.write(rows.concat(parts), folder / "images.parquet")
+                    elif kind == "attack":
+                        part = _rows(rng, task, classes, model, "test", labels[: n * 4 // 5], strength, True)
+                        rows.write(part, folder / "images.parquet")
+                        _samples(rng, folder, images, masks, labels[:samples])
+                    elif kind == "explain":
+                        void = attention == "full"
+                        _explain(rng, folder, task, model_id, classes, masks, labels[:samples], void)
+                    else:
+                        (folder / "verdicts.json").write_text(json.dumps(_verdicts()))
+    study = {
+        "name": "synthetic",
+        "created": "2026-01-02T03:04:05+00:00",
+        "palpate": "0.1.0",
+        "epsilons": list(EPSILONS),
+        "tasks": {
+            task: {
+                "title": task.replace("phantom-", "Phantom ").capitalize(),
+                "classes": classes,
+                "finding": task.split("-")[-1],
+                "licence": "CC0-1.0",
+                "cite": "made by palpate <phantom>",
+                "size": size,
+                "images": {"train": 400, "val": n, "test": n},
+                "groups": {"train": 200, "val": n // 2, "test": n // 2},
+                "majority_rate": 0.5,
+                "notes": ["A phantom: no claim about patients."],
+                "kind": "phantom",
+            }
+            for task, classes in tasks.items()
+        },
+        "cells": records,
+        "spec": {"name": "synthetic"},
+    }
+    (run / "study.json").write_text(json.dumps(study))
+    return run
+
+
+def _verdicts() -> list[dict]:
+    def verdict(name: str, status: str, figure: float | None, advice: str) -> dict:
+        return {
+            "name": name,
+            "subject": "result",
+            "status": status,
+            "figure": figure,
+            "threshold": 0.01,
+            "advice": advice,
+            "source": "arXiv 1902.06705",
+        }
+
+    return [
+        verdict("input range", "pass", 0.0, "Nothing to do."),
+        verdict("twice the steps", "fail", 0.05, "Attack with more steps; accuracy still falls."),
+        verdict("gradients zero", "warn", 0.002, "Look at the logits: the head may be saturated."),
+        verdict("sibling transfer", "not run", None, "Give an independently trained model."),
+    ]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a synthetic run below the test's own folder and gives its path."""
+    return lambda **switches: write_run(tmp_path / "run", **switches)
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run with two tasks, two models and no verdicts; read it, do not change it."""
+    return write_run(tmp_path_factory.mktemp("whole") / "run")
