@@ -29,7 +29,7 @@ def test_truncated_files_are_unreadable(tmp_path: Path, publish: SimpleNamespace
     publish.image(path, 0)
     data = path.read_bytes()
     path.write_bytes(data[:-1] if kept == -1 else data[: int(kept * len(data))])
-    with pytest.raises(Unreadable, match=r"empty|truncated|not an image"):
+    with pytest.raises(Unreadable, match="empty" if kept == 0 else "truncated"):  # by us: OpenCV 4 would accept it
         decode(str(path), grey=False)
 
 

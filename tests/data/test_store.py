@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import polars as pl
 import pytest
@@ -130,6 +131,25 @@ def test_two_processes_may_make_the_same_store(tmp_path: Path) -> None:
     (folder / "store.json").unlink()  # a ruin is replaced
     assert (store.open_or_make(folder, (1, 8, 8, 3), fill).images == 7).all()
     assert (folder / "store.json").is_file()
+
+
+@pytest.mark.parametrize("file", ["images.npy", "index.parquet"])
+def test_a_damaged_store_is_made_again(manifest: pl.DataFrame, file: str) -> None:
+    made = store.open_store(manifest, "ham10000", 16, RGB)
+    pixels, folder = np.array(made.images), made.folder
+    del made
+    (folder / file).write_bytes((folder / file).read_bytes()[:100])
+    assert np.array_equal(store.open_store(manifest, "ham10000", 16, RGB).images, pixels)
+
+
+def test_opencv_keeps_the_threads_it_had(manifest: pl.DataFrame) -> None:
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        store.open_store(manifest, "ham10000", 16, RGB)
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_abandoned_halves_are_swept_up_and_young_ones_left(manifest: pl.DataFrame, tmp_path: Path) -> None:

@@ -59,4 +59,5 @@ def test_overview_says_what_is_there(tmp_path: Path, publish: SimpleNamespace) -
     there = {name for name, line in lines.items() if line.present}
     assert there == {"idrid", "breastmnist", "phantom-skin", "phantom-fundus", "phantom-chest"}
     assert lines["ham10000"].looked_in == tmp_path / "ham10000"
+    assert lines["ham10000-isic2018"].looked_in == tmp_path / "isic2018"
     assert all(line.looked_in is None for line in overview())

@@ -14,9 +14,11 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import polars as pl
 from rich.console import Console
@@ -85,9 +87,15 @@ def open_or_make(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarra
     Raises:
         InputError: not enough disk, or the cache folder cannot be written.
     """
-    if not (folder / "store.json").is_file():
+    found = _open(folder, shape)
+    if found is None:
         _make(folder, shape, fill)
-    return Store(np.load(folder / "images.npy", mmap_mode="r"), pl.read_parquet(folder / "index.parquet"), folder)
+        found = _open(folder, shape)
+    if found is None:
+        raise InputError(
+            f"{folder}: written, but it cannot be read back; check the disk, or set PALPATE_CACHE to another"
+        )
+    return found
 
 
 def fingerprint(manifest: pl.DataFrame, size: int, settings: Preprocess) -> str:
@@ -110,6 +118,20 @@ def progress_bar() -> Progress:
     """A bar on standard error that leaves nothing behind, with time left."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _open(folder: Path, shape: tuple[int, ...]) -> Store | None:
+    """The store, or None where it is absent or damaged; what is damaged is removed."""
+    if not (folder / "store.json").is_file():
+        return None
+    try:
+        images, index = np.load(folder / "images.npy", mmap_mode="r"), pl.read_parquet(folder / "index.parquet")
+        if images.shape == shape and len(index) == len(images):
+            return Store(images, index, folder)
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
 
 
 def _make(folder: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray, Path], pl.DataFrame]) -> None:
@@ -202,7 +224,7 @@ def _decode_all(images: np.ndarray, manifest: pl.DataFrame, name: str, size: int
 
     sources = _sources(paths, settings.grey)
     done: list[int] = []
-    with progress_bar() as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with _serial_opencv(), progress_bar() as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         task = bar.add_task(f"decoding {name}, {size} px", total=len(paths))
         while wave := list(itertools.islice(sources, WAVE)):
             for _ in pool.map(one, wave):
@@ -214,6 +236,17 @@ def _decode_all(images: np.ndarray, manifest: pl.DataFrame, name: str, size: int
     )
     _check_share(index.filter(pl.col("error").is_not_null())["image_id"].to_list(), len(paths), name)
     return index
+
+
+@contextmanager
+def _serial_opencv() -> Iterator[None]:
+    """One thread inside OpenCV while our own threads share the work: nested, they take twice the processor time."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _check_share(bad: list[str], total: int, name: str) -> None:

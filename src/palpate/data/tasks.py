@@ -137,7 +137,7 @@ TASKS: dict[str, Task] = {
         name="ham10000-isic2018",
         title="HAM10000 for training, ISIC 2018 task 3 for testing",
         images=10015 + 1511,
-        how_to_get=_HAM.how_to_get + "; ISIC2018_Task3_Test_GroundTruth.csv and _Images into isic2018/, same place",
+        how_to_get="HAM10000 as above; ISIC2018_Task3_Test_GroundTruth.csv and _Images from the same page into isic2018/",
         extra_folders=("isic2018",),
         reader=ham10000.read_external,
     ),
@@ -163,7 +163,7 @@ TASKS: dict[str, Task] = {
         name="kaggledr-official",
         title=_EYEPACS.title + ", official test set",
         images=35126 + 53576,
-        how_to_get=_EYEPACS.how_to_get + ", and retinopathy_solution.csv and test/ from its page",
+        how_to_get=_EYEPACS.how_to_get + ", and retinopathy_solution.csv and test/ besides",
         marker="retinopathy_solution.csv",
         reader=retinopathy.read_eyepacs_official,
     ),
@@ -207,7 +207,11 @@ TASKS: dict[str, Task] = {
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """One line of `palpate tasks`: the task, where it was looked for (None: no data root), and whether it is there."""
+    """One line of `palpate tasks`.
+
+    Attributes:
+        looked_in: its folder, or of several the first that is missing; None without a data root and for phantoms.
+    """
 
     task: Task
     looked_in: Path | None
@@ -267,6 +271,7 @@ def overview(root: Path | str | None = None) -> list[TaskStatus]:
             lines.append(TaskStatus(task, None, task.kind == "phantom"))
             continue
         folders = [base / name for name in (task.folder, *task.extra_folders)]
-        present = all(folder.is_dir() for folder in folders) and any(folders[0].glob(task.marker))
-        lines.append(TaskStatus(task, folders[0], present))
+        missing = [folder for folder in folders if not folder.is_dir()]
+        present = not missing and any(folders[0].glob(task.marker))
+        lines.append(TaskStatus(task, (missing or folders)[0], present))
     return lines
