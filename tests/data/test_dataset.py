@@ -101,6 +101,19 @@ def test_identity_follows_content_not_place(ham: Path, tmp_path: Path) -> None:
     assert len({dataset.identity, *(other.identity for other in others)}) == 7
 
 
+def test_identity_knows_the_groups(tmp_path: Path, publish: SimpleNamespace) -> None:
+    rows = [(f"{i:08d}_000.png", "Pneumothorax" if i % 3 == 0 else "No Finding", str(i)) for i in range(40)]
+    folder = publish.chest(tmp_path, rows)
+    (folder / "train_val_list.txt").write_text("\n".join(row[0] for row in rows[:30]))
+    (folder / "test_list.txt").write_text("\n".join(row[0] for row in rows[30:]))
+    first = palpate.load("chestxray14", tmp_path, size=32)
+    csv = folder / "Data_Entry_2017_v2020.csv"
+    csv.write_text(csv.read_text().replace(",35,35,", ",35,36,"))  # two test images are one patient's after all
+    second = palpate.load("chestxray14", tmp_path, size=32)
+    assert [list(split.ids) for split in everything(second)] == [list(split.ids) for split in everything(first)]
+    assert second.identity != first.identity
+
+
 def test_chest_images_are_filtered_and_grey(tmp_path: Path, publish: SimpleNamespace) -> None:
     rows = [(f"{i:08d}_000.png", "Pneumothorax" if i % 3 == 0 else "No Finding", str(i)) for i in range(60)]
     folder = publish.chest(tmp_path, rows)
