@@ -6,6 +6,7 @@ no order to agree on: they are counted, never averaged as zero.
 
 import dataclasses
 from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +38,7 @@ class Row:
     entries: tuple[Entry, ...]  # one per column
 
 
-def between_models(maps: dict[str, NDArray[np.floating]], targets: tuple[str, ...]) -> list[Row]:
+def between_models(maps: dict[str, NDArray[Any]], targets: tuple[str, ...]) -> list[Row]:
     """Each pair of models at every epsilon, clean first.
 
     Args:
@@ -84,7 +85,7 @@ def _mean(values: NDArray[np.float64]) -> Entry:
     return Entry(float(known.mean()) if len(known) else None, len(known), len(values) - len(known))
 
 
-def _shrink(maps: NDArray[np.floating]) -> NDArray[np.floating]:
+def _shrink(maps: NDArray[Any]) -> NDArray[Any]:
     """Average (…, H, W) down to at most SIDE × SIDE."""
     *lead, height, width = maps.shape
     if max(height, width) <= SIDE:

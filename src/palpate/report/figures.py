@@ -97,7 +97,7 @@ def curve_figure(lines: list[Line], look: dict[str, Look]) -> str:
             "range": [-0.03, 1.03],
             "tickvals": [along.positions[value] for value in ticks],
             "ticktext": [f"{words.epsilon(value)}<br>{255 * value:.3g}" for value in ticks],
-            "title": {"text": "epsilon in [0, 1] · below: in grey levels of 255"},
+            "title": {"text": "ε in [0, 1], below in grey levels of 255"},
         },
         yaxis={"range": [-0.03, 1.04], "tickformat": ".0%", "title": {"text": "still classified correctly"}},
     )
@@ -124,7 +124,8 @@ def history_figures(history: pl.DataFrame, look: dict[str, Look]) -> list[tuple[
                     line=_line(look[str(model)].colour, look[str(model)].dash if width == 2 else "2px,2px", width),
                     hovertemplate=f"%{{fullData.name}}<br>epoch %{{x}}: {column.replace('_', ' ')} %{{y:.3g}}<extra></extra>",
                 )
-        figure.update_layout(xaxis={"title": {"text": "epoch"}}, yaxis={"rangemode": "tozero"})
+        whole = 1 if history["epoch"].max() < 10 else None  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
+        figure.update_layout(xaxis={"title": {"text": "epoch"}, "dtick": whole}, yaxis={"rangemode": "tozero"})
         if percent:
             figure.update_layout(yaxis={"tickformat": ".0%", "range": [0, 1.04]})
         found.append((title, _json(figure)))
@@ -196,14 +197,16 @@ def _json(figure: go.Figure) -> str:
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 56, "r": 12, "t": 8, "b": 64},
+        margin={"l": 56, "r": 12, "t": 8, "b": 52},
         font={"family": "system-ui, sans-serif", "size": 13, "color": NEUTRAL},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         hoverlabel={"align": "left"},
         dragmode=False,
         autosize=True,
     )
-    figure.update_xaxes(showgrid=True, gridcolor=NEUTRAL, zeroline=False, showline=False, fixedrange=True)
+    figure.update_xaxes(
+        title_standoff=8, showgrid=True, gridcolor=NEUTRAL, zeroline=False, showline=False, fixedrange=True
+    )
     figure.update_yaxes(showgrid=True, gridcolor=NEUTRAL, zeroline=False, fixedrange=True)
     text = figure.to_json(validate=False)
     assert text is not None

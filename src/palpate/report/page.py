@@ -15,11 +15,11 @@ from typing import Any
 
 import jinja2
 import polars as pl
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from palpate import __version__
-from palpate.report import agreement, figures, provenance, samples, tables, words
+from palpate.report import agreement, comparisons, figures, provenance, samples, tables, words
 from palpate.report.reading import Line, Material, read
 
 PICTURE_BYTES = 7_000_000
@@ -39,7 +39,7 @@ class Plot:
 class Block:
     """One curve with its table: a task, a finding and an attack."""
 
-    title: str
+    heading: str
     lines: tuple[Line, ...]
     epsilons: tuple[float, ...]
     answers: tuple[words.Answer, ...]
@@ -65,6 +65,7 @@ class Section:
     name: str
     facts: Mapping[str, Any]  # the task in study.json
     blocks: tuple[Block, ...]
+    contrasts: tuple[comparisons.Contrast, ...]
     examples: tuple[tuple[str, tuple[samples.Example, ...]], ...]  # model, examples
     panels: str  # JSON, "" where nothing was explained
     panels_note: str
@@ -79,6 +80,7 @@ class Checks:
 
     title: str
     summary: str
+    failed: bool
     verdicts: tuple[Mapping[str, Any], ...]
 
 
@@ -114,7 +116,8 @@ def render(material: Material) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"words": words, "script_json": script_json}
+    environment.globals |= {"words": words, "points": comparisons.points}
+    environment.filters["breakable"] = breakable
     files = resources.files("palpate.report")
     return environment.get_template("template.html").render(
         name=material.study["name"],
@@ -146,10 +149,11 @@ def section(material: Material, task: str) -> Section:
         name=task,
         facts=facts,
         blocks=tuple(
-            _block(title, lines, look, f"{task}-{number}")
-            for number, (title, lines) in enumerate(tables.blocks(material))
+            _block(lines, look, f"{task}-{number}")
+            for number, (_, lines) in enumerate(tables.blocks(material))
             if lines[0].task == task
         ),
+        contrasts=tuple(one for one in comparisons.contrasts(material) if one.task == task),
         examples=tuple((one.model_id, tuple(samples.examples(one, facts["classes"]))) for one in found),
         panels=script_json(panel[0]) if panel else "",
         panels_note=panel[1] if panel else "",
@@ -170,18 +174,18 @@ def checks(material: Material) -> list[Checks]:
         try:
             verdicts = json.loads((cell.folder / "verdicts.json").read_text())
         except (OSError, ValueError) as error:
-            found.append(Checks(cell.title, f"verdicts cannot be read: {error}", ()))
+            found.append(Checks(cell.title, f"verdicts cannot be read: {error}", True, ()))
             continue
         count = {status: sum(verdict["status"] == status for verdict in verdicts) for status in order}
         if count["fail"]:
-            summary = (
-                f"{count['fail']} of {len(verdicts)} checks failed: do not rely on this result before reading them"
-            )
+            summary = f"{count['fail']} of {len(verdicts)} checks failed, read them before relying on the result"
         else:
             summary = f"no failure detected by {len(verdicts) - count['not run']} of {len(verdicts)} checks"
+        names = [verdict["name"] for verdict in verdicts if verdict["status"] == "fail"]
+        summary += f" ({', '.join(names)})" if names else ""
         summary += "".join(f", {count[s]} {w}" for s, w in (("warn", "warned"), ("not run", "not run")) if count[s])
         ranked = sorted(verdicts, key=lambda verdict: order.index(verdict["status"]))
-        found.append(Checks(f"{cell.model_id} on {cell.task}", summary, tuple(ranked)))
+        found.append(Checks(f"{cell.model_id} on {cell.task}", summary, bool(count["fail"]), tuple(ranked)))
     return found
 
 
@@ -191,15 +195,26 @@ def script_json(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _block(title: str, lines: list[Line], look: dict[str, figures.Look], name: str) -> Block:
+def breakable(name: str) -> Markup:
+    """A model's name that a narrow table may break where its parts meet.
+
+    >>> breakable("resnet18+full#0")
+    Markup('resnet18+<wbr>full#0')
+    """
+    return Markup(str(escape(name)).replace("+", "+<wbr>"))
+
+
+def _block(lines: list[Line], look: dict[str, figures.Look], name: str) -> Block:
     answers = tuple(words.answer(line) for line in lines)
     plot = None
     if any(line.attacked for line in lines):
         alt = f"Accuracy against epsilon. {' '.join(f'{said.model}: {said.sentence}' for said in answers)}"
         plot = Plot(f"curve-{name}", script_json(json.loads(figures.curve_figure(lines, look))), alt)
+    attack = lines[0].attack_id
+    heading = "Accuracy, not attacked" if attack == "none" else f"Accuracy under attack by {attack}"
     text = base64.b64encode(tables.curve_csv(lines).encode()).decode()
     return Block(
-        title=title,
+        heading=heading,
         lines=tuple(lines),
         epsilons=tuple(tables.epsilons_of(lines)),
         answers=answers,

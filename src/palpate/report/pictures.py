@@ -6,6 +6,7 @@ kept, and tells which, so that the caption can say so. Nothing here touches the 
 
 import base64
 import dataclasses
+from typing import Any
 
 import cv2
 import numpy as np
@@ -87,11 +88,11 @@ def heat(values: Floats, side: int = 16) -> str | None:
     grown = np.clip(grown, 0, 1)
     stops = np.linspace(0, 1, len(HEAT))
     colour = [np.interp(grown, stops, HEAT[:, channel]) for channel in (2, 1, 0)]
-    layer = np.stack([*colour, 255 * 0.85 * np.minimum(1, 1.4 * grown)], -1)  # (side, side, BGRA)
+    layer = np.stack([*colour, 255 * 0.7 * np.minimum(1, 1.3 * grown)], -1)  # (side, side, BGRA)
     return uri(np.rint(layer).astype(np.uint8), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
-def uri(pixels: NDArray[np.uint8], suffix: str, options: list[int]) -> str:
+def uri(pixels: NDArray[Any], suffix: str, options: list[int]) -> str:
     """Encode pixels (H, W, BGR or BGRA) as a data URI."""
     done, data = cv2.imencode(suffix, pixels, options)
     if not done:

@@ -87,7 +87,7 @@ class Material:
     study: dict[str, Any]
     cells: tuple[Cell, ...]
     lines: tuple[Line, ...]
-    attacks: dict[str, pl.DataFrame]  # rows of each attack cell by its id, attack_id set on the clean ones too
+    attacks: dict[str, pl.DataFrame]  # rows of each attack cell by its id
     history: pl.DataFrame  # empty where nothing was trained
     explanations: pl.DataFrame
     problems: tuple[str, ...]  # files of complete cells that could not be read
@@ -140,8 +140,9 @@ def read(path: Path) -> Material:
         return {key: table for key, table in found.items() if table is not None}
 
     predictions = rows.concat(tables("predict", "images.parquet", rows.read).values()).filter(split="test")
-    attacks = {key: _with_attack_id(table) for key, table in tables("attack", "images.parquet", rows.read).items()}
-    points = attempt("curves", lambda: _lines(study, predictions, rows.concat(attacks.values())))
+    attacks = tables("attack", "images.parquet", rows.read)
+    attacked = rows.concat(_with_attack_id(table) for table in attacks.values())
+    points = attempt("curves", lambda: _lines(study, predictions, attacked))
     return Material(
         path=run.path,
         study=study,

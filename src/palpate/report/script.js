@@ -72,7 +72,7 @@
     function shot(view, image, perturbed) {
       const node = make("div", { class: "shot" });
       const layers = make("div", { class: "layers" });
-      const photo = make("img", { loading: "lazy" });
+      const photo = make("img");
       const map = make("img", { class: "heat", alt: "" });
       const empty = make("span", { class: "void" }, "empty map");
       const words = make("p");
