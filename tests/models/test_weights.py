@@ -50,7 +50,7 @@ def test_channels_last_weights_are_saved_in_plain_layout(saved, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"backbone": "resnet18"}, "another architecture than resnet18"),
+        ({"backbone": "resnet18"}, r"\(backbone='resnet10t', .* another architecture than backbone='resnet18'"),
         ({"attention": None, "gamma": None}, "unknown"),
         ({"attention": "full"}, "differ in shape"),
         ({"num_classes": 2}, r"head.dense.weight: \[3, 1024\], not \[2, 1024\]"),

@@ -5,6 +5,7 @@ Every timm model can be asked for; the table below holds those that the paper ne
 
 import copy
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from timm.models import get_pretrained_cfg, is_model
 from torch import nn
 
 from palpate.errors import InputError
+
+State = dict[str, torch.Tensor]
 
 KERAS_RESNET_EPSILON = 1.001e-5  # Keras' ResNet50 writes this into every batch norm
 KERAS_MOMENTUM = 0.01  # Keras' default .99, in torch's convention
@@ -40,25 +43,21 @@ class FeatureMap(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = self.network.forward_features(images)  # type: ignore[operator]
-        if not isinstance(features, torch.Tensor) or features.ndim not in (3, 4):
+        channels = int(self.network.num_features)  # type: ignore[arg-type]
+        if isinstance(features, torch.Tensor) and features.ndim == 4:
+            if features.shape[1] == channels:
+                return features
+            if features.shape[3] == channels:
+                return features.permute(0, 3, 1, 2)
+        if not isinstance(features, torch.Tensor) or features.ndim != 3:
             raise InputError("backbone: its features are no map (N, C, h, w) and no tokens (N, L, C); choose another")
-        if features.ndim == 4:
-            return features.permute(0, 3, 1, 2) if getattr(self.network, "output_fmt", "NCHW") == "NHWC" else features
         tokens = features[:, int(getattr(self.network, "num_prefix_tokens", 0)) :]  # (N, h·w, C)
-        height, width = _grid(self.network, tokens.shape[1])
-        return tokens.transpose(1, 2).unflatten(2, (height, width))
-
-
-def _grid(network: nn.Module, tokens: int) -> tuple[int, int]:
-    """Rows and columns of a token sequence: the patch embedding's own grid, else a square."""
-    embed = getattr(network, "patch_embed", None)
-    grid = getattr(embed, "grid_size", None)
-    if grid is not None and grid[0] * grid[1] == tokens:
-        return int(grid[0]), int(grid[1])
-    side = round(tokens**0.5)
-    if side * side != tokens:
-        raise InputError(f"backbone: its {tokens} tokens form no grid, so there is no map to attend to; choose another")
-    return side, side
+        side = math.isqrt(tokens.shape[1])  # images are square, and so are grids of patches
+        if side * side == tokens.shape[1] - 1:  # a class token that the network does not announce
+            tokens = tokens[:, 1:]
+        elif side * side != tokens.shape[1]:
+            raise InputError(f"backbone: its {tokens.shape[1]} tokens form no square map; choose another")
+        return tokens.transpose(1, 2).unflatten(2, (side, side))
 
 
 def _plain(network: nn.Module) -> nn.Module:
@@ -139,52 +138,84 @@ def resolve(backbone: str) -> Special:
     raise InputError(f"backbone: expected a timm model or one of {', '.join(SPECIAL)}; got {backbone!r}; {hint}")
 
 
-def create(
-    backbone: str, size: int, output_stride: int = 32, timm_arguments: dict[str, Any] | None = None
-) -> nn.Module:
-    """The backbone with random weights (or those that `timm_arguments` name), ending in its last map.
+def create(backbone: str, size: int, output_stride: int = 32, state: State | None = None) -> nn.Module:
+    """The backbone, ending in its last map.
 
     Args:
         backbone: a timm name or one of `SPECIAL`.
         size: side of the square image in pixels.
         output_stride: 32 leaves the network as it is; 16 or 8 trade its last strides for dilation, where timm can.
-        timm_arguments: what `timm.create_model` gets besides (used for pretrained weights).
+        state: tensors of timm's own weights for this network; None leaves it random.
 
     Raises:
-        InputError: unknown name, a stride the network does not take, a size it cannot use, no feature map.
+        InputError: unknown name, a stride the network does not take, a size it cannot use, weights that are not its own.
     """
     special = resolve(backbone)
     if output_stride not in STRIDES:
         raise InputError(f"output_stride: expected one of {STRIDES}, got {output_stride!r}")
-    arguments: dict[str, Any] = {"num_classes": 0, **(timm_arguments or {})}
+    arguments: dict[str, Any] = {"num_classes": 0}
     cfg = get_pretrained_cfg(special.timm_name)
     if cfg is not None and cfg.fixed_input_size:
         arguments["img_size"] = size
     if output_stride != 32:
         arguments["output_stride"] = output_stride
+    if state is not None:
+        arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(state)}}
     try:
         network = timm.create_model(special.timm_name, **arguments)
     except (TypeError, AssertionError, ValueError, NotImplementedError) as error:
         if output_stride != 32:
             raise InputError(
-                f"output_stride: backbone {backbone!r} takes only its own stride (32), got {output_stride}; "
-                "use output_stride=32 and larger images, or a ResNet"
+                f"output_stride: backbone {backbone!r} takes only its own stride, got {output_stride}; "
+                "leave output_stride at 32 and use larger images, or choose a ResNet"
             ) from error
         raise InputError(f"size: backbone {backbone!r} cannot be built for {size} px images: {error}") from error
+    except RuntimeError as error:
+        raise InputError(f"weights: not those of {backbone!r}: {error}") from error
+    if state is not None:
+        missing = [name for name in network.state_dict() if name not in state and "num_batches" not in name]
+        if missing:
+            raise InputError(
+                f"weights: of another architecture than {backbone!r}: {len(missing)} of its tensors are missing "
+                f"(first {missing[0]}); give the file that timm publishes for it, or one written by save_weights"
+            )
     return special.adapt(network)
 
 
-def map_shape(module: nn.Module, size: int) -> tuple[int, int, int]:
+def settle(module: nn.Module, size: int) -> tuple[int, int, int]:
     """(C, h, w) of the map that a backbone leaves of a `size` × `size` image, found without computing anything.
 
-    Raises InputError where the image is too small or of a size that the network does not take.
+    Layers that take no part in the map (a classifier's last norm, say) are removed from `module`, so that every
+    parameter has a gradient and none is counted in vain.
+
+    Raises:
+        InputError: the image is too small, or of a size that the network does not take; the network has no map.
     """
     probe = copy.deepcopy(module).to("meta").eval()
+    ran: set[nn.Module] = set()
+    for part in probe.modules():
+        part.register_forward_hook(lambda part, _inputs, _output: ran.add(part))
+    image = torch.zeros(1, 3, size, size, device="meta")
     try:
         with torch.no_grad():
-            shape = probe(torch.zeros(1, 3, size, size, device="meta")).shape
+            features = probe(image)
+        idle = {name: part for name, part in probe.named_modules() if _holds(part) and not _has_run(part, ran)}
+        if idle:  # a module may be used without being called: only one whose parameters get no gradient goes
+            probe(image).sum().backward()
+    except InputError:
+        raise
     except (RuntimeError, AssertionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"size: the backbone cannot take {size} px images: {error}; try 224") from error
-    return int(shape[1]), int(shape[2]), int(shape[3])
+        raise InputError(f"size: the backbone cannot take {size} px images ({error}); try 224") from error
+    for name, part in idle.items():
+        if all(parameter.grad is None for parameter in part.parameters()):
+            parent, _, last = name.rpartition(".")
+            setattr(module.get_submodule(parent), last, nn.Identity())
+    return int(features.shape[1]), int(features.shape[2]), int(features.shape[3])
+
+
+def _holds(part: nn.Module) -> bool:
+    return next(part.parameters(), None) is not None
+
+
+def _has_run(part: nn.Module, ran: set[nn.Module]) -> bool:
+    return any(child in ran for child in part.modules())

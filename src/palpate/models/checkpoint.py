@@ -3,7 +3,9 @@
 A pickle runs what it contains when it is opened, so none is ever opened.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,6 +16,36 @@ from palpate.errors import InputError
 
 _PICKLES = (b"\x80", b"PK\x03\x04")  # a raw pickle; torch.save's zip
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def spec_path(path: str | Path) -> Path:
+    """Where the JSON beside a weights file is: `weights.safetensors` → `weights.json`."""
+    return Path(path).with_suffix(".json")
+
+
+def read_spec(path: str | Path) -> dict[str, Any]:
+    """The JSON beside a weights file: {"palpate", "spec", "extra"}."""
+    beside = spec_path(path)
+    if not beside.is_file():
+        raise InputError(f"weights: {beside} is missing; it stands beside {Path(path).name} and says what to build")
+    try:
+        told = json.loads(beside.read_text())
+        return {"palpate": told["palpate"], "spec": told["spec"], "extra": told["extra"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"weights: {beside} is not what save_weights writes ({error!r}); save them again") from error
+
+
+def name_architecture(spec: dict[str, Any]) -> str:
+    """What tells one architecture from another, in a line, for messages."""
+    keys = ("backbone", "attention", "gamma", "num_classes", "size", "output_stride")
+    return ", ".join(f"{key}={spec.get(key)!r}" for key in keys)
+
+
+def _told(path: Path) -> str:
+    try:
+        return f"({name_architecture(read_spec(path)['spec'])}) "
+    except (InputError, AttributeError):
+        return ""
 
 
 def write_tensors(state: dict[str, torch.Tensor], path: Path) -> None:
@@ -76,7 +108,7 @@ def fill(module: nn.Module, state: dict[str, torch.Tensor], path: Path, what: st
                 f"{len(shapes)} differ in shape ({name}: {list(state[name].shape)}, not {list(own[name].shape)})"
             )
         raise InputError(
-            f"weights: {path} belongs to another architecture than {what}: {'; '.join(found)}; "
+            f"weights: {path} {_told(path)}belongs to another architecture than {what}: {'; '.join(found)}; "
             "give the file of this model, or build the model that the file is of"
         )
     module.load_state_dict(state)

@@ -5,44 +5,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-from timm.models import get_pretrained_cfg
 from torch import nn
 
 from palpate.errors import InputError
-from palpate.models import backbones
-from palpate.models.checkpoint import fill, read_tensors
+from palpate.models import backbones, keras_weights, pretrained
+from palpate.models.checkpoint import fill, name_architecture, read_spec, read_tensors
 from palpate.models.heads import Head
+from palpate.models.normalize import Normalize, by_name
 from palpate.models.soft_attention import SMALLEST_MAP, SoftAttention
-
-# Mean and standard deviation per channel, RGB, of images in [0, 1].
-NORMALIZATIONS = {
-    "caffe": ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3),  # Keras' ResNet50: −123.68 … 151.06
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "inception": ((0.5,) * 3, (0.5,) * 3),  # −1 … 1
-}
-
-
-class Normalize(nn.Module):
-    """(image − mean) / std per channel, as buffers, so that they travel with the weights."""
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        for name, values in (("mean", mean), ("std", std)):
-            if len(values) != 3:
-                raise InputError(f"{name}: expected three numbers, one per RGB channel in [0, 1] units, got {values!r}")
-        if min(std) <= 0:
-            raise InputError(f"std: expected three positive numbers, got {std!r}")
-        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(list(std), dtype=torch.float32).view(1, 3, 1, 1))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return (images - self.mean) / self.std
 
 
 class Classifier(nn.Module):
@@ -128,13 +101,15 @@ def build(
         gamma: None, "fixed" or "learned": a scale on the attended map.
         num_classes: number of logits.
         weights: None for random weights; "imagenet" for timm's from its hub, or Keras' file for a ".keras" backbone;
-            else a safetensors file written by `save_weights` for this very architecture.
+            else a file: what `save_weights` wrote for this very architecture, timm's `model.safetensors` for the
+            backbone alone, or Keras' h5 for a ".keras" backbone.
         size: side of the square images in pixels.
         output_stride: 32, or 16 or 8 where the network can trade strides for dilation, for small images.
         heads, window, relu: see `SoftAttention`.
         dropout: probability before the dense layer (a pooled head without attention has none).
-        normalization: "caffe" (the paper's for every model, the default), "imagenet", "inception" (−1 … 1) or
-            "pretrained" (what timm's weights were trained with; the default with timm's weights).
+        normalization: "caffe" (the paper's for every model, the default), "imagenet", "inception" (−1 … 1, what Keras'
+            Inception-ResNet-v2 was trained with) or "pretrained" (what timm's weights were trained with; the default
+            with those). A file of `save_weights` brings its own. With "caffe", Keras' weights are turned for RGB.
 
     Raises:
         InputError: an unknown name or value; attention on a map below 4×4; weights absent or of another architecture.
@@ -150,12 +125,22 @@ def build(
     if not isinstance(size, int) or size < 16:
         raise InputError(f"size: expected an integer of at least 16 pixels, got {size!r}")
     special = backbones.resolve(backbone)
-    normalization = normalization or "caffe"
-    module = backbones.create(backbone, size, output_stride)
-    channels, height, width = backbones.map_shape(module, size)
+    source = None if weights is None else pretrained.locate(weights, backbone, special)
+    keras = source is not None and source.suffix == ".h5"
+    state = {} if source is None or keras else read_tensors(source)
+    whole = "head.dense.weight" in state  # a file of ours; else one of timm's, for the backbone alone
+    if state and not whole and special.keras:
+        raise InputError(f"weights: {source} is no classifier's file, and {backbone!r} takes Keras' h5 beside those")
+    if normalization is None and source is not None and whole:
+        normalization = read_spec(source)["spec"]["normalization"]
+    normalization = normalization or ("pretrained" if state else "caffe")
+    module = backbones.create(backbone, size, output_stride, None if whole else state or None)
+    channels, height, width = backbones.settle(module, size)
+    if source is not None and keras:
+        fill(module, keras_weights.convert(module, backbone, source, normalization == "caffe"), source, backbone)
     if attention is not None and min(height, width) < SMALLEST_MAP:
-        raise InputError(f"attention: {backbone} at size {size} and output_stride {output_stride}: {height}×{width}")
-    spec = {
+        _refuse_attention(backbone, size, output_stride, height)
+    spec: dict[str, Any] = {
         "backbone": backbone,
         "attention": attention,
         "gamma": gamma,
@@ -171,11 +156,41 @@ def build(
     }
     block = None if attention is None else SoftAttention(channels, heads, attention, gamma, window, relu)
     head = Head(channels, (height, width), num_classes, block is not None, special.flat, dropout)
-    mean, std = _normalization(normalization, special.timm_name)
-    model = Classifier(Normalize(mean, std), module, block, head, num_classes, size, spec)
-    if weights is not None:
-        fill(model, read_tensors(Path(weights)), Path(weights), f"{backbone} with attention {attention}")
+    normalize = by_name(normalization, special.timm_name)
+    model = Classifier(normalize, module, block, head, num_classes, size, spec)
+    if source is not None and whole:
+        if not torch.allclose(normalize.mean, state["normalize.mean"]):
+            raise InputError(f"normalization: {source} was trained with another than {normalization!r}; leave it out")
+        fill(model, state, source, describe(model))
     return model
+
+
+def _refuse_attention(backbone: str, size: int, output_stride: int, height: int) -> NoReturn:
+    """Say why, and the nearest size and stride that work: a finer stride first, then a larger image."""
+    tries = [(size, stride) for stride in (16, 8) if stride < output_stride]
+    tries += [(larger, output_stride) for larger in (64, 96, 128, 160, 192, 224, 256, 299) if larger > size]
+    for other_size, other_stride in tries:
+        try:
+            with torch.device("meta"):
+                shape = backbones.settle(backbones.create(backbone, other_size, other_stride), other_size)
+        except InputError:
+            continue
+        if min(shape[1:]) >= SMALLEST_MAP:
+            remedy = f"size={other_size} with output_stride={other_stride} works"
+            break
+    else:
+        remedy = "no size up to 299 works for this backbone; use attention=None"
+    raise InputError(
+        f"attention: {backbone!r} at size={size} and output_stride={output_stride} leaves a map of {height}×{height}, "
+        f"on which a softmax has nothing to choose; at least {SMALLEST_MAP}×{SMALLEST_MAP} is needed: {remedy}"
+    )
+
+
+def describe(model: Classifier) -> str:
+    """One line that names an architecture, for messages."""
+    if model.spec is None:
+        return f"the wrapped {type(model.backbone).__name__}"
+    return name_architecture(model.spec)
 
 
 def wrap(module: nn.Module, mean: Sequence[float], std: Sequence[float], size: int = 224) -> Classifier:
@@ -195,7 +210,9 @@ def wrap(module: nn.Module, mean: Sequence[float], std: Sequence[float], size: i
         InputError: the network cannot take such images, or does not return logits.
     """
     order: list[str] = []
-    names = {layer: name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)}
+    names: dict[nn.Module, str] = {
+        layer: name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)
+    }
     hooks = [layer.register_forward_hook(lambda ran, _in, _out: order.append(names[ran])) for layer in names]
     like = next(module.parameters(), torch.zeros(1))
     was_training = module.training
@@ -214,12 +231,3 @@ def wrap(module: nn.Module, mean: Sequence[float], std: Sequence[float], size: i
     classes = int(logits.shape[1]) if logits.ndim == 2 else 1
     layer = ".".join(filter(None, ("backbone", order[-1]))) if order else ""
     return Classifier(Normalize(mean, std).to(like), module, None, nn.Identity(), classes, size, None, layer)
-
-
-def _normalization(name: str, timm_name: str) -> tuple[Sequence[float], Sequence[float]]:
-    if name in NORMALIZATIONS:
-        return NORMALIZATIONS[name]
-    cfg = get_pretrained_cfg(timm_name)
-    if name != "pretrained" or cfg is None:
-        raise InputError(f"normalization: expected one of {', '.join(NORMALIZATIONS)}, pretrained; got {name!r}")
-    return cfg.mean, cfg.std

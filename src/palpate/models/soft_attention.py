@@ -28,8 +28,9 @@ class SoftAttention(nn.Module):
 
             z[h, w, m] = b[m] + Σ_i Σ_{j=-1..1} Σ_{c=0..2} K[i − h + ⌊(C−1)/2⌋, j + 1, c, m] · x[i, w + j, c0 + c].
         gamma: None, no scale; "fixed", a constant .01; "learned", a parameter that starts at .01.
-        window: first of the three channels c0 that "released" reads. None is ⌊(C−1)/2⌋ − 1, which TensorFlow computes
-            on a CPU (1022 for C = 2048, 94 for C = 192); 0 is what Keras computes on torch.
+        window: first of the three channels c0 that "released" reads. None is ⌊(C−1)/2⌋ − 1 (1022 for C = 2048, 94 for
+            C = 192), which TensorFlow's own CPU kernel computes; 0 is what the same layer computes with oneDNN (the
+            default of TensorFlow's recent x86 builds), compiled by XLA, or in Keras on torch.
         relu: False gives the older copy of the code, without the ReLU before the softmax.
 
     Raises:

@@ -6,24 +6,8 @@ from typing import Any
 
 import palpate
 from palpate.errors import InputError
-from palpate.models.checkpoint import fill, read_tensors, write_tensors
-from palpate.models.classifier import Classifier, build
-
-
-def spec_path(path: str | Path) -> Path:
-    """Where the JSON beside a weights file is: `weights.safetensors` → `weights.json`."""
-    return Path(path).with_suffix(".json")
-
-
-def describe(model: Classifier) -> str:
-    """One line that names an architecture, for messages."""
-    if model.spec is None:
-        return f"the wrapped {type(model.backbone).__name__}"
-    spec = model.spec
-    return (
-        f"{spec['backbone']} (attention {spec['attention']}, gamma {spec['gamma']}, {spec['num_classes']} classes, "
-        f"size {spec['size']}, output_stride {spec['output_stride']})"
-    )
+from palpate.models.checkpoint import fill, read_spec, read_tensors, spec_path, write_tensors
+from palpate.models.classifier import Classifier, build, describe
 
 
 def save_weights(model: Classifier, path: str | Path, extra: dict[str, Any] | None = None) -> None:
@@ -46,18 +30,6 @@ def load_into(model: Classifier, path: str | Path) -> None:
     """Put the weights at `path` into `model`, in place; InputError for weights of another architecture."""
     path = Path(path)
     fill(model, read_tensors(path), path, describe(model))
-
-
-def read_spec(path: str | Path) -> dict[str, Any]:
-    """The JSON beside a weights file: {"palpate", "spec", "extra"}."""
-    beside = spec_path(path)
-    if not beside.is_file():
-        raise InputError(f"weights: {beside} is missing; it stands beside {Path(path).name} and says what to build")
-    try:
-        told = json.loads(beside.read_text())
-        return {"palpate": told["palpate"], "spec": told["spec"], "extra": told["extra"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"weights: {beside} is not what save_weights writes ({error!r}); save them again") from error
 
 
 def load_weights(path: str | Path) -> Classifier:
