@@ -50,6 +50,7 @@ def status_table(folder: Path) -> Table:
         elif cell["id"] in failures:
             row = (f"[red]failed[/red]: {escape(failures[cell['id']]['error'])}", "", "", "")
         else:
-            row = ("missing", "", "", "")
+            with run.lock(cell["id"]) as free:
+                row = ("missing" if free else "[yellow]being made[/yellow]", "", "", "")
         table.add_row(escape(cell["title"]), *row)
     return table
