@@ -97,6 +97,10 @@ class TaskSpec(Spec):
     train_images: int | None = Field(None, ge=2, description="at most so many training images; all when absent")
     val_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
+    chest_filter: Literal["off", "before", "after"] | None = Field(
+        None, description="the paper's chest pipeline before or after the resize; the task's own choice when absent"
+    )
+    chest_dtype: Literal["uint8", "float32"] | None = Field(None, description="what the chest pipeline works on; uint8")
     epsilons: tuple[Epsilon, ...] | None = Field(None, description="instead of the study's epsilons")
     training: TrainSpec | None = Field(None, description="instead of the study's training")
 

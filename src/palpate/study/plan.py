@@ -5,9 +5,11 @@ device nor the folder, so a study can be moved and go on.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from palpate.config import AttackSpec, ModelSpec, Study, TaskSpec, fingerprint
-from palpate.runs import Cell
+from palpate.config import AttackSpec, ModelSpec, Spec, Study, TaskSpec, fingerprint
+from palpate.runs import Cell, sha256
 
 VERSIONS = {"train": 1, "predict": 1, "attack": 1, "explain": 1}
 """Raised when a kind of cell changes what it computes, so that old results are not taken for new ones."""
@@ -33,14 +35,14 @@ def plan(study: Study, identities: Mapping[str, str]) -> tuple[Cell, ...]:
 
 def _branch(study: Study, task: TaskSpec, model: ModelSpec, seed: int, identity: str) -> list[Cell]:
     """The cells of one model: trained once, predicted, attacked by each attack, explained on the first attack's samples."""
-    data = task.model_dump(mode="json", exclude={"epsilons", "training"}) | {"identity": identity}
+    data = _spec(task, {"epsilons", "training"}) | {"identity": identity}
     training = study.training_of(task)
     train = _cell(
         "train",
         task,
         model,
         seed,
-        {"data": data, "model": model.to_dict(), "training": training.to_dict(), "seed": seed},
+        {"data": data, "model": _model(model), "training": _spec(training), "seed": seed},
     )
     predict = _cell("predict", task, model, seed, {}, (train,))
     epsilons = list(study.epsilons_of(task))
@@ -50,7 +52,7 @@ def _branch(study: Study, task: TaskSpec, model: ModelSpec, seed: int, identity:
             task,
             model,
             seed,
-            {"attack": attack.to_dict(), "epsilons": epsilons, "samples": study.explain.images},
+            {"attack": _spec(attack), "epsilons": epsilons, "samples": study.explain.images},
             (train,),
             f" by {attack.name}",
         )
@@ -73,6 +75,19 @@ def _cell(
     mark = fingerprint({"kind": kind, "version": VERSIONS[kind], "spec": spec, "parents": names})
     name = model_id(model, seed)
     return Cell(kind, mark, f"{kind} {name} on {task.name}{detail}", spec, task.name, name, names)
+
+
+def _spec(spec: Spec, exclude: set[str] | None = None) -> dict[str, Any]:
+    """A specification without what is absent, so that a setting added later leaves older cells their names."""
+    return spec.model_dump(mode="json", exclude=exclude, exclude_none=True)
+
+
+def _model(model: ModelSpec) -> dict[str, Any]:
+    """The model's specification; a weights file counts by its content, not by its place."""
+    spec = _spec(model)
+    if model.weights and Path(model.weights).is_file():
+        spec["weights"] = f"sha256:{sha256(Path(model.weights))}"
+    return spec
 
 
 def model_id(model: ModelSpec, seed: int) -> str:

@@ -77,6 +77,8 @@ def open_dataset(task: TaskSpec, root: Path | None) -> Dataset:
         train_images=task.train_images,
         val_images=task.val_images,
         test_images=task.test_images,
+        chest_filter=task.chest_filter,
+        chest_dtype=task.chest_dtype or "uint8",
     )
 
 
