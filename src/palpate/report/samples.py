@@ -1,7 +1,7 @@
 """The sample images of a run: perturbation examples, and Grad-CAM panels that the reader turns through by epsilon.
 
 The panels travel as one JSON object, because each picture is then stored once however many views show it. Samples of all models of
-a task are the same images in the same order; a model whose samples are others is shown by itself.
+a task are the same images in the same order; a model whose samples are others is named and not shown beside them.
 """
 
 import dataclasses
@@ -113,10 +113,11 @@ def panels(found: list[Samples], classes: list[str], budget: int) -> tuple[dict[
         classes: names in label order.
         budget: bytes that the pictures may take.
     """
-    found = [one for one in found if one.image_ids == found[0].image_ids and one.epsilons == found[0].epsilons]
     if not found:
         return None
     first = found[0]
+    others = [one.model_id for one in found if (one.image_ids, one.epsilons) != (first.image_ids, first.epsilons)]
+    found = [one for one in found if one.model_id not in others]
     side = next((side for side in HEAT_SIDES if _heat_bytes(found, side) < budget / 3), HEAT_SIDES[-1])
     heat, heat_bytes = _heat(found, side)
     images = [*first.clean, *(image for one in found for step in one.adversarial for image in step)]
@@ -141,7 +142,8 @@ def panels(found: list[Samples], classes: list[str], budget: int) -> tuple[dict[
         "photos": photos,
         "views": views,
     }
-    return data, f"Photographs stored for the page as {style.words}; the floats attacked are in the run's samples.npz."
+    note = f"Photographs stored for the page as {style.words}; the floats attacked are in the run's samples.npz."
+    return data, note + (f" Not shown, because other images were sampled: {', '.join(others)}." if others else "")
 
 
 def _heat(found: list[Samples], side: int) -> tuple[list[list[list[list[str | None]]]], int]:

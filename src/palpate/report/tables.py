@@ -32,7 +32,7 @@ def curve_table(run: Path | Material) -> RenderableType:
         cells = [list(column) for column in zip(*_cells(lines), strict=True)] if len(lines) <= WIDE else _cells(lines)
         table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
         for place, name in enumerate(cells[0]):
-            table.add_column(Text(name), justify="right" if place else "left", overflow="fold")
+            table.add_column(Text(name), justify="right" if place else "left", no_wrap=not place)
         for row in cells[1:]:
             table.add_row(*[Text(cell, style="yellow" if cell == "no signal" else "") for cell in row])
         parts.append(table)
@@ -88,6 +88,7 @@ def curve_csv(lines: Sequence[Line]) -> str:
             "attack_id": line.attack_id if images == "attacked" else "none",
             "images": images,
             "epsilon_levels_of_255": 255 * point.epsilon,
+            "signal": line.reference.signal,  # of the model, judged on its clean predictions
         }
         writer.writerow([values.get(name, getattr(point, name, "")) for name in CSV_COLUMNS])
 
