@@ -9,7 +9,7 @@ from rich.console import Console
 
 from palpate.errors import InputError
 from palpate.report.reading import read
-from palpate.report.tables import blocks, curve_csv, curve_markdown, curve_table, status_table, tasks_table
+from palpate.report.tables import blocks, curve_csv, curve_markdown, curve_table
 
 
 def printed(renderable, width: int = 80) -> str:
@@ -68,14 +68,6 @@ def test_gaps_are_said(make_run):
     assert "1 of 16 cells missing" in text
 
 
-def test_status_names_every_cell_and_the_reason(make_run):
-    run = make_run(failed=("attack",), missing=("explain",))
-    text = printed(status_table(run), width=140)
-    assert text.count("complete") == 14 + 1
-    assert "RuntimeError: <planted>" in text
-    assert "14 of 16 cells complete" in text
-
-
 def test_a_run_without_results_still_prints(make_run):
     run = make_run()
     for file in run.glob("*/cell.json"):
@@ -87,11 +79,3 @@ def test_a_run_without_results_still_prints(make_run):
 def test_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="is not a run folder"):
         curve_table(tmp_path)
-
-
-def test_tasks_say_where_they_were_sought_and_how_to_get_them(tmp_path):
-    (tmp_path / "ham10000").mkdir()
-    text = printed(tasks_table(tmp_path), width=200)
-    assert f"not in {tmp_path / 'ham10000'}" in text
-    assert re.search(r"● phantom-skin .*\n.*\n.*\n.*generated", text)
-    assert "doi.org/10.7910/DVN/DBW86T" in text

@@ -71,15 +71,10 @@ def _samples(material: Material, cell: Cell) -> Samples:
 
 
 def examples(samples: Samples, classes: list[str]) -> list[Example]:
-    """One image at the largest epsilon and at the smallest that fools the model.
-
-    The image is the first that the model classifies correctly unattacked and wrongly at some epsilon; where there is none,
-    the first correct one, else the first.
-    """
+    """One image, chosen by `falling`, at the smallest epsilon that fools the model and, last, at the largest."""
+    image = falling(samples)
     right = samples.predictions[0] == samples.labels
     fooled = samples.predictions[1:] != samples.labels  # (E, n)
-    candidates = [np.flatnonzero(right & fooled.any(0)), np.flatnonzero(right), np.arange(len(samples.labels))]
-    image = int(next(found for found in candidates if len(found))[0])
     last = len(samples.epsilons) - 1
     steps = {last: f"largest epsilon, {words.both(samples.epsilons[last])}"}
     if right[image] and fooled[:, image].any():
@@ -88,6 +83,14 @@ def examples(samples: Samples, classes: list[str]) -> list[Example]:
         steps[first] = f"{which} and largest tried" if first == last else which
         steps[first] += f", {words.both(samples.epsilons[first])}"
     return [_example(samples, classes, image, step, steps[step]) for step in sorted(steps)]
+
+
+def falling(samples: Samples) -> int:
+    """The first image that the model classifies correctly unattacked and wrongly at some epsilon; else the first correct; else 0."""
+    right = samples.predictions[0] == samples.labels
+    fooled = (samples.predictions[1:] != samples.labels).any(0)
+    candidates = [np.flatnonzero(right & fooled), np.flatnonzero(right), np.arange(len(samples.labels))]
+    return int(next(found for found in candidates if len(found))[0])
 
 
 def _example(samples: Samples, classes: list[str], image: int, step: int, title: str) -> Example:

@@ -1,4 +1,4 @@
-"""The tables of a run for the terminal, for Markdown and for CSV: curves, the state of cells, and the tasks there are.
+"""The table of a run's curves, for the terminal, for Markdown and for CSV.
 
 Terminal and Markdown come from the same cells, and the CSV from the same points, so they cannot differ.
 """
@@ -169,52 +169,6 @@ def notes(material: Material) -> list[str]:
     if not material.lines:
         found.append("No model has results yet.")
     return [*found, *material.problems]
-
-
-def status_table(run: Path | Material) -> RenderableType:
-    """For the terminal: every cell with its state, how long it took, and why it failed.
-
-    Raises:
-        InputError: `run` is no run folder.
-    """
-    material = _material(run)
-    table = Table(header_style="bold", padding=(0, 1))
-    for name in ("state", "cell", "seconds", "why"):
-        table.add_column(name, justify="right" if name == "seconds" else "left", overflow="fold")
-    colour = {"complete": "green", "failed": "red", "missing": "yellow"}
-    for cell in material.cells:
-        seconds = cell.record.get("seconds")
-        took = "" if seconds is None else f"{seconds:.0f}"
-        table.add_row(Text(cell.state, style=colour[cell.state]), Text(cell.title), took, Text(cell.error))
-    done = sum(cell.state == "complete" for cell in material.cells)
-    return Group(table, Text(f"{done} of {len(material.cells)} cells complete"), *map(Text, material.problems))
-
-
-def tasks_table(data: Path | None) -> RenderableType:
-    """For the terminal: every task palpate knows, whether its images are there, and how to get them."""
-    from palpate.data.tasks import overview  # images are decoded by nothing here, but OpenCV takes its time to import
-
-    found = []
-    for status in overview(data):
-        task = status.task
-        text = Text.assemble(
-            ("● " if status.present else "○ ", "green" if status.present else "yellow"), (task.name, "bold")
-        )
-        text.append(
-            f"  {task.title}\n  {task.images:,} images · {len(task.classes)} classes: {', '.join(task.classes)}\n"
-        )
-        text.append(f"  licence: {task.licence} · cite: {task.cite}\n", style="dim")
-        if task.kind == "phantom":
-            text.append("  there: generated, nothing to download\n")
-        elif status.present:
-            text.append(f"  there: {status.looked_in}\n")
-        else:
-            where = (
-                f"not in {status.looked_in}" if status.looked_in else "no data root: give --data or set PALPATE_DATA"
-            )
-            text.append(f"  not there ({where}); to get it: {task.how_to_get}\n")
-        found.append(text)
-    return Group(*found, Text("● there   ○ not there"))
 
 
 def _under_attack(line: Line, point: Point | None) -> str:
