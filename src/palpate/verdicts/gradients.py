@@ -1,0 +1,145 @@
+"""Checks of the gradient, which is all that the usual attack knows of a model.
+
+A zero gradient stops PGD where it stands, and one that does not describe the model sends it astray. Both look like strength from outside
+(Athalye, Carlini and Wagner 2018, arXiv 1802.00420: "obfuscated gradients").
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from palpate.attacks.losses import LOSSES, margin
+from palpate.verdicts.case import Case
+from palpate.verdicts.door import NotRun
+from palpate.verdicts.finding import Finding, of, rule
+from palpate.verdicts.verdict import LEAST
+
+IMAGES, DIRECTIONS, STEP = 32, 16, 1 / 510
+"""Images and random directions of the finite differences, and their step: half a grey level to each side."""
+
+
+def usable(case: Case, threshold: float) -> Finding:
+    """Per loss, the share of images whose input gradient is zero everywhere or not a number."""
+    total = len(case.right)
+    zero: dict[str, int] = {}
+    broken: dict[str, int] = {}
+    for name in ("cross-entropy", "margin"):
+        _, slope = case.door.gradient(case.x, case.y, LOSSES[name])
+        flat = slope.flatten(1)
+        zero[name] = int((flat == 0).all(1).sum())
+        broken[name] = int((~flat.isfinite()).any(1).sum())
+    worst = max(zero[name] + broken[name] for name in zero)
+    status = rule(worst / total, worst, threshold)
+    if status == "pass":
+        return Finding(status, worst / total, "Gradients of cross-entropy and margin are present and finite.")
+    if max(broken.values()):
+        bad = max(broken, key=lambda name: broken[name])
+        advice = (
+            f"The gradient of the {bad} is not a number on {of(broken[bad], total)}, which stops an attack as surely as strength would: "
+            "find the operation (often a root, a logarithm or a division at 0) and make it finite."
+        )
+    elif zero["margin"] >= LEAST:
+        advice = (
+            f"The gradient is exactly zero on {of(zero['margin'], total)}, whatever the loss: a step inside the model (rounding, a threshold, "
+            "a cut in the graph) cannot be differentiated, so attack a smooth replacement of it, or without gradients."
+        )
+    else:
+        size = float(-margin(case.clean, case.labels)[case.right].median())
+        advice = (
+            f"The cross-entropy gradient is exactly zero on {of(zero['cross-entropy'], total)} because the logits are so large that the loss "
+            f"saturates (median clean margin {size:.4g} logits): attack the margin instead, or divide the logits."
+        )
+    return Finding(status, worst / total, advice)
+
+
+def finite_differences(case: Case, threshold: float) -> Finding:
+    """Median cosine between the margin's slopes that the gradient promises along random ±1 directions and those that are measured.
+
+    Measured a grey level apart, from points moved so far inside [0, 1]. Where torch's own noise is part of the model, it is held the same.
+    The figure is 1 − cosine, so that more is worse.
+    """
+    places = case.right[:IMAGES]
+    points, labels = case.images[places].clamp(STEP, 1 - STEP), case.labels[places]
+    case.ledger.need(len(points) * (4 + 2 * DIRECTIONS))
+
+    def held(where: Tensor) -> Tensor:
+        with _same_noise(case, points):
+            return case.door.logits(where)
+
+    first, again = held(points), held(points)
+    if not torch.allclose(first, again, rtol=1e-3, atol=1e-4):
+        raise NotRun("the model draws random numbers that torch's seed does not hold, so slopes cannot be measured")
+    with _same_noise(case, points):
+        _, slope = case.door.gradient(points, labels, margin)
+    generator = case.generator(2)
+    promised, measured = [], []
+    rounding = 1e-5 * first.abs().amax(1)
+    for _ in range(DIRECTIONS):
+        direction = (torch.rand(points.shape, generator=generator) - 0.5).sign().to(points)
+        promised.append((slope * direction).flatten(1).sum(1))
+        up, down = held(points + STEP * direction), held(points - STEP * direction)
+        measured.append((margin(up, labels) - margin(down, labels)) / (2 * STEP))
+    told, seen = torch.stack(promised, 1), torch.stack(measured, 1)  # (n, directions)
+    moving = (seen.abs().amax(1) * 2 * STEP > rounding) & told.isfinite().all(1)
+    if int(moving.sum()) < LEAST:
+        raise NotRun("the margin does not move over half a grey level, so slopes cannot be measured")
+    cosine = _cosine(told[moving], seen[moving])
+    figure = 1 - float(cosine.median())
+    bad = int((1 - cosine > threshold).sum())
+    status = rule(figure, bad, threshold)
+    if status != "pass":
+        advice = (
+            f"The gradient does not describe the model: over one grey level its promise and the measured change agree with a cosine of only "
+            f"{1 - figure:.2f} (1 is perfect); some step is hidden from the gradient or jumps, so use attacks without gradients."
+        )
+    else:
+        advice = f"The gradient describes the model (cosine {1 - figure:.2f} with measured differences)."
+    return Finding(status, figure, advice)
+
+
+@contextlib.contextmanager
+def _same_noise(case: Case, like: Tensor) -> Iterator[None]:
+    """Torch's random numbers as at every other such call; afterwards as before."""
+    with torch.random.fork_rng(devices=[like.device] if like.device.type == "cuda" else []):
+        torch.manual_seed(case.seed)
+        yield
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    length = a.norm(dim=1) * b.norm(dim=1)
+    return torch.where(length > 0, (a * b).sum(1) / length.clamp(min=1e-30), torch.zeros_like(length))
+
+
+def local_lipschitz(case: Case, _: float) -> Finding:
+    """How fast the margin changes around an image: median of |Δ margin| / ‖δ‖∞ over the usual attack's images, in logits per grey level.
+
+    A lower bound of the local Lipschitz constant with respect to l∞.
+    """
+    run = case.usual(case.tested[0])
+    moved = (run.last - case.x).flatten(1).abs().amax(1)
+    before, after = margin(case.clean[case.right], case.y), margin(run.logits, case.y)
+    slope = ((after - before).abs() / moved.clamp(min=1e-12) / 255)[moved > 0]
+    slope = slope[slope.isfinite()]
+    if not len(slope):
+        raise NotRun("the usual attack moved no image")
+    value = float(slope.median())
+    return Finding(
+        "pass", value, f"Near a typical image the margin changes by {value:.3g} logits per grey level: for information."
+    )
+
+
+def sharpness(case: Case, _: float) -> Finding:
+    """Mean rise of the cross-entropy from an image to the usual attack's, at the smallest tested epsilon, in nats."""
+    epsilon = case.tested[0]
+    run = case.usual(epsilon)
+    loss = LOSSES["cross-entropy"]
+    rise = loss(run.logits, case.y) - loss(case.clean[case.right], case.y)
+    rise = rise[rise.isfinite()]
+    if not len(rise):
+        raise NotRun("the loss is not a number")
+    value = float(rise.mean())
+    return Finding(
+        "pass", value, f"At epsilon {epsilon:.3g} an attack raises the loss by {value:.3g} nats: for information."
+    )
