@@ -63,11 +63,13 @@ def wilson(successes, n, level=0.95):
 def clustered_wilson(correct: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval on the effective number of images, where images of one patient or lesion resemble each other.
 
-    The variance of the share is estimated from the totals of the groups (linearised), divided by the variance that as
-    many independent images would have; this design effect, never taken below 1, divides n, and the normal quantile
-    gives way to Student's with (groups − 1) degrees of freedom. Where no group repeats this is `wilson`. Where all or no
-    images are correct the design effect cannot be seen, and the worst is taken: images of one group say the same,
-    which leaves n²/Σm² images of groups of sizes m. One group alone therefore counts as one image.
+    The variance of the share is estimated from the totals of the groups (linearised) and divided by the variance that as many
+    independent images would have. This design effect, never taken below 1, divides n, and the normal quantile gives way to Student's
+    with (groups − 1) degrees of freedom. Where no group repeats this is `wilson`. The design effect is seen only in the e groups that
+    hold the rarer outcome, and comes out low where they happen to be few: its excess over 1 is raised by the share 2/e, without which
+    coverage at p = .05 falls to 92 % (with it 93.5–97 %, benchmarks/interval_coverage.py). Where all or no images are correct it cannot be
+    seen at all, and the worst is taken: images of one group say the same, which leaves n²/Σm² images of groups of sizes m. One
+    group alone therefore counts as one image.
 
     Args:
         correct: (N,) booleans, or 0 and 1.
@@ -84,11 +86,11 @@ def clustered_wilson(correct: ArrayLike, groups: ArrayLike | None = None, level:
     hits = _zero_one(correct)
     codes, number = group_codes(groups, len(hits))
     sizes = np.bincount(codes, minlength=number).astype(float)
-    low, high = _clustered_limits(np.bincount(codes, hits, number).astype(float), sizes, level)
+    low, high = clustered_limits(np.bincount(codes, hits, number).astype(float), sizes, level)
     return float(low), float(high)
 
 
-def _clustered_limits(totals: Floats, sizes: Floats, level: float) -> tuple[Floats, Floats]:
+def clustered_limits(totals: Floats, sizes: Floats, level: float) -> tuple[Floats, Floats]:
     """Limits from the correct images per group and the group sizes; (..., G) each, so that simulations can be stacked."""
     n, number = sizes.sum(-1), np.count_nonzero(sizes, axis=-1)
     p = totals.sum(-1) / n
@@ -98,9 +100,11 @@ def _clustered_limits(totals: Floats, sizes: Floats, level: float) -> tuple[Floa
     variance = np.square(totals - p[..., None] * sizes).sum(-1) * (free + 1) / free / np.square(n)
     independent = p * (1 - p) / n
     seen = (independent > 0) & (number > 1)
-    design = np.maximum(variance / np.where(seen, independent, 1.0), 1.0)
-    worst = np.square(n) / np.square(sizes).sum(-1)
-    effective = np.where(repeated, np.where(seen, n / design, worst), n)
+    excess = np.maximum(variance / np.where(seen, independent, 1.0) - 1.0, 0.0)
+    rarer = np.minimum(np.count_nonzero(totals, axis=-1), np.count_nonzero(totals < sizes, axis=-1))
+    design = 1.0 + excess * (1.0 + 2.0 / np.maximum(rarer, 1))
+    worst = np.square(sizes).sum(-1) / n
+    effective = np.where(repeated, n / np.where(seen, design, worst), n)
     critical = np.where(repeated & seen, stats.t.ppf((1 + level) / 2, free), normal)
     return _score_interval(p, effective, critical)
 
@@ -151,7 +155,7 @@ def balanced_accuracy_interval(
     cell = classes * number + codes
     sizes = np.bincount(cell, minlength=count * number).reshape(count, number).astype(float)  # (K, G)
     totals = np.bincount(cell, correct, count * number).astype(float).reshape(count, number)  # (K, G)
-    low, high = _clustered_limits(totals, sizes, level)  # (K,) each
+    low, high = clustered_limits(totals, sizes, level)  # (K,) each
     n = sizes.sum(1)
     recall = totals.sum(1) / n
     residual = (totals - recall[:, None] * sizes) / n[:, None]  # (K, G): each group's pull on each recall

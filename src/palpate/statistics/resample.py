@@ -51,21 +51,27 @@ def bootstrap(
     (0.495, 0.1)
     """
     check_level(level)
-    classes = np.unique(np.asarray(labels), return_inverse=True)[1]
-    codes, number = group_codes(groups, len(classes))
-    if number < 2:
-        raise InputError(
-            "groups: a bootstrap needs at least two patients or lesions, one was given; report the value without interval"
-        )
-    value = float(statistic(np.ones((1, len(classes))))[0])
-    draws = np.concatenate([statistic(weights) for weights in _weights(classes, codes, number, seed, repetitions)])
+    value = float(statistic(np.ones((1, len(np.asarray(labels)))))[0])
+    draws = np.concatenate([statistic(weights) for weights in bootstrap_weights(labels, groups, seed, repetitions)])
     outer = np.quantile(draws, [(1 + level) / 2, (1 - level) / 2])
     low, high = 2 * value - outer
     return value, float(low), float(high)
 
 
-def _weights(classes: np.ndarray, codes: np.ndarray, number: int, seed: int, repetitions: int) -> Iterator[Floats]:
-    """How often each image is drawn, in chunks of (r, N)."""
+def bootstrap_weights(
+    labels: ArrayLike, groups: ArrayLike | None = None, seed: int = 0, repetitions: int = 2000
+) -> Iterator[Floats]:
+    """How often each image is drawn, in chunks (r, N) of `repetitions` rows in all; groups whole, within strata of class.
+
+    Raises:
+        InputError: fewer than two groups, so that there is nothing to draw from.
+    """
+    classes = np.unique(np.asarray(labels), return_inverse=True)[1]
+    codes, number = group_codes(groups, len(classes))
+    if number < 2:
+        raise InputError(
+            "groups: a bootstrap needs two patients or lesions or more, one was given; report the value without interval"
+        )
     present = np.zeros((number, int(classes.max()) + 1), bool)
     present[codes, classes] = True
     strata = np.unique(present, axis=0, return_inverse=True)[1].reshape(-1)  # (G,)
@@ -73,9 +79,8 @@ def _weights(classes: np.ndarray, codes: np.ndarray, number: int, seed: int, rep
     rng = np.random.default_rng(seed)
     step = max(CHUNK // len(codes), 1)
     for start in range(0, repetitions, step):
-        size = min(step, repetitions - start)
-        drawn = np.empty((size, number))
+        drawn = np.empty((min(step, repetitions - start), number))
         for stratum in np.unique(strata):
             members = np.flatnonzero(strata == stratum)
-            drawn[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size)
+            drawn[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), len(drawn))
         yield drawn[:, codes]

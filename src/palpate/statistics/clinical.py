@@ -1,0 +1,179 @@
+"""From rows to what a clinic asks: which way the model errs as epsilon grows, and how it stands at a threshold fixed beforehand.
+
+A missed disease and a false alarm are different harms, and one accuracy mixes them. Both tables keep what does not apply as null,
+with the reason in `note`, so that no report ever prints NaN.
+"""
+
+import numpy as np
+import polars as pl
+
+from palpate.errors import InputError
+from palpate.rows import SCHEMA
+from palpate.statistics.curves import CARRIED_ALONG, KEYS, check_rows, group_names, survived
+from palpate.statistics.intervals import clustered_wilson
+from palpate.statistics.operating import (
+    auroc,
+    brier,
+    calibration_error,
+    choose_threshold,
+    probabilities,
+    sensitivity_specificity,
+)
+
+MODEL = ["task", "finding", "model_id"]
+
+ERRORS: dict[str, pl.DataType] = {
+    **{name: SCHEMA[name] for name in [*KEYS, *CARRIED_ALONG, "label"]},
+    "error": pl.String(),  # "missed disease" | "false alarm" | "missed class k"
+    "n": pl.Int64(),  # images of this class
+    "groups": pl.Int64(),
+    "failed": pl.Int64(),  # counted as errors
+    "rate": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+}
+
+FIGURES = ["auroc", "sensitivity", "specificity", "brier", "calibration_error"]
+OPERATING: dict[str, pl.DataType] = {
+    **{name: SCHEMA[name] for name in KEYS + CARRIED_ALONG},
+    "n": pl.Int64(),  # images with an answer
+    "failed": pl.Int64(),  # images without, left out
+    "threshold": pl.Float64(),  # on the logit difference of class 1 to class 0, from clean validation
+    **{name + end: pl.Float64() for name in FIGURES for end in ("", "_low", "_high")},
+    "note": pl.String(),  # what does not apply and why, or ""
+}
+
+
+def directed_curves(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
+    """Share of each class's images that are misclassified, one line per class and point of the curve, with the columns of `ERRORS`.
+
+    With two classes label 1 is the disease: its errors are missed disease, those of label 0 false alarms. The prediction is the
+    model's own (largest logit), so every attack's rows can be read, carried ones included. Failed images count as errors.
+
+    Raises:
+        InputError: as `palpate.statistics.curves.curve`.
+    """
+    table = check_rows(rows).with_columns(survived=survived(), group=group_names().rank("dense"), classes=_classes())
+    lines = []
+    for part in table.partition_by([*KEYS, "label"]):
+        first = part.row(0, named=True)
+        wrong, groups = ~part["survived"].to_numpy(), part["group"].to_numpy()
+        low, high = clustered_wilson(wrong, groups, level)
+        name = f"missed class {first['label']}"
+        if first["classes"] == 2:
+            name = "missed disease" if first["label"] == 1 else "false alarm"
+        counts = {"n": len(part), "groups": part["group"].n_unique(), "failed": int((part["status"] != "ok").sum())}
+        keys = {key: first[key] for key in [*KEYS, *CARRIED_ALONG, "label"]}
+        lines.append(keys | counts | {"error": name, "rate": float(wrong.mean()), "low": low, "high": high})
+    return pl.DataFrame(lines, schema=ERRORS).sort([*KEYS, "label"])
+
+
+def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, repetitions: int = 2000) -> pl.DataFrame:
+    """AUROC, sensitivity and specificity at the threshold of clean validation, Brier score and calibration error, as in `OPERATING`.
+
+    One line per point of the curve on every split but "val", whose clean rows give the threshold (`choose_threshold`). Brier score and
+    calibration error are given for clean images. An attack that stops at the first success leaves its images at the boundary, where
+    no score means anything: where any of its images is carried from a smaller epsilon, its scores do not apply.
+
+    Args:
+        rows: any models, attacks and splits together; put the validation rows of each model in.
+        level: the share of intervals that should cover the truth.
+        seed: of the bootstrap for the calibration error.
+        repetitions: of the same.
+
+    Raises:
+        InputError: as `palpate.statistics.curves.curve`.
+    """
+    table = check_rows(rows).with_columns(group=group_names().rank("dense"), classes=_classes())
+    thresholds = {
+        tuple(part.select(MODEL).row(0)): _threshold(part)
+        for part in table.filter(pl.col("split") == "val", pl.col("epsilon_index") == 0).partition_by(MODEL)
+    }
+    carried = table.group_by([*MODEL, "attack_id"]).agg(pl.col("carried").fill_null(False).any())
+    stopped = {row[:-1] for row in carried.rows() if row[-1]}
+    lines = []
+    for part in table.filter(pl.col("split") != "val").partition_by(KEYS):
+        first = part.row(0, named=True)
+        model = tuple(first[key] for key in MODEL)
+        answered = part.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
+        line: dict = dict.fromkeys(OPERATING) | {key: first[key] for key in KEYS + CARRIED_ALONG}
+        line |= {"n": len(answered), "failed": len(part) - len(answered)}
+        notes = [f"{line['failed']} images without an answer are left out"] if line["failed"] else []
+        if not len(answered):
+            notes = [f"none of {line['failed']} images has an answer: no result"]
+        elif (*model, first["attack_id"]) in stopped:
+            notes.append(
+                "the attack stops at the first success: AUROC, sensitivity and specificity under it do not apply"
+            )
+        else:
+            threshold = thresholds.get(
+                model, "no validation split: sensitivity and specificity need a threshold fixed on it"
+            )
+            _two_class_figures(line, notes, answered, threshold, level)
+            if first["epsilon_index"] == 0:
+                _calibration(line, notes, answered, level, seed, repetitions)
+        lines.append(line | {"note": "; ".join(notes)})
+    return pl.DataFrame(lines, schema=OPERATING).sort(KEYS)
+
+
+def _classes() -> pl.Expr:
+    """Number of classes of the model: its logits, where one logit is two classes, and never fewer than the labels show."""
+    logits = pl.col("logits").list.len().max().over(MODEL).fill_null(0)
+    return pl.max_horizontal(logits, pl.col("label").max().over(MODEL) + 1, pl.lit(2))
+
+
+def _scores(part: pl.DataFrame) -> np.ndarray:
+    """Logit of class 1 less that of class 0; (N,)."""
+    logits = np.array(part["logits"].to_list(), float)
+    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
+
+
+def _threshold(part: pl.DataFrame) -> float | str:
+    """From the clean validation rows of one model, or why there is none."""
+    answered = part.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
+    if answered["label"].n_unique() < 2:
+        return "one class in the validation split: no threshold, so no sensitivity and specificity"
+    if part["classes"][0] > 2:
+        return ""
+    try:
+        return choose_threshold(answered["label"].to_numpy(), _scores(answered))
+    except InputError as error:
+        return f"no threshold from the validation split ({error})"
+
+
+def _two_class_figures(line: dict, notes: list[str], part: pl.DataFrame, threshold: float | str, level: float) -> None:
+    if part["classes"][0] > 2:
+        notes.append(f"{part['classes'][0]} classes: AUROC, sensitivity and specificity are for two")
+        return
+    labels, scores, groups = part["label"].to_numpy(), _scores(part), part["group"].to_numpy()
+    if part["label"].n_unique() == 1:
+        notes.append("one class: AUROC, sensitivity and specificity do not apply")
+        return
+    if not np.isfinite(scores).all():
+        notes.append("logits that are not finite: AUROC, sensitivity and specificity do not apply")
+        return
+    _fill(line, "auroc", auroc(labels, scores, groups, level))
+    if isinstance(threshold, str):
+        notes.append(threshold)
+        return
+    sensitivity, specificity = sensitivity_specificity(labels, scores, threshold, groups, level)
+    line["threshold"] = threshold
+    _fill(line, "sensitivity", sensitivity)
+    _fill(line, "specificity", specificity)
+
+
+def _calibration(line: dict, notes: list[str], part: pl.DataFrame, level: float, seed: int, repetitions: int) -> None:
+    logits = np.array(part["logits"].to_list(), float)
+    if not np.isfinite(logits).all():
+        notes.append("logits that are not finite: Brier score and calibration error do not apply")
+        return
+    labels, groups, said = part["label"].to_numpy(), part["group"].to_numpy(), probabilities(logits)
+    _fill(line, "brier", brier(labels, said, groups, level))
+    if part["group"].n_unique() < 2:
+        notes.append("one patient or lesion: the calibration error does not apply")
+        return
+    _fill(line, "calibration_error", calibration_error(labels, said, groups, level, seed, repetitions))
+
+
+def _fill(line: dict, name: str, found: tuple[float, float, float]) -> None:
+    line |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
