@@ -6,6 +6,7 @@ and the drawn numbers fit float32 exactly, sums included: then not a single ReLU
 be compared to the last digits too.
 """
 
+import importlib
 import os
 import warnings
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from palpate.models.classifier import Classifier, build
+from palpate.models.heads import Head
 from palpate.models.parameters import parameter_count
 from palpate.models.soft_attention import SoftAttention
 
@@ -71,7 +73,7 @@ def head(keras, x, attention, flat, classes):
 
 def keras_pair(keras, tmp_path, backbone, size, attention, classes=3):
     """A Keras classifier, and ours: the backbone converted from an h5 file, attention and dense copied."""
-    from keras.src.legacy.saving import legacy_h5_format
+    legacy_h5_format = importlib.import_module("keras.src.legacy.saving.legacy_h5_format")
 
     h5py = pytest.importorskip("h5py")
     flat = backbone.startswith("inception")
@@ -90,6 +92,7 @@ def keras_pair(keras, tmp_path, backbone, size, attention, classes=3):
 
     ours = build(backbone, attention, num_classes=classes, weights=path, size=size).eval()
     kernel, bias = whole.get_layer("dense").get_weights()
+    assert isinstance(ours.head, Head)
     with torch.no_grad():
         ours.head.dense.weight.copy_(torch.from_numpy(kernel.T))
         ours.head.dense.bias.copy_(torch.from_numpy(bias))
@@ -102,7 +105,7 @@ def keras_pair(keras, tmp_path, backbone, size, attention, classes=3):
 
 def keras_logits_and_gradient(network, images, cotangent):
     """Logits and the gradient of ⟨logits, cotangent⟩ with respect to RGB images in [0, 1], (N, 3, H, W)."""
-    import tensorflow as tf
+    tf = importlib.import_module("tensorflow")
 
     rgb = tf.constant(images.transpose(0, 2, 3, 1))
     with tf.GradientTape() as tape:
@@ -152,7 +155,7 @@ def test_a_bgr_flip_left_out_would_be_seen(keras, tmp_path):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_released_attention_equals_keras_conv3d(keras, channels, side, compiled):
     """Three readings of one layer: TensorFlow's own CPU kernel reads the middle channels; XLA and oneDNN the first."""
-    import tensorflow as tf
+    tf = importlib.import_module("tensorflow")
 
     random = np.random.default_rng(channels)
     x = random.normal(size=(2, side, side, channels)).astype(np.float32)

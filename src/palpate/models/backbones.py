@@ -138,7 +138,9 @@ def resolve(backbone: str) -> Special:
     raise InputError(f"backbone: expected a timm model or one of {', '.join(SPECIAL)}; got {backbone!r}; {hint}")
 
 
-def create(backbone: str, size: int, output_stride: int = 32, state: State | None = None) -> nn.Module:
+def create(
+    backbone: str, size: int, output_stride: int = 32, state: State | None = None, check: bool = True
+) -> nn.Module:
     """The backbone, ending in its last map.
 
     Args:
@@ -146,6 +148,8 @@ def create(backbone: str, size: int, output_stride: int = 32, state: State | Non
         size: side of the square image in pixels.
         output_stride: 32 leaves the network as it is; 16 or 8 trade its last strides for dilation, where timm can.
         state: tensors of timm's own weights for this network; None leaves it random.
+        check: refuse tensors missing or unknown by name. False for files straight from timm's hub, some of which have
+            older names that timm knows how to read.
 
     Raises:
         InputError: unknown name, a stride the network does not take, a size it cannot use, weights that are not its own.
@@ -159,27 +163,45 @@ def create(backbone: str, size: int, output_stride: int = 32, state: State | Non
         arguments["img_size"] = size
     if output_stride != 32:
         arguments["output_stride"] = output_stride
+    network = _timm(backbone, special.timm_name, output_stride, arguments)
     if state is not None:
+        if check:
+            _check_names(network, state, backbone)
         arguments |= {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(state)}}
+        network = _timm(backbone, special.timm_name, output_stride, arguments)
+    return special.adapt(network)
+
+
+def _timm(backbone: str, timm_name: str, output_stride: int, arguments: dict[str, Any]) -> nn.Module:
+    """timm's `create_model`, its complaints told in terms of our arguments."""
     try:
-        network = timm.create_model(special.timm_name, **arguments)
+        return timm.create_model(timm_name, **arguments)
     except (TypeError, AssertionError, ValueError, NotImplementedError) as error:
         if output_stride != 32:
             raise InputError(
                 f"output_stride: backbone {backbone!r} takes only its own stride, got {output_stride}; "
                 "leave output_stride at 32 and use larger images, or choose a ResNet"
             ) from error
-        raise InputError(f"size: backbone {backbone!r} cannot be built for {size} px images: {error}") from error
+        raise InputError(f"size: backbone {backbone!r} cannot be built with {arguments}: {error}") from error
     except RuntimeError as error:
-        raise InputError(f"weights: not those of {backbone!r}: {error}") from error
-    if state is not None:
-        missing = [name for name in network.state_dict() if name not in state and "num_batches" not in name]
-        if missing:
-            raise InputError(
-                f"weights: of another architecture than {backbone!r}: {len(missing)} of its tensors are missing "
-                f"(first {missing[0]}); give the file that timm publishes for it, or one written by save_weights"
-            )
-    return special.adapt(network)
+        first = " ".join(str(error).splitlines()[1:2]).strip()
+        raise InputError(f"weights: of another architecture than {backbone!r}: {first or error}") from error
+
+
+def _check_names(network: nn.Module, state: State, backbone: str) -> None:
+    """Refuse a smaller or larger network's file, whose tensors timm would take as far as the names go."""
+    own = network.state_dict()
+    cfg: dict[str, Any] = getattr(network, "pretrained_cfg", {})
+    classifier = cfg.get("classifier") or ()
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    missing = [name for name in own if name not in state and "num_batches" not in name]
+    unknown = [n for n in state if n not in own and not n.startswith(heads) and "aux" not in n.lower()]
+    if missing or unknown:
+        raise InputError(
+            f"weights: of another architecture than {backbone!r}: {len(missing)} of its tensors are missing and "
+            f"{len(unknown)} are unknown (first {(missing or unknown)[0]}); give the file that timm publishes for it, or "
+            "one written by save_weights"
+        )
 
 
 def settle(module: nn.Module, size: int) -> tuple[int, int, int]:

@@ -124,6 +124,8 @@ def build(
         raise InputError(f"num_classes: expected an integer of at least 2, got {num_classes!r}")
     if not isinstance(size, int) or size < 16:
         raise InputError(f"size: expected an integer of at least 16 pixels, got {size!r}")
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout: expected a probability in [0, 1), got {dropout!r}")
     special = backbones.resolve(backbone)
     source = None if weights is None else pretrained.locate(weights, backbone, special)
     keras = source is not None and source.suffix == ".h5"
@@ -134,7 +136,7 @@ def build(
     if normalization is None and source is not None and whole:
         normalization = read_spec(source)["spec"]["normalization"]
     normalization = normalization or ("pretrained" if state else "caffe")
-    module = backbones.create(backbone, size, output_stride, None if whole else state or None)
+    module = backbones.create(backbone, size, output_stride, None if whole else state or None, weights != "imagenet")
     channels, height, width = backbones.settle(module, size)
     if source is not None and keras:
         fill(module, keras_weights.convert(module, backbone, source, normalization == "caffe"), source, backbone)

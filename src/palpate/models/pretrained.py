@@ -18,6 +18,7 @@ from palpate.errors import InputError
 from palpate.models.backbones import Special
 
 PATIENCE = 5.0  # seconds to wait for a server's first answer
+HUB = constants.ENDPOINT
 _HUB_FILE = "model.safetensors"
 
 
@@ -121,13 +122,13 @@ def hub_file(timm_name: str) -> Path:
     cached = huggingface_hub.try_to_load_from_cache(repository, _HUB_FILE)
     if isinstance(cached, str):
         return Path(cached)
-    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _unreachable(constants.ENDPOINT)
+    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _unreachable(HUB)
     if reason is None:
         try:
-            return Path(huggingface_hub.hf_hub_download(repository, _HUB_FILE))
+            return Path(huggingface_hub.hf_hub_download(repository, _HUB_FILE, endpoint=HUB))
         except OSError as error:
             reason = str(error)
-    address = f"{constants.ENDPOINT}/{repository}/resolve/main/{_HUB_FILE}"
+    address = f"{HUB}/{repository}/resolve/main/{_HUB_FILE}"
     raise InputError(
         f"weights: 'imagenet' for {timm_name!r} needs {_HUB_FILE} of {repository}, which is not in the cache "
         f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({reason}). On a machine with a network fetch {address}, "
