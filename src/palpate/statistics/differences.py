@@ -15,6 +15,9 @@ from scipy import stats
 from palpate.errors import InputError
 from palpate.statistics.intervals import Floats, check_level, clustered_wilson, group_codes
 
+SMALLEST_P = 1e-12
+"""Rounding of the Fourier transform leaves nothing to tell below this, so smaller p-values are given as this."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -65,8 +68,8 @@ def sign_flip(differences: ArrayLike) -> float:
 
     Source: Fisher's randomisation test, e.g. Good 2005, Permutation, Parametric and Bootstrap Tests of Hypotheses, §3.2.
 
-    >>> round(sign_flip([1, 1, 1, 1, 1, -1]), 6), sign_flip([5])
-    (0.21875, 1.0)
+    >>> [round(sign_flip(totals), 6) for totals in ([1, 1, 1, 1, 1, -1], [5])]
+    [0.21875, 1.0]
     """
     totals = np.abs(np.asarray(differences, np.int64))
     seen = int(abs(np.asarray(differences, np.int64).sum()))
@@ -75,12 +78,9 @@ def sign_flip(differences: ArrayLike) -> float:
         return 1.0
     width = 2 * int(totals.sum()) + 1
     phase = 2 * np.pi * (np.outer(np.arange(width), sizes) % width) / width
-    share = (
-        np.fft.fft(np.prod(np.cos(phase) ** counts, axis=1)).real / width
-    )  # chance of the sum s at index s mod width
+    share = np.fft.fft(np.prod(np.cos(phase) ** counts, axis=1)).real / width  # of the sum s, at index s mod width
     sums = np.minimum(np.arange(width), width - np.arange(width))
-    p = share[sums >= seen].sum()
-    return float(np.clip(p, 0.5 ** (counts.sum() - 1.0), 1.0))  # never below the most extreme two of 2^G
+    return float(np.clip(share[sums >= seen].sum(), SMALLEST_P, 1.0))
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -102,9 +102,9 @@ def paired_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = Non
     """Mean of b minus mean of a over the same images, for weight files or, with two runs or more on both sides, architectures.
 
     *Images.* With d the differences per image, averaged over runs, the interval is Bonett and Price's: one image of +1 and one of
-    −1 are added, so that models which agree on every image still leave a width. Where groups repeat, the variance is multiplied
-    by the design effect of the groups' totals (at least 1; the worst, Σm²/n, where there is no variation to see it by), with
-    Student's quantile on (groups − 1).
+    −1 are added, so that models which agree on every image still leave a width. Where groups repeat, the number of images is first
+    divided by the design effect of the groups' totals (at least 1; the worst, Σm²/n, where there is no variation to see it by),
+    and the quantile is Student's on (groups − 1).
 
     *Runs.* With S_a, S_b ≥ 2 the variance of the seed means is added as in Welch's t test, less the part that images and runs
     share (the interaction, which both contain): V = V_runs + V_images − V_interaction, never below V_runs or V_images, with Welch and
@@ -170,18 +170,19 @@ def mean_interval(correct: ArrayLike, groups: ArrayLike | None = None, level: fl
 def _images_part(difference: Floats, codes: NDArray[np.intp], number: int) -> tuple[float, float, float]:
     """Centre, variance over images and its degrees of freedom, after Bonett and Price's two images."""
     n = len(difference)
-    centre = difference.sum() / (n + 2)
-    variance = ((np.square(difference).sum() + 2) / (n + 2) - centre**2) / (n + 2)
     sizes = np.bincount(codes, minlength=number)
-    if sizes.max() == 1:
-        return float(centre), float(variance), np.inf
-    mean = difference.mean()
-    independent = np.square(difference - mean).sum() / n**2
-    if number == 1 or independent == 0:
-        return float(centre), float(variance * np.square(sizes).sum() / n), np.inf
-    residual = np.bincount(codes, difference - mean, number)
-    clustered = np.square(residual).sum() / n**2 * number / (number - 1)
-    return float(centre), float(variance * max(clustered / independent, 1.0)), number - 1.0
+    mean, square = float(difference.mean()), float(np.square(difference).mean())
+    design, free = 1.0, np.inf
+    if sizes.max() > 1:
+        independent = np.square(difference - mean).sum() / n**2
+        design = float(np.square(sizes).sum() / n)
+        if number > 1 and independent > 0:
+            totals = np.bincount(codes, difference - mean, number)
+            clustered = np.square(totals).sum() / n**2 * number / (number - 1)
+            design, free = max(float(clustered / independent), 1.0), number - 1.0
+    effective = n / design
+    centre = effective * mean / (effective + 2)
+    return centre, ((effective * square + 2) / (effective + 2) - centre**2) / (effective + 2), free
 
 
 def _interaction_part(side: Floats, codes: NDArray[np.intp], number: int) -> float:

@@ -62,9 +62,13 @@ def sentence(both: Aligned, points: "Sequence[PairedPoint]", architectures: bool
     figures = f"{signed(chosen.points, plus=True)} points {where} [{signed(chosen.low)}, {signed(chosen.high)}], {name_p(chosen.p_adjusted)}"
     number = len(np.unique(both.groups))
     images = f"{len(both.groups)} images" + (f" of {number} {unit}" if number < len(both.groups) else "")
-    return f"{_subject(both)}: {figures}, {_runs(both)}, {images}: {_shown(points, chosen, alpha)}" + (
-        "" if architectures else " (two weight files, not two architectures)"
-    )
+    claim = ""
+    if not architectures:
+        one_each = len(both.a.runs) == len(both.b.runs) == 1
+        claim = (
+            " (two weight files, not two architectures)" if one_each else " (these weight files, not two architectures)"
+        )
+    return f"{_subject(both)}: {figures}, {_runs(both)}, {images}: {_shown(points, chosen, alpha)}{claim}"
 
 
 def _subject(both: Aligned) -> str:
@@ -81,7 +85,7 @@ def _subject(both: Aligned) -> str:
 def _runs(both: Aligned) -> str:
     a, b = len(both.a.runs), len(both.b.runs)
     if a != b:
-        return f"{b} against {a} {'run' if a == 1 else 'seeds'}"
+        return f"{b} against {a} {'runs' if 1 in (a, b) else 'seeds'}"
     return "one run each" if a == 1 else f"{a} seeds"
 
 
