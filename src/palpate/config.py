@@ -153,6 +153,15 @@ class ExplainSpec(Spec):
     layer: Literal["x", "u"] = Field("x", description="x: the backbone's last map, in both models; u: after attention")
 
 
+class TrustSpec(Spec):
+    """How much is spent on checking whether the attack can be believed."""
+
+    images: int = Field(64, ge=1, le=64, description="test images that the checks look at")
+    budget: int | None = Field(
+        None, ge=0, description="passes, forward and backward together; what does not fit is reported as not run"
+    )
+
+
 class Study(Spec):
     """Tasks × models × seeds, each trained, attacked and explained."""
 
@@ -165,6 +174,7 @@ class Study(Spec):
     training: TrainSpec = TrainSpec()  # pyright: ignore[reportCallIssue]
     attacks: tuple[AttackSpec, ...] = Field((AttackSpec(),), min_length=1)  # pyright: ignore[reportCallIssue]
     explain: ExplainSpec = ExplainSpec()  # pyright: ignore[reportCallIssue]
+    trust: TrustSpec = TrustSpec()  # pyright: ignore[reportCallIssue]
 
     @field_validator("epsilons")
     @classmethod
@@ -280,6 +290,7 @@ def _keys_at(location: tuple[Any, ...]) -> list[str]:
         "attacks": AttackSpec,
         "training": TrainSpec,
         "explain": ExplainSpec,
+        "trust": TrustSpec,
         "adversarial": AdversarialSpec,
     }
     names = [part for part in location if isinstance(part, str)]

@@ -23,6 +23,7 @@ SPEC: dict[str, Any] = {
         {"method": "sweep", "strength": "fast", "images": 12},
     ],
     "explain": {"images": 6},
+    "trust": {"images": 8, "budget": 600},
 }
 
 

@@ -27,7 +27,7 @@ def test_every_cell_is_there_and_its_files_are_whole(finished):
     for cell in opened.study()["cells"]:
         assert opened.complete(cell["id"])
         opened.verify(cell["id"])
-    assert len(opened.study()["cells"]) == 2 * 5
+    assert len(opened.study()["cells"]) == 2 * 6
     assert not list(finished.glob(".*.part"))
 
 
@@ -35,7 +35,7 @@ def test_running_again_makes_nothing_and_says_so(finished):
     console = quiet()
     before = {file: file.stat().st_mtime_ns for file in finished.glob("*-*/*")}
     run(tiny(), finished, device="cpu", console=console)
-    assert "Everything is complete: 10 cells" in console.export_text()
+    assert "Everything is complete: 12 cells" in console.export_text()
     assert before == {file: file.stat().st_mtime_ns for file in finished.glob("*-*/*")}
 
 
@@ -126,12 +126,12 @@ def test_a_failing_cell_stops_neither_the_others_nor_the_next_run(finished, tmp_
         original(cell, context, path, facts)
 
     monkeypatch.setitem(MAKERS, "attack", sometimes)
-    with pytest.raises(StudyIncomplete, match="2 of 10 cells failed") as caught:
+    with pytest.raises(StudyIncomplete, match="3 of 12 cells failed") as caught:
         run(tiny(), folder, device="cpu", console=quiet())
     assert "out of memory" in str(caught.value)
     assert "which failed" in str(caught.value)
     assert set(Run(folder).failures()) >= {broken}
-    assert sum(Run(folder).complete(cell["id"]) for cell in Run(folder).study()["cells"]) == 8
+    assert sum(Run(folder).complete(cell["id"]) for cell in Run(folder).study()["cells"]) == 9
     monkeypatch.setitem(MAKERS, "attack", original)
     run(tiny(), folder, device="cpu", console=quiet())
     assert Run(folder).failures() == {}
@@ -187,4 +187,16 @@ def test_the_record_states_data_and_plan(finished):
     task = record["tasks"]["phantom-skin"]
     assert task["images"] == {"train": 48, "val": 16, "test": 24}
     assert 0.5 <= task["majority_rate"] <= 1
-    assert [cell["kind"] for cell in record["cells"][:5]] == ["train", "predict", "attack", "attack", "explain"]
+    kinds = [cell["kind"] for cell in record["cells"]]
+    assert kinds == ["train", "predict", "attack", "attack", "explain", "trust"] * 2
+
+
+def test_verdicts_examine_the_sweep_with_the_other_model_as_sibling(finished):
+    trains = cells_of(finished, "train")
+    for which, cell in enumerate(cells_of(finished, "trust")):
+        record = Run(finished).cell(cell)
+        assert record["parents"] == [trains[which], cells_of(finished, "attack")[2 * which + 1], trains[1 - which]]
+        assert record["facts"]["passes_forward"] + record["facts"]["passes_backward"] <= 600
+        verdicts = json.loads((finished / cell / "verdicts.json").read_text())
+        assert {verdict["status"] for verdict in verdicts} <= {"pass", "warn", "fail", "not run"}
+        assert {"model", "result"} == {verdict["subject"] for verdict in verdicts}

@@ -5,6 +5,7 @@ share of images whose radius is larger than ε. An image that could not be attac
 """
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ class Sweep:
             "passes": self.passes.numpy(),
             "status": np.array(self.status),
             "norm": np.array(self.norm),
-            "how": np.array([f"{key}={value}" for key, value in self.how.items()]),
+            "how": np.array(json.dumps(self.how)),
         }
         for name in ("adversarials", "ladder"):
             kept = getattr(self, name)
@@ -142,6 +143,42 @@ class Sweep:
         with path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         return path
+
+    @classmethod
+    def load(cls, path: str | Path, images: Images) -> "Sweep":
+        """Read what `save` wrote; the clean images, which it left out, are the caller's, in the same order from the first on.
+
+        Raises:
+            InputError: the file is absent or another's, or there are fewer images than it needs.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            how, norm, status = json.loads(str(arrays["how"])), str(arrays["norm"]), tuple(arrays["status"].tolist())
+            tensors = {name: torch.from_numpy(arrays[name]) for name in ("radius", "labels", "passes")}
+            kept = {
+                name: torch.from_numpy(arrays[name]) if name in arrays else None for name in ("adversarials", "ladder")
+            }
+            epsilons = tuple(arrays["epsilons"].tolist())
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{path}: is not a saved sweep ({error}); write one with Sweep.save") from None
+        if len(status) > len(images):
+            raise InputError(f"images must be the {len(status)} that {path} was made on, given {len(images)}")
+        return cls(epsilons=epsilons, status=status, images=images[: len(status)], norm=norm, how=how, **tensors, **kept)
+
+    def first(self, count: int) -> "Sweep":
+        """The same result for the first `count` images only."""
+        place = slice(count)
+        return dataclasses.replace(
+            self,
+            radius=self.radius[place],
+            labels=self.labels[place],
+            passes=self.passes[place],
+            status=self.status[place],
+            images=self.images[place],
+            adversarials=None if self.adversarials is None else self.adversarials[place],
+            ladder=None if self.ladder is None else self.ladder[:, place],
+        )
 
     def __str__(self) -> str:
         lines = [f"{'epsilon':>10} {'of 255':>8} {'robust accuracy':>16} {'fooled':>8}"]

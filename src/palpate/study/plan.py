@@ -11,7 +11,7 @@ from typing import Any
 from palpate.config import AttackSpec, ModelSpec, Spec, Study, TaskSpec, fingerprint
 from palpate.runs import Cell, sha256
 
-VERSIONS = {"train": 1, "predict": 1, "attack": 1, "explain": 1}
+VERSIONS = {"train": 1, "predict": 1, "attack": 1, "explain": 1, "trust": 1}
 """Raised when a kind of cell changes what it computes, so that old results are not taken for new ones."""
 
 
@@ -23,43 +23,46 @@ def plan(study: Study, identities: Mapping[str, str]) -> tuple[Cell, ...]:
         identities: for each task by name, the identity of its images, labels and splits.
 
     Returns:
-        train, predict, attack and explain cells for every task, model and seed.
+        train, predict, attack, explain and trust cells for every task, model and seed.
     """
     cells: list[Cell] = []
     for task in study.tasks:
-        for model in study.models:
-            for seed in study.seeds:
-                cells += _branch(study, task, model, seed, identities[task.name])
+        pairs = [(model, seed) for model in study.models for seed in study.seeds]
+        trained = [_train(study, task, model, seed, identities[task.name]) for model, seed in pairs]
+        for index, (model, seed) in enumerate(pairs):
+            siblings = trained[index + 1 :] + trained[:index]
+            cells += _branch(study, task, model, seed, trained[index], siblings[:1])
     return tuple(cells)
 
 
-def _branch(study: Study, task: TaskSpec, model: ModelSpec, seed: int, identity: str) -> list[Cell]:
-    """The cells of one model: trained once, predicted, attacked by each attack, explained on the first attack's samples."""
+def _train(study: Study, task: TaskSpec, model: ModelSpec, seed: int, identity: str) -> Cell:
     data = _spec(task, {"epsilons", "training"}) | {"identity": identity}
-    training = study.training_of(task)
-    train = _cell(
-        "train",
-        task,
-        model,
-        seed,
-        {"data": data, "model": _model(model), "training": _spec(training), "seed": seed},
-    )
-    predict = _cell("predict", task, model, seed, {}, (train,))
+    training = _spec(study.training_of(task))
+    spec = {"data": data, "model": _model(model), "training": training, "seed": seed}
+    return _cell("train", task, model, seed, spec)
+
+
+def _branch(study: Study, task: TaskSpec, model: ModelSpec, seed: int, train: Cell, siblings: list[Cell]) -> list[Cell]:
+    """The cells of one model: predicted, attacked by each attack, explained on the first attack's samples, and each sweep examined.
+
+    A sibling is another model of the task, trained independently: what fools it should not fool this one where the attack found nothing.
+    """
     epsilons = list(study.epsilons_of(task))
-    attacks = [
-        _cell(
-            "attack",
-            task,
-            model,
-            seed,
-            {"attack": _spec(attack), "epsilons": epsilons, "samples": study.explain.images},
-            (train,),
-            f" by {attack.name}",
-        )
-        for attack in study.attacks
-    ]
+    made = [train, _cell("predict", task, model, seed, {}, (train,))]
+    attacks: list[Cell] = []
+    sweeps: list[Cell] = []
+    for attack in study.attacks:
+        spec = {"attack": _spec(attack), "epsilons": epsilons, "samples": study.explain.images}
+        attacks.append(_cell("attack", task, model, seed, spec, (train,), f" by {attack_id(attack)}"))
+        if attack.method == "sweep":
+            sweeps.append(attacks[-1])
     explain = _cell("explain", task, model, seed, {"layer": study.explain.layer}, (train, attacks[0]))
-    return [train, predict, *attacks, explain]
+    examined = _spec(study.trust) | {"epsilons": epsilons}
+    trust = [
+        _cell("trust", task, model, seed, examined, (train, *swept, *siblings))
+        for swept in ([(sweep,) for sweep in sweeps] or [()])
+    ]
+    return [*made, *attacks, explain, *trust]
 
 
 def _cell(

@@ -17,7 +17,7 @@ from palpate.data.dataset import Dataset
 from palpate.errors import InputError
 from palpate.prediction import choose_device
 from palpate.runs import Cell, open_run, source_commit, write_study
-from palpate.study.cells import attack, explain, predict, train
+from palpate.study.cells import attack, explain, predict, train, trust
 from palpate.study.cells.context import Context, build_model, open_dataset
 from palpate.study.plan import plan
 
@@ -28,6 +28,7 @@ MAKERS: dict[str, Maker] = {
     "predict": predict.make,
     "attack": attack.make,
     "explain": explain.make,
+    "trust": trust.make,
 }
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from palpate import rows
 from palpate.attacks.descend import sweep
 from palpate.attacks.foolbox import foolbox_pgd
+from palpate.attacks.result import Sweep
 from palpate.config import AttackSpec
 from palpate.data.dataset import Split
 from palpate.models.classifier import Classifier
@@ -25,6 +26,9 @@ from palpate.study.progress import progress_bar
 
 BALL_TOLERANCE = 2.0**-23
 """One unit in the last place of a float32 at 1: x + delta is rounded, so the norm read back may exceed epsilon by so much."""
+
+EXAMINED = 64
+"""Images whose sweep is kept for the trust cell: as many as its checks look at."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +59,11 @@ def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> N
     images = split.images[chosen]
     with progress_bar(context.console, cell.title) as progress:
         job = _Job(model, images, labels, cell.spec["epsilons"], attack, cell.spec["samples"], tabulate, progress)
-        attacked, samples = (_by_sweep if attack.method == "sweep" else _by_foolbox)(job)
+        if attack.method == "sweep":
+            attacked, samples, found = _by_sweep(job)
+            found.first(EXAMINED).save(folder / "sweep.npz")
+        else:
+            attacked, samples = _by_foolbox(job)
     unattacked = tabulate(slice(None), clean(predict_logits(model, images)))
     table = rows.concat([unattacked, *attacked])
     rows.write(table, folder / "images.parquet")
@@ -95,7 +103,7 @@ def _by_foolbox(job: _Job) -> tuple[list[pl.DataFrame], Tensor]:
     return tables, torch.cat(kept, dim=1)
 
 
-def _by_sweep(job: _Job) -> tuple[list[pl.DataFrame], Tensor]:
+def _by_sweep(job: _Job) -> tuple[list[pl.DataFrame], Tensor, Sweep]:
     """One radius per image gives every epsilon. The samples are made at each epsilon, since a carried image is one picture for all."""
     attack = job.attack
     found = sweep(
@@ -136,7 +144,7 @@ def _by_sweep(job: _Job) -> tuple[list[pl.DataFrame], Tensor]:
         seed=attack.seed,
         progress=job.progress,
     )
-    return tables, torch.stack([samples.images_at(epsilon) for epsilon in job.epsilons])
+    return tables, torch.stack([samples.images_at(epsilon) for epsilon in job.epsilons]), found
 
 
 def judge(model: Classifier, adversarial: Tensor, images: Tensor, labels: Tensor, epsilon: float) -> dict[str, Any]:
