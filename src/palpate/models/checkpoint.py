@@ -14,7 +14,7 @@ from torch import nn
 
 from palpate.errors import InputError
 
-_PICKLES = (b"\x80", b"PK\x03\x04")  # a raw pickle; torch.save's zip
+_PICKLES = (*(bytes((0x80, protocol)) for protocol in range(2, 6)), b"PK\x03\x04")  # a raw pickle; torch.save's zip
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -62,18 +62,21 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """
     if not path.is_file():
         raise InputError(f"weights: no file at {path}; give a .safetensors file written by palpate, or 'imagenet'")
-    with path.open("rb") as file:
-        start = file.read(8)
-    if start.startswith(_PICKLES):
-        raise InputError(
-            f"weights: {path} is a pickle (torch.save), which can run code when opened; on a machine where you trust "
-            "it, load it with torch.load(weights_only=True) and write it with safetensors.torch.save_file"
-        )
-    if start == _HDF5:
-        raise InputError(f"weights: {path} is an HDF5 file; only a '.keras' backbone takes one, and named *.h5")
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
+        # Only now: the first bytes of a whole safetensors file are a length, which may look like any other format's mark.
+        with path.open("rb") as file:
+            start = file.read(8)
+        if start.startswith(_PICKLES):
+            raise InputError(
+                f"weights: {path} is a pickle (torch.save), which can run code when opened; on a machine where you trust "
+                "it, load it with torch.load(weights_only=True) and write it with safetensors.torch.save_file"
+            ) from error
+        if start == _HDF5:
+            raise InputError(
+                f"weights: {path} is an HDF5 file; only a '.keras' backbone takes one, and named *.h5"
+            ) from error
         raise InputError(
             f"weights: {path} is no complete safetensors file ({path.stat().st_size} bytes: {error}); "
             "it may be cut short: copy or download it again"
