@@ -12,16 +12,17 @@ from palpate.models.classifier import build
 from palpate.models.keras_weights import inception_state, read_h5, resnet50_state
 
 
-def resnet_layers():
+@pytest.fixture(scope="module")
+def layers():
     """Every layer of Keras' ResNet50 with random numbers, from our own network's shapes."""
     random = np.random.default_rng(0)
     network = create("resnet50.keras", 64).get_submodule("network")
-    layers = []
+    found = []
 
     def add(keras, ours, norm):
         out, into, height, width = network.get_parameter(f"{ours}.weight").shape
-        layers.append((f"{keras}_conv", [random.normal(size=(height, width, into, out)), random.normal(size=out)]))
-        layers.append((f"{keras}_bn", [random.uniform(0.5, 2, size=out) for _ in range(4)]))
+        found.append((f"{keras}_conv", [random.normal(size=(height, width, into, out)), random.normal(size=out)]))
+        found.append((f"{keras}_bn", [random.uniform(0.5, 2, size=out) for _ in range(4)]))
         assert network.get_parameter(f"{norm}.weight").shape == (out,)
 
     add("conv1", "conv1", "bn1")
@@ -32,11 +33,10 @@ def resnet_layers():
                 add(f"{name}_{number}", f"{ours}.conv{number}", f"{ours}.bn{number}")
             if block == 0:
                 add(f"{name}_0", f"{ours}.downsample.0", f"{ours}.downsample.1")
-    return layers
+    return found
 
 
-def test_a_convolutions_bias_goes_into_the_mean_behind_it():
-    layers = resnet_layers()
+def test_a_convolutions_bias_goes_into_the_mean_behind_it(layers):
     module = create("resnet50.keras", 64).double().eval()
     module.load_state_dict(resnet50_state(layers, flip=False))
     found = dict(layers)
@@ -55,8 +55,7 @@ def test_a_convolutions_bias_goes_into_the_mean_behind_it():
     torch.testing.assert_close(ours, by_hand)
 
 
-def test_the_flip_makes_a_bgr_network_take_rgb():
-    layers = resnet_layers()
+def test_the_flip_makes_a_bgr_network_take_rgb(layers):
     x = torch.rand(1, 3, 64, 64, dtype=torch.double)
     bgr, rgb = (create("resnet50.keras", 64).double().eval() for _ in range(2))
     bgr.load_state_dict(resnet50_state(layers, flip=False))
@@ -66,8 +65,7 @@ def test_the_flip_makes_a_bgr_network_take_rgb():
     torch.testing.assert_close(ours, theirs)
 
 
-def test_a_file_of_another_network_is_refused():
-    layers = resnet_layers()
+def test_a_file_of_another_network_is_refused(layers):
     with pytest.raises(InputError, match="expected ResNet50 of Keras with a layer conv4_block6_3_bn"):
         resnet50_state([layer for layer in layers if layer[0] != "conv4_block6_3_bn"], flip=True)
     with torch.device("meta"):
@@ -82,6 +80,7 @@ def test_without_h5py_the_extra_is_named(monkeypatch, tmp_path):
         build("resnet50.keras", weights=tmp_path / "resnet50_notop.h5", size=64)
 
 
+@pytest.mark.keras
 def test_h5_files_absent_cut_short_or_of_another_kind_are_told_apart(tmp_path):
     h5py = pytest.importorskip("h5py", reason="h5py is an extra")
     path = tmp_path / "weights.h5"
@@ -96,6 +95,7 @@ def test_h5_files_absent_cut_short_or_of_another_kind_are_told_apart(tmp_path):
         read_h5(path)
 
 
+@pytest.mark.keras
 def test_names_cut_into_pieces_are_read_whole(tmp_path):
     h5py = pytest.importorskip("h5py", reason="h5py is an extra")
     path = tmp_path / "weights.h5"

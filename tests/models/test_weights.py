@@ -28,6 +28,9 @@ def test_a_classifier_comes_back_with_its_logits_and_its_spec(model, saved):
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(model(images), again(images))
     assert again.spec == model.spec
+    state = torch.get_rng_state()
+    load_weights(saved)
+    assert torch.equal(torch.get_rng_state(), state)
     assert not again.training
     assert json.loads(spec_path(saved).read_text())["extra"] == {"epoch": 7}
 

@@ -92,7 +92,7 @@ def build(
     dropout: float = 0.5,
     normalization: str | None = None,
 ) -> Classifier:
-    """A classifier by the name of its backbone.
+    """A classifier by the name of its backbone. Random weights come from torch's global generator.
 
     Args:
         backbone: any timm model; "resnet50.keras" (Keras' v1 strides and batch norms); "inception_resnet_v2" and
@@ -138,10 +138,12 @@ def build(
     normalization = normalization or ("pretrained" if state else "caffe")
     module = backbones.create(backbone, size, output_stride, None if whole else state or None, weights != "imagenet")
     channels, height, width = backbones.settle(module, size)
-    if source is not None and keras:
-        fill(module, keras_weights.convert(module, backbone, source, normalization == "caffe"), source, backbone)
+    if output_stride != 32 and height < size // output_stride:
+        raise InputError(f"output_stride: backbone {backbone!r} ignores {output_stride}; leave it at 32")
     if attention is not None and min(height, width) < SMALLEST_MAP:
         _refuse_attention(backbone, size, output_stride, height)
+    if source is not None and keras:
+        fill(module, keras_weights.convert(module, backbone, source, normalization == "caffe"), source, backbone)
     spec: dict[str, Any] = {
         "backbone": backbone,
         "attention": attention,

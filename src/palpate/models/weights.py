@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import palpate
 from palpate.errors import InputError
 from palpate.models.checkpoint import fill, read_spec, read_tensors, spec_path, write_tensors
@@ -45,7 +47,8 @@ def load_weights(path: str | Path) -> Classifier:
         raise InputError(
             f"weights: {path} is of a wrapped network; make it again, wrap it, and use load_into(model, path)"
         )
-    model = build(**(spec | {"weights": None}))
+    with torch.random.fork_rng(devices=[]):  # the random weights to be replaced are drawn without disturbing anyone
+        model = build(**(spec | {"weights": None}))
     fill(model, state, path, describe(model))
     model.spec = spec
     return model.eval()
