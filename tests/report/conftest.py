@@ -5,6 +5,7 @@ writes. `write_run` takes the traps of a real run as switches: a model without s
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -299,10 +300,23 @@ def _verdicts() -> list[dict]:
     ]
 
 
+@pytest.fixture(scope="session")
+def written() -> dict[str, Path]:
+    """Runs written already, by their switches, so that each is made once and copied."""
+    return {}
+
+
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """A function that writes a synthetic run below the test's own folder and gives its path."""
-    return lambda **switches: write_run(tmp_path / "run", **switches)
+def make_run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, written: dict[str, Path]) -> Callable[..., Path]:
+    """A function that writes a synthetic run below the test's own folder, to be changed at will, and gives its path."""
+
+    def make(**switches) -> Path:
+        key = repr(sorted(switches.items()))
+        if key not in written:
+            written[key] = write_run(tmp_path_factory.mktemp("written") / "run", **switches)
+        return Path(shutil.copytree(written[key], tmp_path / "run"))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,8 @@ def write_report(run: Path, out: Path | None = None) -> Path:
 
 def render(material: Material) -> str:
     """The page as text."""
-    found = [section(material, task) for task in material.tasks]
+    pairs = comparisons.contrasts(material)
+    found = [section(material, task, pairs) for task in material.tasks]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("palpate.report", "."),
         autoescape=True,
@@ -137,8 +138,8 @@ def render(material: Material) -> str:
     )
 
 
-def section(material: Material, task: str) -> Section:
-    """Gather all there is about one task."""
+def section(material: Material, task: str, pairs: list[comparisons.Contrast]) -> Section:
+    """Gather all there is about one task; `pairs` are the contrasts of all tasks."""
     look = figures.looks(list(dict.fromkeys(cell.model_id for cell in material.cells if cell.model_id)))
     facts = {"title": task, "groups": None, "notes": [], "identity": "", "kind": "real"} | material.tasks[task]
     found, problems = samples.load(material, task)
@@ -153,7 +154,7 @@ def section(material: Material, task: str) -> Section:
             for number, (_, lines) in enumerate(tables.blocks(material))
             if lines[0].task == task
         ),
-        contrasts=tuple(one for one in comparisons.contrasts(material) if one.task == task),
+        contrasts=tuple(one for one in pairs if one.task == task),
         examples=tuple((one.model_id, tuple(samples.examples(one, facts["classes"]))) for one in found),
         panels=script_json(panel[0]) if panel else "",
         panels_note=panel[1] if panel else "",

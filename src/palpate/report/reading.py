@@ -67,6 +67,9 @@ class Line:
     attack_id: str  # "none" where there is only the clean result
     clean: Point | None  # the whole test split
     points: tuple[Point, ...]  # the attacked images; epsilon_index 0 first; empty where there is no attack
+    backbone: str = ""
+    attention: str = "none"
+    seed: int = 0
 
     @property
     def reference(self) -> Point:
@@ -199,11 +202,13 @@ def _lines(study: dict[str, Any], predictions: pl.DataFrame, attacks: pl.DataFra
     """Join the clean results with the curves, in the study's order of tasks and models."""
     fields = [field.name for field in dataclasses.fields(Point)]
     keys = ["task", "finding", "model_id"]
+    made_of: dict[str, tuple] = {}
 
     def points(table: pl.DataFrame) -> dict[tuple, list[Point]]:
         found: dict[tuple, list[Point]] = {}
         for row in curve(table).iter_rows(named=True) if len(table) else ():
             key = (*(row[name] for name in keys), row["attack_id"])
+            made_of[row["model_id"]] = (row["backbone"], row["attention"], row["seed"])
             found.setdefault(key, []).append(Point(**{name: row[name] for name in fields}))
         return found
 
@@ -218,7 +223,9 @@ def _lines(study: dict[str, Any], predictions: pl.DataFrame, attacks: pl.DataFra
         return at, key[1], key[3], models.index(key[2]) if key[2] in models else len(models), key[2]
 
     return tuple(
-        Line(task, finding, model, attack, clean.get((task, finding, model)), tuple(curves.get(key, ())))
+        Line(
+            task, finding, model, attack, clean.get((task, finding, model)), tuple(curves.get(key, ())), *made_of[model]
+        )
         for key in sorted([*curves, *bare], key=place)
         for task, finding, model, attack in [key]
     )
