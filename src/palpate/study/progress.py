@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 @contextlib.contextmanager
 def progress_bar(console: Console, title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Show a bar while the block runs; it gives a function to be told work done, work in all, and a few words."""
+    """Show a bar while the block runs, in a terminal; it gives a function to be told work done, work in all, and a few words."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -20,7 +20,7 @@ def progress_bar(console: Console, title: str) -> Iterator[Callable[[int, int, s
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(title, total=None, note="")
 
         def told(done: int, total: int, note: str) -> None:
