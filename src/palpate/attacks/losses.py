@@ -32,6 +32,14 @@ def targeted_margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     return logits.gather(1, targets[:, None])[:, 0] - logits.gather(1, labels[:, None])[:, 0]
 
 
+def margin_towards(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """The margin to each image's target class, or to the best wrong class where the target is −1."""
+    best = margin(logits, labels)
+    if bool((targets < 0).all()):
+        return best
+    return torch.where(targets < 0, best, targeted_margin(logits, labels, targets.clamp(min=0)))
+
+
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """−log softmax(z)_y."""
     return F.cross_entropy(logits, labels, reduction="none")
@@ -57,15 +65,23 @@ def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     return targeted_margin(logits, labels, targets) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2).clamp(min=1e-12)
 
 
-def confident_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The margin (N,), and whether it says "fooled" beyond what rounding could take back (N,).
+def doubt(logits: Tensor) -> Tensor:
+    """How far rounding may move a margin (N,): 2⁻¹⁴ of the image's largest logit, 2⁻⁴⁰ in float64.
 
-    Logits of one image differ in their last digits with batch size, layout and folding; a margin within 2⁻¹⁴ of the
-    largest logit (2⁻⁴⁰ in float64) is not counted, so that the stored image is still adversarial when predicted again.
+    Logits of one image differ in their last digits with batch size, memory layout and folding.
     """
+    return (2.0**-40 if logits.dtype == torch.float64 else 2.0**-14) * logits.abs().amax(1)
+
+
+def confident_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The margin (N,), and whether it says "fooled" beyond `doubt` (N,)."""
     value = margin(logits, labels)
-    doubt = 2.0**-40 if logits.dtype == torch.float64 else 2.0**-14
-    return value, value > doubt * logits.abs().amax(1)
+    return value, value > doubt(logits)
+
+
+def sure_margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """The margin less its `doubt` (N,): above 0 only where the image is still adversarial when predicted again."""
+    return margin(logits, labels) - doubt(logits)
 
 
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "margin": margin, "dlr": dlr}

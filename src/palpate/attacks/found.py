@@ -1,0 +1,38 @@
+"""What is known so far of each image: its best adversarial point and the radius of the ball that holds it.
+
+All rows that work on an image share it, so that a success of one is the bar for the others.
+"""
+
+import torch
+from torch import Tensor
+
+
+class Found:
+    """The best known adversarial point of every image of a chunk, on the model's device.
+
+    Attributes:
+        limit: (N,) float64: smallest radius known to fool; inf where none is, 0 where the clean image is wrong.
+        points: (N, C, H, W): the point at that radius, else the clean image.
+        failed: (N,) the model gave NaN or infinity.
+    """
+
+    def __init__(self, clean: Tensor) -> None:
+        self.limit = torch.full((len(clean),), float("inf"), dtype=torch.float64, device=clean.device)
+        self.points = clean.clone()
+        self.failed = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
+
+    def offer(self, image: Tensor, point: Tensor, radius: Tensor, fooled: Tensor) -> None:
+        """Take the rows that fool their image (R,) at a smaller radius than known; of several rows the smallest, then the first."""
+        offered = torch.where(fooled & (radius < self.limit[image]), radius, float("inf"))
+        self.limit.scatter_reduce_(0, image, offered, "amin")
+        rows = ((offered == self.limit[image]) & offered.isfinite()).nonzero()[:, 0]
+        if not len(rows):
+            return
+        first = torch.full_like(self.limit, len(image), dtype=torch.long)
+        first.scatter_reduce_(0, image[rows], rows, "amin")
+        rows = rows[first[image[rows]] == rows]
+        self.points[image[rows]] = point[rows]
+
+    def fail(self, image: Tensor) -> None:
+        """Note images for which the model gave no number; they are neither fooled nor robust."""
+        self.failed[image] = True
