@@ -1,6 +1,7 @@
 """Specifications: what is refused, what the message says, and what the fingerprint sees."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -107,3 +108,27 @@ def test_the_fingerprint_ignores_order_and_sees_every_value(value: dict):
     backwards = dict(reversed(list(value.items())))
     assert fingerprint(value) == fingerprint(backwards)
     assert fingerprint(value) != fingerprint(value | {"one more key": 1, "k" * 40: 0})
+
+
+def test_a_reading_puts_the_papers_epsilons_into_the_unit_interval():
+    tasks = [{"name": "ham10000", "epsilon_reading": "B"}, {"name": "idrid", "epsilons": [0.32]}]
+    study = make_study(SMALL | {"epsilons": [0.01], "epsilon_reading": "C", "tasks": tasks}, "test")
+    assert study.epsilons_of(study.tasks[0]) == (0.005,)
+    assert study.epsilons_of(study.tasks[1]) == (0.32 / 255,)
+    assert [study.reading_of(task) for task in study.tasks] == ["B", "C"]
+
+
+def test_a_preset_gives_way_to_what_is_set_beside_it():
+    training = make_study(SMALL | {"training": {"preset": "reference", "epochs": 2}}, "test").training
+    assert (training.name, training.epochs, training.class_weights) == ("reference", 2, {"mel": 5.0})
+    assert make_study(SMALL | {"training": {"preset": "paper-skin"}}, "test").training.epoch_fraction == 0.1
+    with pytest.raises(InputError, match="preset must be one of paper, paper-skin, reference, given 'imagenet'"):
+        make_study(SMALL | {"training": {"preset": "imagenet"}}, "test")
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "studies").glob("*.toml")), ids=lambda f: f.stem)
+def test_the_studies_that_come_along_are_valid(file):
+    study = read_study(file)
+    assert study.name == file.stem
+    if file.stem == "paper":
+        assert len(study.tasks) * len(study.models) == 12

@@ -171,3 +171,10 @@ def test_balanced_accuracy_is_the_mean_recall():
     generator = torch.Generator().manual_seed(0)
     labels, guesses = torch.randint(0, 4, (2, 200), generator=generator)
     assert _balanced_accuracy(guesses, labels) == pytest.approx(balanced_accuracy_score(labels, guesses))
+
+
+def test_weights_by_name_leave_the_other_classes_at_one():
+    found = class_weights(torch.tensor([5, 5, 5]), {"mel": 5.0}, ("akiec", "mel", "nv"))
+    assert found.tolist() == [1.0, 5.0, 1.0]
+    with pytest.raises(InputError, match="given melanoma"):
+        class_weights(torch.tensor([5, 5]), {"melanoma": 5.0}, ("mel", "nv"))

@@ -7,44 +7,14 @@ refused, because a mistyped `epsilon = …` that is silently ignored costs hours
 import difflib
 import hashlib
 import json
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from palpate.epsilons import READINGS, parse_epsilon, rising
 from palpate.errors import InputError
-
-
-def parse_epsilon(value: Any) -> float:
-    """Read an epsilon given as a number in [0, 1] or as a fraction such as "2/255".
-
-    >>> parse_epsilon("2/255") == 2 / 255
-    True
-
-    Raises:
-        InputError: not a number or fraction, negative, or above 1 (images live in [0, 1], so 8 grey levels are "8/255").
-    """
-    number: float | None = None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
-    elif isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*(?:/\s*([0-9.eE+-]+)\s*)?", value)
-        try:
-            if match:
-                number = float(match[1]) / float(match[2] or 1)
-        except (ValueError, ZeroDivisionError):
-            number = None
-    if number is None or number != number:
-        raise InputError(f'epsilon must be a number in [0, 1] or a fraction such as "2/255", given {value!r}')
-    if not 0 <= number <= 1:
-        raise InputError(
-            f"epsilon must lie in [0, 1], the range of the images, given {value!r}; "
-            f'write grey levels as a fraction, for example "{value}/255"'
-        )
-    return number
-
 
 Epsilon = Annotated[float, BeforeValidator(parse_epsilon)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -58,6 +28,9 @@ class Spec(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """The specification as JSON-able values, defaults included."""
         return self.model_dump(mode="json")
+
+
+Reading = Literal["A", "B", "C"]
 
 
 class AdversarialSpec(Spec):
@@ -81,11 +54,33 @@ class TrainSpec(Spec):
     patience: int = Field(40, ge=1, description="epochs without improvement before training stops")
     min_delta: float = Field(0.001, ge=0)
     monitor: Literal["val_loss", "val_balanced_accuracy"] = "val_loss"
-    class_weights: Literal["inverse", "sqrt-inverse", "none"] = Field("inverse", description="weights in the loss")
+    class_weights: Literal["inverse", "sqrt-inverse", "none"] | dict[str, float] = Field(
+        "inverse", description="weights in the loss; or by class name, such as { mel = 5 }, the others 1"
+    )
     sampling: Literal["uniform", "sqrt-inverse"] = Field("uniform", description="how an epoch's images are drawn")
     epoch_fraction: float = Field(1.0, gt=0, le=1, description="share of the training images seen in an epoch")
     augment: Literal["none", "flips"] = Field("none", description="flips: flips and transposes at random")
     adversarial: AdversarialSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, values: Any) -> Any:
+        """A recipe by name: its settings, under those that are given beside it."""
+        if not isinstance(values, dict) or "preset" not in values:
+            return values
+        name = values["preset"]
+        if name not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, given {name!r}")
+        return {"name": name} | PRESETS[name] | {key: value for key, value in values.items() if key != "preset"}
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "paper-skin": {"epoch_fraction": 0.1},
+    "reference": {"class_weights": {"mel": 5.0}},
+}
+"""Recipes by name. paper: arXiv 2210.14405. paper-skin: the same with 10 % of the images in an epoch, as the paper has it for skin lesions.
+reference: the public code of arXiv 2105.03358, which weighs melanoma five-fold; it also chose its epoch on the test set, which palpate never does."""
 
 
 class TaskSpec(Spec):
@@ -102,6 +97,7 @@ class TaskSpec(Spec):
     )
     chest_dtype: Literal["uint8", "float32"] | None = Field(None, description="what the chest pipeline works on; uint8")
     epsilons: tuple[Epsilon, ...] | None = Field(None, description="instead of the study's epsilons")
+    epsilon_reading: Reading | None = Field(None, description="instead of the study's reading")
     training: TrainSpec | None = Field(None, description="instead of the study's training")
 
 
@@ -171,6 +167,7 @@ class Study(Spec):
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     epsilons: tuple[Epsilon, ...] = Field(min_length=1, description="l-infinity radii in [0, 1]")
+    epsilon_reading: Reading = Field("A", description="the unit in which a repeated paper states its epsilons")
     training: TrainSpec = TrainSpec()  # pyright: ignore[reportCallIssue]
     attacks: tuple[AttackSpec, ...] = Field((AttackSpec(),), min_length=1)  # pyright: ignore[reportCallIssue]
     explain: ExplainSpec = ExplainSpec()  # pyright: ignore[reportCallIssue]
@@ -195,24 +192,17 @@ class Study(Spec):
         return self
 
     def epsilons_of(self, task: TaskSpec) -> tuple[float, ...]:
-        """The task's own epsilons, or the study's."""
-        return rising(task.epsilons) if task.epsilons else self.epsilons
+        """The task's own epsilons, or the study's, in [0, 1] by the reading that holds for the task."""
+        scale = READINGS[self.reading_of(task)]
+        return tuple(epsilon * scale for epsilon in (rising(task.epsilons) if task.epsilons else self.epsilons))
+
+    def reading_of(self, task: TaskSpec) -> str:
+        """The task's own reading of epsilon, or the study's."""
+        return task.epsilon_reading or self.epsilon_reading
 
     def training_of(self, task: TaskSpec) -> TrainSpec:
         """The task's own training, or the study's."""
         return task.training or self.training
-
-
-def rising(epsilons: tuple[float, ...]) -> tuple[float, ...]:
-    """Sort epsilons and drop duplicates and zero: the clean prediction is always made.
-
-    Raises:
-        ValueError: none above zero is left.
-    """
-    result = tuple(sorted({epsilon for epsilon in epsilons if epsilon > 0}))
-    if not result:
-        raise ValueError("epsilons must hold at least one value above 0")
-    return result
 
 
 def fingerprint(value: Any) -> str:

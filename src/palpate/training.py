@@ -103,7 +103,7 @@ def _loop(
     model.train()
     optimizer = _optimizer(model, spec)
     wrapped, optimizer = fabric.setup(model, optimizer)
-    weights = fabric.to_device(class_weights(counts, spec.class_weights))
+    weights = fabric.to_device(class_weights(counts, spec.class_weights, dataset.classes))
     per_epoch = max(1, round(spec.epoch_fraction * len(labels)))
     batches = len(list(_batches(torch.arange(per_epoch), spec.batch_size)))
     schedule = None
@@ -169,12 +169,22 @@ def _loop(
     return History(tuple(epochs), best_epoch, stopped_early=len(epochs) < spec.epochs)
 
 
-def class_weights(counts: Tensor, kind: str) -> Tensor:
-    """Weights of the classes in the loss: "inverse" is N / (K·n_c), "sqrt-inverse" its root, "none" ones.
+def class_weights(counts: Tensor, kind: str | dict[str, float], classes: tuple[str, ...] = ()) -> Tensor:
+    """Weights of the classes in the loss: "inverse" is N / (K·n_c), "sqrt-inverse" its root, "none" ones; or by name, the others 1.
 
     >>> class_weights(torch.tensor([1, 3]), "inverse").tolist()
     [2.0, 0.6666666865348816]
+
+    Raises:
+        InputError: a name is no class of the task.
     """
+    if isinstance(kind, dict):
+        unknown = sorted(kind.keys() - set(classes))
+        if unknown:
+            raise InputError(
+                f"class_weights must name classes of the task ({', '.join(classes)}), given {', '.join(unknown)}"
+            )
+        return torch.tensor([kind.get(name, 1.0) for name in classes])
     if kind == "none":
         return torch.ones(len(counts))
     inverse = counts.sum() / (len(counts) * counts.float())

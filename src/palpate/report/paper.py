@@ -8,13 +8,13 @@ the paper are put into [0, 1] by the reading that the study names for the task: 
 import dataclasses
 from collections.abc import Callable
 
+from palpate.epsilons import READINGS
 from palpate.report import words
 from palpate.report.comparisons import Contrast, contrasts
 from palpate.report.print_figures import FAMILIES, family
 from palpate.report.reading import Line, Material, Point
 from palpate.statistics.paired import PairedPoint
 
-READINGS = {"A": 1.0, "B": 0.5, "C": 1 / 255}
 NOT_MEASURED = "not measured"
 NAMES = {"skin": "Skin lesions", "fundus": "Diabetic retinopathy", "chest": "Pneumothorax"}
 RESNET, INCEPTION = "ResNet-50", "Inception-ResNet-v2"

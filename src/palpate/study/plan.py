@@ -36,7 +36,7 @@ def plan(study: Study, identities: Mapping[str, str]) -> tuple[Cell, ...]:
 
 
 def _train(study: Study, task: TaskSpec, model: ModelSpec, seed: int, identity: str) -> Cell:
-    data = _spec(task, {"epsilons", "training"}) | {"identity": identity}
+    data = _spec(task, {"epsilons", "epsilon_reading", "training"}) | {"identity": identity}
     training = _spec(study.training_of(task))
     spec = {"data": data, "model": _model(model), "training": training, "seed": seed}
     return _cell("train", task, model, seed, spec)

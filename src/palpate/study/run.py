@@ -173,6 +173,7 @@ def _record(study: Study, datasets: dict[str, Dataset], cells: tuple[Cell, ...])
             "identity": dataset.identity,
             "notes": list(dataset.notes),
             "epsilons": list(study.epsilons_of(task)),
+            "epsilon_reading": study.reading_of(task),
         }
     return {
         "name": study.name,
