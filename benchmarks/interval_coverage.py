@@ -70,13 +70,15 @@ def balanced(rng: np.random.Generator, repetitions: int, recalls: list[float], c
     return held / repetitions
 
 
-def runs(rng: np.random.Generator, accuracy: np.ndarray, number: int, spread: float, hard: np.ndarray) -> np.ndarray:
-    """Runs of one architecture: (E, S, N) correct or not, each run off by its own N(0, spread), images alike in difficulty."""
-    shift = rng.normal(0, spread, number)
-    share = np.clip(accuracy[:, None] + shift, 0.002, 0.998)  # (E, S)
-    ease = (hard + rng.standard_normal((number, hard.shape[-1]))) / np.sqrt(
-        1 + np.var(hard)
-    )  # (S, N), the same at every epsilon
+def runs(
+    rng: np.random.Generator, accuracy: np.ndarray, number: int, spread: float, hard: np.ndarray, variance: float = 1.0
+) -> np.ndarray:
+    """Runs of one architecture: (E, S, N) correct or not, each run off by its own N(0, spread), images alike in difficulty.
+
+    `hard` (N,) comes from N(0, variance); an image is as easy for a run at one epsilon as at any other.
+    """
+    share = np.clip(accuracy[:, None] + rng.normal(0, spread, number), 0.002, 0.998)  # (E, S)
+    ease = (hard + rng.standard_normal((number, len(hard)))) / np.sqrt(1 + variance)  # (S, N)
     return ease < stats.norm.ppf(share)[..., None]
 
 
@@ -100,8 +102,8 @@ def architectures(
     for _ in range(repetitions):
         hard = latent(rng, (), groups, 0.5)
         tastes = taste * latent(rng, (2,), groups, 0.5)
-        a = runs(rng, accuracy, seeds, spread, hard + tastes[0])
-        b = runs(rng, accuracy + effect, seeds, spread, hard + tastes[1])
+        a = runs(rng, accuracy, seeds, spread, hard + tastes[0], 1 + taste**2)
+        b = runs(rng, accuracy + effect, seeds, spread, hard + tastes[1], 1 + taste**2)
         found = [paired_difference(first, second, groups) for first, second in zip(a, b, strict=True)]
         held += found[3].low <= effect <= found[3].high
         called += found[3].p < 0.05

@@ -118,8 +118,9 @@ def test_ratio_is_refused_on_a_small_denominator(make_rows):
     many = make_rows(survivors((180, 90, 20), 200), labels, attention="full")
     found = palpate.compare(few, many)
     assert found.points[2].ratio is None
-    assert found.points[2].ratio_note.startswith("no ratio: its denominator is 1 images of 1")
-    assert "too few to divide by" in str(found)
+    refusal = "no ratio, as its denominator rests on too little (correct images: 1, patients or lesions: 1)"
+    assert found.points[2].ratio_note == refusal
+    assert refusal in str(found)
     middle = found.points[1]
     assert middle.ratio == pytest.approx(1.5)
     assert middle.ratio_low is not None
@@ -196,14 +197,14 @@ def test_seeds_that_differ_are_said(make_rows):
 def test_images_of_one_table_only_are_left_out_and_said(plain, attentive):
     found = palpate.compare(plain, attentive.filter(pl.col("image_id") >= "i0020"))
     assert found.images == 100
-    assert "20 images stand in a only and are left out" in found.notes
+    assert "left out: images in a only, 20" in found.notes
 
 
 def test_failed_images_are_left_out_of_both_and_said(make_rows, attentive):
     plain = make_rows(survivors((110, 90, 60, 12)), LABELS, epsilons=EPSILONS, failed={(1, 5), (3, 7)})
     found = palpate.compare(plain, attentive)
     assert found.images == 118
-    assert any(note.startswith("2 images lack a result") for note in found.notes)
+    assert any(note.startswith("left out of both") and note.endswith(", 2") for note in found.notes)
 
 
 def test_clean_rows_of_a_whole_test_set_may_come_along(make_rows, plain, attentive):

@@ -185,7 +185,7 @@ def _epsilons(tables: dict[str, pl.DataFrame], notes: list[str]) -> dict[int, fl
         raise InputError("a, b: at least one epsilon in both tables is needed, none is shared")
     lost = len(grids[0].keys() ^ grids[1].keys())
     if lost:
-        notes.append(f"{lost} epsilons stand in one table only and are left out")
+        notes.append(f"left out: epsilons in one table only, {lost}")
     return {index: grids[0][index] for index in shared}
 
 
@@ -214,10 +214,10 @@ def _images(tables: dict[str, pl.DataFrame], indices: list[int], notes: list[str
     both = whole[0].join(whole[1], on="image_id", how="semi").sort("image_id")
     for name, table in zip(tables, present, strict=True):
         if len(table) > len(shared):
-            notes.append(f"{len(table) - len(shared)} images stand in {name} only and are left out")
+            notes.append(f"left out: images in {name} only, {len(table) - len(shared)}")
     if len(both) < len(shared):
         notes.append(
-            f"{len(shared) - len(both)} images lack a result in a run or at an epsilon (not attacked, or failed) and are left out of both"
+            f"left out of both: images without a result in some run or at some epsilon (not attacked, or failed), {len(shared) - len(both)}"
         )
     if both.is_empty():
         raise InputError(

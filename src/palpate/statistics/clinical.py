@@ -98,9 +98,9 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
         answered = part.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
         line: dict = dict.fromkeys(OPERATING) | {key: first[key] for key in KEYS + CARRIED_ALONG}
         line |= {"n": len(answered), "failed": len(part) - len(answered)}
-        notes = [f"{line['failed']} images without an answer are left out"] if line["failed"] else []
+        notes = [f"no answer on {line['failed']} of {len(part)} images: left out"] if line["failed"] else []
         if not len(answered):
-            notes = [f"none of {line['failed']} images has an answer: no result"]
+            notes = [f"no answer on all {len(part)} images: no result"]
         elif (*model, first["attack_id"]) in stopped:
             notes.append(
                 "the attack stops at the first success: AUROC, sensitivity and specificity under it do not apply"

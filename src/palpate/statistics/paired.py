@@ -219,8 +219,8 @@ def _ratio(
     holders = float(np.mean([len(np.unique(groups[run])) for run in first]))
     low, high = mean_interval(first, groups, level)
     if holders < SMALLEST_DENOMINATOR or low <= 0 or high >= 2 * below:
-        left = f"{first.sum(1).mean():.3g} images of {holders:.3g} {unit}"
-        return None, None, None, f"no ratio: its denominator is {left}, too few to divide by"
+        left = f"correct images: {first.sum(1).mean():.3g}, {unit}: {holders:.3g}"
+        return None, None, None, f"no ratio, as its denominator rests on too little ({left})"
     low_b, high_b = mean_interval(second, groups, level)
     product = above * below
     down = np.sqrt(max(product**2 - low_b * high * (2 * above - low_b) * (2 * below - high), 0.0))
