@@ -15,6 +15,12 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
+test-keras: $(READY)
+	test -x .venv-keras/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-keras
+	$(BIN)/uv pip install --quiet --python .venv-keras/bin/python -r requirements.lock -r tests/requirements-keras.txt
+	$(BIN)/uv pip install --quiet --python .venv-keras/bin/python --no-deps -e .
+	CUDA_VISIBLE_DEVICES= .venv-keras/bin/python -m pytest -m keras tests/models/test_keras.py tests/models/test_keras_weights.py
+
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -46,4 +52,4 @@ $(READY): $(VENV)/.uv requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs dist
+	rm -rf $(VENV) .venv-keras runs dist

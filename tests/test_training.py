@@ -64,6 +64,7 @@ def test_training_learns_and_keeps_the_best_epoch():
     assert kept == pytest.approx(history.best.val_loss, abs=1e-6)
     assert history.best.val_loss <= min(losses) + 0.001 * len(losses)  # min_delta per improvement
     assert history.best.val_accuracy > 0.8
+    assert 0.8 < history.epochs[-1].train_accuracy <= 1
     assert not model.training
     assert history.epochs[-1].passes == 12 * 96
 

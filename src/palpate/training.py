@@ -30,6 +30,7 @@ class Epoch:
 
     epoch: int  # from 1
     train_loss: float  # weighted cross-entropy, mean over the epoch's images
+    train_accuracy: float  # of the same passes, so with dropout and before the epoch's later steps
     val_loss: float  # unweighted cross-entropy
     val_accuracy: float
     val_balanced_accuracy: float  # mean recall over the classes present
@@ -118,7 +119,7 @@ def _loop(
     for number in range(1, spec.epochs + 1):
         start = time.monotonic()
         order = _draw(labels, counts, per_epoch, spec.sampling, generator)
-        loss_sum, seen = 0.0, 0
+        loss_sum, right, seen = 0.0, 0, 0
         for chosen in _batches(order, spec.batch_size):
             images = dataset.train.images[chosen.numpy()]
             if spec.augment == "flips":
@@ -126,13 +127,15 @@ def _loop(
             images, target = fabric.to_device(images), fabric.to_device(labels[chosen])
             if spec.adversarial:
                 images = _perturb(model, images, target, spec.adversarial, generator)
-            loss = F.cross_entropy(wrapped(images), target, weight=weights, reduction="none").mean()
+            logits = wrapped(images)
+            loss = F.cross_entropy(logits, target, weight=weights, reduction="none").mean()
             optimizer.zero_grad()
             fabric.backward(loss)
             optimizer.step()
             if schedule:
                 schedule.step()
             loss_sum += loss.item() * len(chosen)
+            right += int((logits.argmax(1) == target).sum())
             seen += len(chosen)
             if not math.isfinite(loss_sum):
                 raise InputError(
@@ -146,6 +149,7 @@ def _loop(
             Epoch(
                 epoch=number,
                 train_loss=loss_sum / seen,
+                train_accuracy=right / seen,
                 val_loss=F.cross_entropy(logits, val_labels).item(),
                 val_accuracy=(logits.argmax(1) == val_labels).float().mean().item(),
                 val_balanced_accuracy=_balanced_accuracy(logits.argmax(1), val_labels),
