@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from palpate.attacks.ensemble import Stages, ensemble
 from palpate.attacks.fold import fold
 from palpate.attacks.found import Found
 from palpate.attacks.norms import Norm, distance
@@ -19,6 +20,7 @@ from palpate.config import parse_epsilon
 from palpate.errors import InputError
 from palpate.prediction import Images, Progress, device_of, evaluating
 
+STAGES = Stages()
 EFFORTS = {
     "fast": Effort(steps=8, classes=3, rows=2, cuts=((2, 1),), searches=3),
     "standard": Effort(),
@@ -56,7 +58,9 @@ def sweep(
             place = slice(start, min(start + chunk, len(images)))
             clean = images[place].to(device)
             oracle = Oracle(fast, len(clean), batch_size)
-            found = _attack(oracle, clean, labels[place].to(device), grid[-1], EFFORTS[strength], "linf")
+            found = _attack(
+                oracle, clean, labels[place].to(device), grid[-1], EFFORTS[strength], "linf", start, seed, strength
+            )
             passes[place] = oracle.passes
             radius[place] = torch.where(found.failed, float("nan"), found.limit).cpu()
             status += ["failed" if failed else "ok" for failed in found.failed.tolist()]
@@ -69,7 +73,17 @@ def sweep(
     )  # fmt: skip
 
 
-def _attack(oracle: Oracle, clean: Tensor, label: Tensor, top: float, effort: Effort, norm: Norm) -> Found:
+def _attack(
+    oracle: Oracle,
+    clean: Tensor,
+    label: Tensor,
+    top: float,
+    effort: Effort,
+    norm: Norm,
+    offset: int,
+    seed: int,
+    strength: str,
+) -> Found:
     found = Found(clean)
     places = torch.arange(len(clean), device=clean.device)
     run(
@@ -82,6 +96,8 @@ def _attack(oracle: Oracle, clean: Tensor, label: Tensor, top: float, effort: Ef
         effort,
         norm,
     )
+    if strength == "ensemble":
+        ensemble(oracle, clean, label, offset, found, top, seed, norm, STAGES)
     reached = distance(found.points, clean, norm)
     found.limit = torch.where(found.limit.isfinite(), torch.minimum(found.limit, reached), found.limit)
     return found

@@ -57,13 +57,14 @@ class Oracle:
             for _ in range(self.draws):
                 leaf = points[part].detach().requires_grad_(True)
                 logits = self.model(leaf)
-                (gradient,) = torch.autograd.grad(loss(logits, *(each[part] for each in given)).sum(), leaf)
-                answers.append((logits.detach(), gradient))
+                values = loss(logits, *(each[part] for each in given))
+                (gradient,) = torch.autograd.grad(values.sum(), leaf)
+                answers.append((logits.detach(), values.detach(), gradient))
             return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
         self._count(image, 1, 1)
-        logits, gradient = self._in_parts(len(points), ask)
-        return logits, gradient
+        logits, values, gradient = self._in_parts(len(points), ask)
+        return logits, values, gradient
 
     def class_gradients(self, points: Tensor, label: Tensor, image: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
         """Towards the wrong classes of largest logit: logits (n, K), classes (n, k) and gradients of z_class − z_label (k, n, C, H, W).

@@ -33,6 +33,9 @@ class Effort:
     first: float = 2.0  # first step as a share of the radius
     last: float = 0.02  # last step likewise
     momentum: float = 0.25
+    hopeless: tuple[
+        tuple[int, float], ...
+    ] = ()  # after that step, drop rows beyond that multiple of their image's best
     shy: float = 0.005  # how far below the best radius of its image a row aims, at least
 
 
@@ -48,7 +51,7 @@ class Rows:
     momentum: Tensor  # (R, C, H, W)
     radius: Tensor  # (R,) of the ball that holds `point`
     slope: Tensor  # (R,) dual norm of the last gradient: margin gained per radius
-    step: Tensor  # (R,) gradients spent
+    step: Tensor  # (R,) gradients spent; 0 only where `point` is the clean image itself
 
     def __len__(self) -> int:
         return len(self.image)
@@ -173,23 +176,23 @@ def advance(oracle: Oracle, rows: Rows, found: Found, top: float, effort: Effort
     Returns:
         The rows that go on, and those that have had their steps and await the search on the ray.
     """
-    logits, gradient = oracle.gradient(rows.point, rows.image, margin_towards, rows.label, rows.target)
+    logits, toward, gradient = oracle.gradient(rows.point, rows.image, margin_towards, rows.label, rows.target)
     value = sure_margin(logits, rows.label)
     fooled = oracle.confirmed(
         rows.point, value > 0, rows.image, lambda exact, at: sure_margin(exact, rows.label[at]) > 0
     )
-    aim = torch.where(fooled, value, margin_towards(logits, rows.label, rows.target) - doubt(logits)).double()
+    aim = torch.where(fooled, value, toward - doubt(logits)).double()
     slope = dual_norm(gradient, norm)
     sound = logits.isfinite().all(1) & slope.isfinite()
     found.fail(rows.image[~sound])
     found.offer(rows.image, rows.point, rows.radius, fooled)
     limit = found.limit[rows.image] * (1 - effort.shy)
     # Radius at which the linear model of the margin is zero, kept near the present one and below what is known.
-    estimate = snap(rows.radius - aim / slope.clamp(min=1e-300))
+    estimate = torch.where(rows.step > 0, snap(rows.radius - aim / slope.clamp(min=1e-300)), rows.radius)
     radius = torch.minimum(torch.maximum(estimate, 0.7 * rows.radius), 1.4 * rows.radius)
     radius = snap(torch.minimum(radius, limit)).clamp(max=top)
     momentum = effort.momentum * rows.momentum + gradient / per_image(power_of_two(slope), gradient)
-    progress = (rows.step - 1).double() / max(effort.steps - 2, 1)
+    progress = (rows.step - 1).clamp(min=0).double() / max(effort.steps - 2, 1)
     share = effort.last + (effort.first - effort.last) * (1 + torch.cos(torch.pi * progress)) / 2
     grown = (rows.point - rows.clean) * per_image(radius / rows.radius, gradient)
     moved = torch.addcmul(rows.clean + grown, steepest(momentum, norm), per_image(snap(share) * radius, gradient))
@@ -198,6 +201,8 @@ def advance(oracle: Oracle, rows: Rows, found: Found, top: float, effort: Effort
         rows.image, rows.label, rows.target, rows.clean, point, momentum, radius, slope, rows.step + 1
     )  # fmt: skip
     keep = sound & _in_front(rows, estimate, effort)
+    for step, factor in effort.hopeless:
+        keep &= (rows.step != step) | (estimate <= factor * found.limit[rows.image])
     over = after.step >= effort.steps
     return (after if bool((keep & ~over).all()) else after.take(keep & ~over)), after.take(keep & over)
 

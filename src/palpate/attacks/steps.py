@@ -115,3 +115,87 @@ def pgd(
         _, _, gradient = input_gradient(model, points, labels, loss)
         points = project(points + per_image(radius * share, images) * steepest(gradient, norm), images, radius, norm)
     return points
+
+
+Ask = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""From points (n, …) and their rows (n,) to losses (n,), gradients (n, …) and which of them may stop (n,)."""
+
+
+def ascend(ask: Ask, images: Tensor, radius: Tensor, start: Tensor, steps: int, norm: Norm = "linf") -> Tensor:
+    """APGD (Croce & Hein 2020, arXiv 2003.01690, algorithm 1): ascent with momentum .75 that halves its step when progress stalls.
+
+    The step starts at twice the radius. At checkpoints, ever closer to each other, it is halved and the search goes back to the best point
+    if the loss rose in fewer than three quarters of the steps since the last one, or if neither step nor best loss changed.
+
+    Args:
+        ask: the loss to raise; images that may stop are asked no more.
+        images: (N, …) in [0, 1].
+        radius: (N,).
+        start: (N, …), inside the balls.
+        steps: gradients per image, at most.
+
+    Returns:
+        For each image the point at which it could stop, or the point of largest loss (N, …).
+    """
+    rows = torch.arange(len(images), device=images.device)
+    best, best_loss = start.clone(), torch.full((len(images),), -float("inf"), dtype=images.dtype, device=images.device)
+    point, before = start, start
+    step = 2 * radius
+    last_loss, rises = best_loss.clone(), torch.zeros_like(rows)
+    kept_step, kept_loss = step.clone(), best_loss.clone()
+    ascent = torch.zeros_like(start)
+    check, gap, since = max(int(0.22 * steps), 1), max(int(0.22 * steps), 1), 0
+    for number in range(steps):
+        loss, gradient, stop = ask(point, rows)
+        improved = (loss > best_loss) | stop
+        best[rows[improved]] = point[improved]
+        rises += loss > last_loss
+        best_loss, ascent = torch.where(improved, loss, best_loss), _where(improved, gradient, ascent)
+        last_loss, since = loss, since + 1
+        centre, direction, pull = point, gradient, torch.full_like(step, 0.75 if number else 1.0)
+        if number == check:
+            stalled = (rises < 0.75 * since) | ((kept_step == step) & (kept_loss == best_loss))
+            step = torch.where(stalled, step / 2, step)
+            centre, direction = _where(stalled, best[rows], point), _where(stalled, ascent, gradient)
+            kept_step, kept_loss, rises, since = step.clone(), best_loss.clone(), torch.zeros_like(rises), 0
+            gap = max(gap - max(int(0.03 * steps), 1), max(int(0.06 * steps), 1))
+            check += gap
+        clean, ball = images[rows], radius[rows]
+        ahead = project(centre + per_image(step, clean) * steepest(direction, norm), clean, ball, norm)
+        weight = per_image(pull, clean)
+        moved = project(centre + weight * (ahead - centre) + (1 - weight) * (centre - before), clean, ball, norm)
+        before, point = centre, moved
+        if bool(stop.any()):
+            go = ~stop
+            rows, point, before, ascent, step, rises = (each[go] for each in (rows, point, before, ascent, step, rises))
+            best_loss, last_loss, kept_step, kept_loss = (
+                each[go] for each in (best_loss, last_loss, kept_step, kept_loss)
+            )
+            if not len(rows):
+                break
+    return best
+
+
+def apgd(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    epsilon: float | Tensor,
+    steps: int = 100,
+    generator: torch.Generator | None = None,
+    loss: Loss = cross_entropy,
+    norm: Norm = "linf",
+) -> Tensor:
+    """APGD on one loss: each image's point of largest loss, or the first that is misclassified; arguments as for `pgd`, see `ascend`."""
+    radius = _radii(epsilon, images)
+    start = images if generator is None else _uniform(images, radius, generator, norm)
+
+    def ask(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, values, gradient = input_gradient(model, points, labels[rows], loss)
+        return values, gradient, logits.argmax(1) != labels[rows]
+
+    return ascend(ask, images, radius, start, steps, norm)
+
+
+def _where(mask: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    return torch.where(mask.view(-1, *[1] * (one.ndim - 1)), one, other)

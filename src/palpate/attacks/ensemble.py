@@ -1,0 +1,119 @@
+"""The ensemble of strength "ensemble": different attacks, one after another, each aiming below the best radius known of each image.
+
+AutoAttack needs ten classes for its hard-coded targets and three for its ratio of logits. These need two. None works at an epsilon: the images that
+survive an epsilon are those whose radius is larger, so lowering every image's radius serves the whole grid.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from palpate.attacks.found import Found
+from palpate.attacks.losses import Loss, cross_entropy, margin, sure_margin
+from palpate.attacks.norms import Norm, random_start, snap
+from palpate.attacks.oracle import Oracle
+from palpate.attacks.race import Effort, Rows, no_rows, run
+from palpate.attacks.square import square
+from palpate.attacks.steps import ascend
+
+
+@dataclasses.dataclass(frozen=True)
+class Stages:
+    """How much of each attack."""
+
+    restarts: int = 2  # descents from random points
+    targets: int = 9  # descents towards one class each, at most K − 1
+    ascents: int = 30  # gradients of APGD, once with cross-entropy and once with the margin
+    queries: int = 300  # of Square
+    descent: Effort = dataclasses.field(default_factory=lambda: Effort(steps=20, hopeless=((6, 1.15), (12, 1.03))))
+
+
+def ensemble(
+    oracle: Oracle,
+    clean: Tensor,
+    label: Tensor,
+    offset: int,
+    found: Found,
+    top: float,
+    seed: int,
+    norm: Norm,
+    stages: Stages,
+) -> None:
+    """Lower the radii in `found` with restarts, targets, APGD and Square.
+
+    Args:
+        oracle: the model.
+        clean, label: the chunk's images (N, C, H, W) and labels (N,).
+        offset: the place of the first of them in the whole set, for the draws.
+        found: radii and points so far; images that are wrong or failed are left alone.
+        top: the largest radius.
+    """
+    if norm != "linf":
+        stages = dataclasses.replace(stages, queries=0)
+    alive = ((found.limit > 0) & ~found.failed).nonzero()[:, 0]
+
+    def rows_at(image: Tensor, point: Tensor, radius: Tensor, target: Tensor, step: int) -> Rows:
+        return Rows(
+            image, label[image], target, clean[image], point, torch.zeros_like(point), radius, torch.ones_like(radius),
+            torch.full_like(image, step),
+        )  # fmt: skip
+
+    def descend(start: Callable[[Tensor], Rows], effort: Effort) -> None:
+        run(oracle, lambda part: start(alive[part]), len(alive), no_rows(clean), found, top, effort, norm)
+
+    def aim(image: Tensor) -> Tensor:
+        return snap((found.limit[image] * (1 - stages.descent.shy)).clamp(max=top))
+
+    def polish(point: Tensor, radius: Tensor) -> None:
+        """Look at what an attack at a fixed radius found, and where it fooled, go on from there."""
+        fooled = sure_margin(oracle.logits(point, alive), label[alive]) > 0
+        found.offer(alive, point, radius, fooled)
+        won = fooled.nonzero()[:, 0]
+        untargeted = -torch.ones_like(won)
+
+        def resume(part: slice) -> Rows:
+            at = won[part]
+            return rows_at(alive[at], point[at], radius[at], untargeted[part], stages.descent.steps // 2)
+
+        run(oracle, resume, len(won), no_rows(clean), found, top, stages.descent, norm)
+
+    for restart in range(stages.restarts):
+
+        def anew(image: Tensor, stage: int = 1 + restart) -> Rows:
+            radius = aim(image)
+            places = [offset + place for place in image.tolist()]
+            point = random_start(clean[image], radius, places, seed, stage, norm)
+            return rows_at(image, point, radius, -torch.ones_like(image), 1)
+
+        descend(anew, stages.descent)
+    logits = oracle.logits(clean[alive], alive)
+    wrong = logits.scatter(1, label[alive][:, None], float("-inf"))
+    order = torch.full((len(clean), logits.shape[1]), -1, device=clean.device)
+    order[alive] = wrong.argsort(dim=1, descending=True)
+    for rank in range(min(stages.targets, logits.shape[1] - 1) if logits.shape[1] > 2 else 0):
+
+        def towards(image: Tensor, rank: int = rank) -> Rows:
+            return rows_at(image, clean[image], aim(image), order[image, rank], 0)
+
+        descend(towards, stages.descent)
+    for stage, loss in ((101, cross_entropy), (102, margin)):
+        radius = aim(alive)
+        point = random_start(clean[alive], radius, [offset + place for place in alive.tolist()], seed, stage, norm)
+
+        def climb(points: Tensor, rows: Tensor, loss: Loss = loss) -> tuple[Tensor, Tensor, Tensor]:
+            logits, values, gradient = oracle.gradient(points, alive[rows], loss, label[alive[rows]])
+            return values, gradient, sure_margin(logits, label[alive[rows]]) > 0
+
+        point = ascend(climb, clean[alive], radius, point, stages.ascents, norm)
+        polish(point, radius)
+    if stages.queries:
+        radius = aim(alive)
+
+        def ask(points: Tensor, rows: Tensor) -> Tensor:
+            return sure_margin(oracle.logits(points, alive[rows]), label[alive[rows]])
+
+        places = [offset + place for place in alive.tolist()]
+        points, _ = square(ask, clean[alive], radius, stages.queries, places, seed, 103)
+        polish(points, radius)
