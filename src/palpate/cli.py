@@ -91,11 +91,18 @@ def study(
     data: DataOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be made, and what time and disk it would take here.")
+    ] = False,
 ) -> None:
     """Train, attack, explain and report all that a study asks for. What is complete already is skipped."""
     from palpate.config import read_study
 
-    _run_and_report(read_study(file), out, data, device, threads)
+    asked = read_study(file)
+    if dry_run:
+        _estimate(asked, out, data, device, threads)
+    else:
+        _run_and_report(asked, out, data, device, threads)
 
 
 @app.command(epilog="Example: palpate status runs/demo")
@@ -127,6 +134,61 @@ def tasks(data: DataOption = None) -> None:
     from palpate.listing import tasks_table
 
     Console().print(tasks_table(data))
+
+
+@app.command(epilog="Example: palpate paper runs/paper --out figures")
+def paper(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("figures"),
+    radiograph: Annotated[
+        Path | None,
+        typer.Option("--radiograph", help="A chest radiograph to draw figure 1 from.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the figures of arXiv 2210.14405 from a run, for print, and a page that sets its numbers beside the measured ones."""
+    from palpate.report.paper_page import write_page
+    from palpate.report.print_figures import write
+
+    for file in [*write(run, out, radiograph), write_page(run, out / "paper-against-measured.html")]:
+        typer.echo(file)
+
+
+@app.command(epilog="Example: palpate doctor --parameters")
+def doctor(
+    data: DataOption = None,
+    parameters: Annotated[
+        bool, typer.Option("--parameters", help="Count the parameters of the paper's models instead.")
+    ] = False,
+) -> None:
+    """Say what palpate finds on this machine: versions, devices, data, disk."""
+    from rich.console import Console
+
+    from palpate.listing import machine_table, parameters_table
+
+    if parameters:
+        from palpate.models.parameters import parameter_table
+
+        Console().print(parameters_table(parameter_table()))
+        return
+    import torch
+
+    cards = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    Console().print(machine_table(data, ["cpu", *cards, *mps], torch.get_num_threads()))
+
+
+def _estimate(study: "Study", out: Path | None, data: Path | None, device: str, threads: int | None) -> None:
+    import torch
+    from rich.console import Console
+
+    from palpate.listing import estimate_table
+    from palpate.prediction import choose_device
+    from palpate.study.estimate import estimate
+
+    if threads:
+        torch.set_num_threads(threads)
+    found = estimate(study, out or Path("runs") / study.name, data, choose_device(device))
+    Console().print(estimate_table(study.name, found))
 
 
 def _run_and_report(study: "Study", out: Path | None, data: Path | None, device: str, threads: int | None) -> None:

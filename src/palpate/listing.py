@@ -1,12 +1,21 @@
-"""Lists for the terminal: the tasks that palpate knows, and how far a run has come."""
+"""Lists for the terminal: the tasks that palpate knows, how far a run has come, what a study would cost, and this machine."""
 
+import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
-from palpate.data.tasks import overview
-from palpate.runs import Run
+from palpate.data.store import cache_folder
+from palpate.data.tasks import data_root, overview
+from palpate.runs import Run, versions
+
+if TYPE_CHECKING:
+    from palpate.models.parameters import ParameterRow
+    from palpate.study.estimate import Estimate
 
 
 def tasks_table(root: Path | None) -> Table:
@@ -54,3 +63,79 @@ def status_table(folder: Path) -> Table:
                 row = ("missing" if free else "[yellow]being made[/yellow]", "", "", "")
         table.add_row(escape(cell["title"]), *row)
     return table
+
+
+def estimate_table(name: str, estimates: Iterable["Estimate"]) -> Table:
+    """What a study would cost here, a line per task and model."""
+    table = Table(
+        title=f"{name}: nothing was run",
+        caption="Upper bounds: training may stop early. Passes are of one image each; times from a few passes made now.",
+        show_footer=True,
+    )
+    lines = list(estimates)
+    seconds, megabytes = sum(line.seconds for line in lines), sum(line.megabytes for line in lines)
+    complete, cells = sum(line.complete for line in lines), sum(line.cells for line in lines)
+    footers = {
+        "task": "in all",
+        "cells": f"{complete} of {cells}",
+        "time": _span(seconds),
+        "disk": f"{megabytes:,.0f} MB",
+    }
+    for column in ("task", "model", "data here?", "cells", "training passes", "attack passes", "time", "disk"):
+        table.add_column(column, footer=footers.get(column, ""), overflow="fold")
+    for line in lines:
+        table.add_row(
+            line.task,
+            line.model,
+            "[green]yes[/green]" if line.present else "[red]no[/red]",
+            f"{line.complete} of {line.cells}",
+            f"{line.training_passes:,}",
+            f"{line.attack_passes:,}",
+            _span(line.seconds),
+            f"{line.megabytes:,.0f} MB",
+        )
+    return table
+
+
+def parameters_table(rows: Iterable["ParameterRow"]) -> Table:
+    """The paper's models with their parameters, counted as Keras counts."""
+    table = Table(title="Parameters of the paper's models")
+    for column in ("backbone", "attention", "size", "classes", "counted", "Keras' count", "equal"):
+        table.add_column(
+            column, justify="right" if column in ("size", "classes", "counted", "Keras' count") else "left"
+        )
+    for row in rows:
+        equal = "[green]yes[/green]" if row.counted == row.keras else "[red]no[/red]"
+        counts = (str(row.size), str(row.num_classes), f"{row.counted:,}", f"{row.keras:,}")
+        table.add_row(row.backbone, row.attention or "none", *counts, equal)
+    return table
+
+
+def machine_table(data: Path | None, devices: list[str], threads: int) -> Table:
+    """What palpate finds on this machine."""
+    table = Table(title="This machine", show_header=False)
+    table.add_column("what")
+    table.add_column("found", overflow="fold")
+    for package, version in versions().items():
+        table.add_row(package, version)
+    table.add_row("devices", ", ".join(devices))
+    table.add_row("processors", f"{os.cpu_count()}, of which torch uses {threads}")
+    root = data_root(data)
+    table.add_row("data root", "none named: use --data or PALPATE_DATA" if root is None else escape(str(root)))
+    cache = cache_folder()
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 1e9
+    table.add_row("decoded images", f"{escape(str(cache))} ({free:,.0f} GB free)")
+    return table
+
+
+def _span(seconds: float) -> str:
+    """Seconds in the largest fitting unit.
+
+    >>> _span(30), _span(600), _span(20_000), _span(500_000)
+    ('30 s', '10 min', '5.6 h', '5.8 days')
+    """
+    for unit, size, digits in (("days", 86_400, 1), ("h", 3_600, 1), ("min", 60, 0)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"

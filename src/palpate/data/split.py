@@ -20,7 +20,11 @@ def shuffle_key(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
-def split(manifest: pl.DataFrame, seed: int, fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)) -> pl.DataFrame:
+FRACTIONS = (0.7, 0.15, 0.15)
+"""Shares of train, val and test where the publisher has not split."""
+
+
+def split(manifest: pl.DataFrame, seed: int, fractions: tuple[float, float, float] = FRACTIONS) -> pl.DataFrame:
     """Give every image a split: official ones are kept, the rest is drawn by group and stratified by label.
 
     Without official splits all three are drawn. With an official train and test, `val` is drawn from train, in the

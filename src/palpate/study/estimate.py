@@ -1,0 +1,134 @@
+"""What a study would cost on this machine: passes counted from its settings, seconds from a few passes of each model made now.
+
+Nothing is decoded or downloaded. Times are upper bounds where a stage may end early (early stopping, images that fall quickly).
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from palpate.config import Study, TaskSpec
+from palpate.data.drawn import COUNTS
+from palpate.data.split import FRACTIONS
+from palpate.data.tasks import Task, find_task, overview
+from palpate.models.classifier import Classifier
+from palpate.prediction import evaluating
+from palpate.runs import Run
+from palpate.study.cells.context import build_model
+
+SWEEP_PASSES = {"fast": 15, "standard": 30, "ensemble": 120}
+"""Forward passes per image that a sweep is planned with; benchmarks/README.md holds what was measured."""
+TIMED_BATCH = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """One model of one task, all seeds together."""
+
+    task: str
+    model: str
+    present: bool  # the data are on this machine
+    complete: int  # cells of it that the run folder already holds
+    cells: int
+    training_passes: int  # at most
+    attack_passes: int
+    seconds: float
+    megabytes: float  # of disk, for weights, samples and maps
+
+
+def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -> Iterator[Estimate]:
+    """Estimate every model of every task.
+
+    Args:
+        study: what is asked for.
+        out: the run folder, which need not exist; complete cells are counted there.
+        root: the folder of the publishers' data folders.
+        device: where the timed passes are made.
+
+    Raises:
+        InputError: a task or a model that cannot be built.
+    """
+    here = {status.task.name for status in overview(root) if status.present}
+    made = _complete(out)
+    for task in study.tasks:
+        known = find_task(task.name)
+        counts = _counts(task, known)
+        for model in study.models:
+            bare = model.model_copy(update={"weights": None})  # which weights changes no time, and may need a download
+            built = build_model(bare, study.seeds[0], task, len(known.classes))
+            train, frozen = _seconds(built, task.size, device)
+            spec = study.training_of(task)
+            per_seed = round(spec.epochs * max(1, spec.epoch_fraction * counts["train"]))
+            attacked = sum(
+                min(attack.images or counts["test"], counts["test"])
+                * (
+                    SWEEP_PASSES[attack.strength]
+                    if attack.method == "sweep"
+                    else len(study.epsilons_of(task)) * (attack.steps + 1)
+                )
+                for attack in study.attacks
+            )
+            seeds = len(study.seeds)
+            parameters = sum(parameter.numel() for parameter in built.parameters())
+            pictures = study.explain.images * (len(study.epsilons_of(task)) + 1) * task.size**2 * 4 * (3 + 2)
+            names = [f"{model.name}#{seed}" for seed in study.seeds]
+            done = [complete for key, complete in made.items() if key[0] == task.name and key[1] in names]
+            yield Estimate(
+                task=task.name,
+                model=model.name,
+                present=known.kind == "phantom" or task.name in here,
+                complete=sum(map(sum, done)),
+                cells=seeds * (4 + len(study.attacks)),
+                training_passes=seeds * per_seed,
+                attack_passes=seeds * attacked,
+                seconds=seeds * (per_seed * train + attacked * frozen),
+                megabytes=seeds * (4 * parameters + pictures * len(study.attacks)) / 1e6,
+            )
+
+
+def _counts(task: TaskSpec, known: Task) -> dict[str, int]:
+    """Images per split: as published or as phantoms are drawn, under the study's limits."""
+    limits = {"train": task.train_images, "val": task.val_images, "test": task.test_images}
+    counts = {}
+    for (name, limit), share in zip(limits.items(), FRACTIONS, strict=True):
+        available = COUNTS[name] if known.kind == "phantom" else round(share * known.images)
+        counts[name] = limit if limit is not None and (known.kind == "phantom" or limit < available) else available
+    return counts
+
+
+def _seconds(model: Classifier, size: int, device: torch.device) -> tuple[float, float]:
+    """Seconds per image of a training pass and of a frozen forward and backward pass, each timed once after a warm-up."""
+    model.to(device)
+    images = torch.rand(TIMED_BATCH, 3, size, size, device=device)
+
+    def timed(frozen: bool) -> float:
+        model.train(not frozen)
+        start = 0.0
+        for _ in range(2):
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            start = time.perf_counter()
+            batch = images.clone().requires_grad_(frozen)
+            model(batch).logsumexp(1).sum().backward()
+            model.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return (time.perf_counter() - start) / TIMED_BATCH
+
+    train = timed(False)
+    with evaluating(model):
+        return train, timed(True)
+
+
+def _complete(out: Path) -> dict[tuple[str, str], list[bool]]:
+    """For each task and model, which of the cells planned in the folder are complete."""
+    if not (out / "study.json").is_file():
+        return {}
+    run = Run(out)
+    found: dict[tuple[str, str], list[bool]] = {}
+    for cell in run.study()["cells"]:
+        found.setdefault((cell["task"], cell["model_id"]), []).append(run.complete(cell["id"]))
+    return found
