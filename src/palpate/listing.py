@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -69,28 +70,33 @@ def estimate_table(name: str, estimates: Iterable["Estimate"]) -> Table:
     """What a study would cost here, a line per task and model."""
     table = Table(
         title=f"{name}: nothing was run",
-        caption="Upper bounds: training may stop early. Passes are of one image each; times from a few passes made now.",
+        caption="train, attack: passes of one image each, at most; times from a few passes made now",
+        box=SIMPLE_HEAD,
         show_footer=True,
     )
     lines = list(estimates)
     seconds, megabytes = sum(line.seconds for line in lines), sum(line.megabytes for line in lines)
     complete, cells = sum(line.complete for line in lines), sum(line.cells for line in lines)
     footers = {
-        "task": "in all",
+        "model": "in all",
         "cells": f"{complete} of {cells}",
         "time": _span(seconds),
         "disk": f"{megabytes:,.0f} MB",
     }
-    for column in ("task", "model", "data here?", "cells", "training passes", "attack passes", "time", "disk"):
-        table.add_column(column, footer=footers.get(column, ""), overflow="fold")
+    for column in ("model", "data", "cells", "train", "attack", "time", "disk"):
+        table.add_column(
+            column,
+            footer=footers.get(column, ""),
+            justify="left" if column in ("model", "data") else "right",
+            overflow="fold",
+        )
     for line in lines:
         table.add_row(
-            line.task,
-            line.model,
-            "[green]yes[/green]" if line.present else "[red]no[/red]",
+            f"{line.model}\n  on {line.task}",
+            "[green]here[/green]" if line.present else "[red]absent[/red]",
             f"{line.complete} of {line.cells}",
-            f"{line.training_passes:,}",
-            f"{line.attack_passes:,}",
+            _short(line.training_passes),
+            _short(line.attack_passes),
             _span(line.seconds),
             f"{line.megabytes:,.0f} MB",
         )
@@ -99,7 +105,7 @@ def estimate_table(name: str, estimates: Iterable["Estimate"]) -> Table:
 
 def parameters_table(rows: Iterable["ParameterRow"]) -> Table:
     """The paper's models with their parameters, counted as Keras counts."""
-    table = Table(title="Parameters of the paper's models")
+    table = Table(title="Parameters of the paper's models", box=SIMPLE_HEAD)
     for column in ("backbone", "attention", "size", "classes", "counted", "Keras' count", "equal"):
         table.add_column(
             column, justify="right" if column in ("size", "classes", "counted", "Keras' count") else "left"
@@ -127,6 +133,18 @@ def machine_table(data: Path | None, devices: list[str], threads: int) -> Table:
     free = shutil.disk_usage(existing).free / 1e9
     table.add_row("decoded images", f"{escape(str(cache))} ({free:,.0f} GB free)")
     return table
+
+
+def _short(count: int) -> str:
+    """A count in three digits.
+
+    >>> _short(950), _short(23_545_200), _short(49_200)
+    ('950', '23.5 M', '49.2 k')
+    """
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
 
 
 def _span(seconds: float) -> str:
