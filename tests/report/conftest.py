@@ -287,15 +287,18 @@ def _verdicts() -> list[dict]:
             "subject": "result",
             "status": status,
             "figure": figure,
-            "threshold": 0.01,
+            "threshold": None if name == "sharpness" else 0.01,
+            "unit": "share",
             "advice": advice,
             "source": "arXiv 1902.06705",
+            "passes": {"forward": 10, "backward": 10},
         }
 
     return [
         verdict("input range", "pass", 0.0, "Nothing to do."),
         verdict("twice the steps", "fail", 0.05, "Attack with more steps; accuracy still falls."),
         verdict("gradients zero", "warn", 0.002, "Look at the logits: the head may be saturated."),
+        verdict("sharpness", "pass", 1.25, "How quickly the loss rises."),
         verdict("sibling transfer", "not run", None, "Give an independently trained model."),
     ]
 

@@ -26,7 +26,7 @@ def test_the_contrast_is_compares_own(whole_run):
     difference = 100 * (
         attentive.filter(epsilon_index=6)["correct"].mean() - plain.filter(epsilon_index=6)["correct"].mean()
     )  # pyright: ignore
-    assert shown[-1][3].startswith(f"{difference:+.1f} [".replace("-", "−"))
+    assert shown[-1][3].startswith(f"+{difference:.1f} [")
 
 
 def test_no_signal_is_not_compared(whole_run):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from palpate.errors import InputError
-from palpate.report.page import checks, render, script_json, write_report
+from palpate.report.page import render, script_json, write_report
 from palpate.report.reading import read
 from palpate.report.tables import blocks, curve_csv
 
@@ -90,32 +90,14 @@ def test_the_csv_in_the_page_is_the_table(page, whole_run):
     assert len({name for name, _ in links}) == 2
 
 
-def test_verdicts_are_shown_worst_first(make_run):
-    material = read(make_run(verdicts=True, samples=2))
-    found = checks(material)
-    assert len(found) == 4
-    assert found[0].summary == (
-        "1 of 4 checks failed, read them before relying on the result (twice the steps), 1 warned, 1 not run"
-    )
-    assert [verdict["status"] for verdict in found[0].verdicts] == ["fail", "warn", "not run", "pass"]
-    page = render(material)
+def test_verdicts_stand_before_the_curves_and_mark_the_answers(make_run):
+    page = without_scripts(render(read(make_run(verdicts=True, weak=(), samples=2))))
     assert "no trust checks were run" not in page
-    assert "Attack with more steps; accuracy still falls." in page
-    assert "4 results checked, 4 with a failure" in page
-
-
-def test_no_failure_is_never_called_more_than_that(make_run):
-    run = make_run(verdicts=True, samples=2)
-    for file in run.glob("trust-*/verdicts.json"):
-        verdicts = [verdict for verdict in json.loads(file.read_text()) if verdict["status"] != "fail"]
-        file.write_text(json.dumps(verdicts))
-    assert checks(read(run))[0].summary == "no failure detected by 2 of 3 checks, 1 warned, 1 not run"
-
-
-def test_unreadable_verdicts_are_a_failure(make_run):
-    run = make_run(verdicts=True, samples=2)
-    next(run.glob("trust-*/verdicts.json")).write_text("{")
-    assert any(one.failed and "cannot be read" in one.summary for one in checks(read(run)))
+    assert "4 models checked, 4 with a failed check" in page
+    assert page.index("Attack with more steps; accuracy still falls.") < page.index('id="task-phantom-skin"')
+    answers = page[page.index('id="answer"') : page.index('id="verdicts"')]
+    assert answers.count("a check failed: do not rely on this figure") == 4
+    assert "1.25 share" in page
 
 
 @pytest.mark.parametrize("kind", ["train", "predict", "attack", "explain"])

@@ -51,24 +51,23 @@ def test_figure_one_ends_with_what_the_network_sees():
     assert np.array_equal(steps[3], np.clip(4.0 * steps[1] - 4.0 * steps[2] + 128, 0, 255))
 
 
-def test_a_radiograph_can_be_given_and_must_be_one(make_run, tmp_path):
-    run = make_run(samples=2)
-    cv2.imwrite(str(tmp_path / "film.png"), np.eye(64, dtype=np.uint8) * 200)
-    files = print_figures.write(run, tmp_path / "out", tmp_path / "film.png")
-    assert "step by step, on film," in files[-1].read_text()
-    (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(InputError, match="chest_image"):
-        print_figures.write(run, tmp_path / "out", tmp_path / "notes.txt")
-
-
 def test_what_is_not_there_is_not_drawn_and_said(make_run, tmp_path):
     run = make_run(samples=2)
     for file in [*run.glob("explain-*/cell.json"), *run.glob("attack-*/cell.json")]:
         file.unlink()
-    *pictures, captions = print_figures.write(run, tmp_path / "out")
+    cv2.imwrite(str(tmp_path / "film.png"), np.eye(64, dtype=np.uint8) * 200)
+    *pictures, captions = print_figures.write(run, tmp_path / "out", tmp_path / "film.png")
     assert len(pictures) == 2
-    assert captions.read_text().count("Not drawn: no model of this task has been attacked yet.") == 2
-    assert captions.read_text().count("Not drawn: no model of this task has been explained yet.") == 2
+    text = captions.read_text()
+    assert "step by step, on film," in text
+    assert text.count("Not drawn: no model of this task has been attacked yet.") == 2
+    assert text.count("Not drawn: no model of this task has been explained yet.") == 2
+
+
+def test_a_radiograph_must_be_a_picture(whole_run, tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(InputError, match="chest_image"):
+        print_figures.write(whole_run, tmp_path / "out", tmp_path / "notes.txt")
 
 
 def test_other_tasks_come_after_the_papers(make_run):

@@ -12,6 +12,7 @@ from palpate.errors import InputError
 from palpate.report import words
 from palpate.report.reading import Material
 from palpate.statistics.paired import Comparison, compare
+from palpate.statistics.wording import signed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def points(found: Comparison) -> list[tuple[str, str, str, str, str]]:
             words.both(point.epsilon) if point.epsilon else "clean",
             words.share(point.accuracy_a, found.images),
             words.share(point.accuracy_b, found.images),
-            f"{point.points:+.1f} [{point.low:.1f}, {point.high:.1f}]".replace("-", "−"),
+            f"{signed(point.points, plus=True)} [{signed(point.low)}, {signed(point.high)}]",
             "< .001" if point.p_adjusted < 0.001 else f"{point.p_adjusted:.3f}".lstrip("0"),
         )
         for point in found.points

@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from palpate import __version__
-from palpate.report import agreement, comparisons, figures, provenance, samples, tables, words
+from palpate.report import agreement, bedside, checks, comparisons, figures, provenance, samples, tables, words
 from palpate.report.reading import Line, Material, read
 
 PICTURE_BYTES = 7_000_000
@@ -66,22 +66,13 @@ class Section:
     facts: Mapping[str, Any]  # the task in study.json
     blocks: tuple[Block, ...]
     contrasts: tuple[comparisons.Contrast, ...]
+    bedside: bedside.Bedside | None
     examples: tuple[tuple[str, tuple[samples.Example, ...]], ...]  # model, examples
     panels: str  # JSON, "" where nothing was explained
     panels_note: str
     agreements: tuple[Agreement, ...]
     histories: tuple[tuple[str, Plot], ...]
     gaps: tuple[str, ...]  # what is missing
-
-
-@dataclasses.dataclass(frozen=True)
-class Checks:
-    """The verdicts of one trust cell."""
-
-    title: str
-    summary: str
-    failed: bool
-    verdicts: tuple[Mapping[str, Any], ...]
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -117,7 +108,7 @@ def render(material: Material) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"words": words, "points": comparisons.points}
+    environment.globals |= {"words": words, "points": comparisons.points, "amount": checks.amount}
     environment.filters["breakable"] = breakable
     files = resources.files("palpate.report")
     return environment.get_template("template.html").render(
@@ -128,7 +119,7 @@ def render(material: Material) -> str:
         counts={state: sum(c.state == state for c in material.cells) for state in ("complete", "failed", "missing")},
         cells=material.cells,
         sections=found,
-        checks=checks(material),
+        checks=checks.checks(material),
         origins=provenance.origins(material),
         software=provenance.software(material),
         problems=material.problems,
@@ -155,6 +146,7 @@ def section(material: Material, task: str, pairs: list[comparisons.Contrast]) ->
             if lines[0].task == task
         ),
         contrasts=tuple(one for one in pairs if one.task == task),
+        bedside=bedside.bedside(material, task),
         examples=tuple((one.model_id, tuple(samples.examples(one, facts["classes"]))) for one in found),
         panels=script_json(panel[0]) if panel else "",
         panels_note=panel[1] if panel else "",
@@ -165,29 +157,6 @@ def section(material: Material, task: str, pairs: list[comparisons.Contrast]) ->
         ),
         gaps=(*_gaps(material, task), *problems),
     )
-
-
-def checks(material: Material) -> list[Checks]:
-    """The verdicts of every complete trust cell, worst first."""
-    order = ("fail", "warn", "not run", "pass")
-    found = []
-    for cell in material.complete("trust"):
-        try:
-            verdicts = json.loads((cell.folder / "verdicts.json").read_text())
-        except (OSError, ValueError) as error:
-            found.append(Checks(cell.title, f"verdicts cannot be read: {error}", True, ()))
-            continue
-        count = {status: sum(verdict["status"] == status for verdict in verdicts) for status in order}
-        if count["fail"]:
-            summary = f"{count['fail']} of {len(verdicts)} checks failed, read them before relying on the result"
-        else:
-            summary = f"no failure detected by {len(verdicts) - count['not run']} of {len(verdicts)} checks"
-        names = [verdict["name"] for verdict in verdicts if verdict["status"] == "fail"]
-        summary += f" ({', '.join(names)})" if names else ""
-        summary += "".join(f", {count[s]} {w}" for s, w in (("warn", "warned"), ("not run", "not run")) if count[s])
-        ranked = sorted(verdicts, key=lambda verdict: order.index(verdict["status"]))
-        found.append(Checks(f"{cell.model_id} on {cell.task}", summary, bool(count["fail"]), tuple(ranked)))
-    return found
 
 
 def script_json(value: Any) -> Markup:

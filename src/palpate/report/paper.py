@@ -14,6 +14,7 @@ from palpate.report.comparisons import Contrast, contrasts
 from palpate.report.print_figures import FAMILIES, family
 from palpate.report.reading import Line, Material, Point
 from palpate.statistics.paired import PairedPoint
+from palpate.statistics.wording import signed
 
 NOT_MEASURED = "not measured"
 NAMES = {"skin": "Skin lesions", "fundus": "Diabetic retinopathy", "chest": "Pneumothorax"}
@@ -193,7 +194,7 @@ def _difference(side: Side, epsilon: float) -> str:
 
 
 def _points(point: PairedPoint) -> str:
-    return f"{point.points:+.1f} points [{point.low:.1f}, {point.high:.1f}]".replace("-", "−")
+    return f"{signed(point.points, plus=True)} points [{signed(point.low)}, {signed(point.high)}]"
 
 
 def _ratio(side: Side, epsilon: float) -> str:

@@ -90,6 +90,7 @@ class Material:
     study: dict[str, Any]
     cells: tuple[Cell, ...]
     lines: tuple[Line, ...]
+    predictions: pl.DataFrame  # clean rows of validation and test images
     attacks: dict[str, pl.DataFrame]  # rows of each attack cell by its id
     history: pl.DataFrame  # empty where nothing was trained
     explanations: pl.DataFrame
@@ -142,15 +143,16 @@ def read(path: Path) -> Material:
         found = {key: attempt(f"{key}/{name}", lambda file=file: load(file)) for key, file in files.items()}
         return {key: table for key, table in found.items() if table is not None}
 
-    predictions = rows.concat(tables("predict", "images.parquet", rows.read).values()).filter(split="test")
+    predictions = rows.concat(tables("predict", "images.parquet", rows.read).values())
     attacks = tables("attack", "images.parquet", rows.read)
     attacked = rows.concat(_with_attack_id(table) for table in attacks.values())
-    points = attempt("curves", lambda: _lines(study, predictions, attacked))
+    points = attempt("curves", lambda: _lines(study, predictions.filter(split="test"), attacked))
     return Material(
         path=run.path,
         study=study,
         cells=cells,
         lines=points or (),
+        predictions=predictions,
         attacks=attacks,
         history=_stack(tables("train", "history.parquet", pl.read_parquet)),
         explanations=_stack(tables("explain", "explanations.parquet", pl.read_parquet)),
