@@ -16,6 +16,7 @@ _PUBLIC = {
     "fit": "palpate.training",
     "TrainSpec": "palpate.config",
     "sweep": "palpate.attacks.descend",
+    "trust": "palpate.verdicts.checking",
     "grad_cam": "palpate.explanation",
     "compare": "palpate.statistics.paired",
     "run": "palpate.study.run",
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from palpate.statistics.paired import compare
     from palpate.study.run import run
     from palpate.training import fit
+    from palpate.verdicts.checking import trust
 
 
 def __getattr__(name: str) -> Any:
