@@ -1,37 +1,59 @@
 """The sweep: one descent per image finds the smallest radius that fools it, for the price of a single attack.
 
-Today's tools attack every image from scratch at every epsilon. Here every image carries its own radius: while it is fooled the radius shrinks,
-so a success costs few steps because it starts from an adversarial image, and a full failed attempt is paid once, just below the true radius.
+Today's tools attack every image from scratch at every epsilon. Here every image carries its own radius (`race`), so the whole curve comes for
+the price of a point; what is found is predicted again by the model itself before it is believed.
 """
 
+import dataclasses
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from palpate.attacks.asking import check_images, check_model, choice, epsilon_grid, true_labels
 from palpate.attacks.ensemble import Stages, ensemble
 from palpate.attacks.fold import fold
 from palpate.attacks.found import Found
+from palpate.attacks.ladder import climb
 from palpate.attacks.norms import Norm, distance
-from palpate.attacks.oracle import Oracle
-from palpate.attacks.race import Effort, enter, no_rows, run
+from palpate.attacks.oracle import Model, Oracle
+from palpate.attacks.race import Effort, Rows, enter, run
+from palpate.attacks.reference import by_foolbox
 from palpate.attacks.result import Sweep
-from palpate.config import parse_epsilon
 from palpate.errors import InputError
 from palpate.prediction import Images, Progress, device_of, evaluating
 
-STAGES = Stages()
 EFFORTS = {
     "fast": Effort(steps=8, classes=3, rows=2, cuts=((2, 1),), searches=3),
     "standard": Effort(),
     "ensemble": Effort(steps=25, rows=9, reach=3.0, cuts=((3, 4), (7, 2))),
 }
+STAGES = Stages()
+RUNG_STEPS = {"fast": 5, "standard": 10, "ensemble": 30}  # of objective "loss", per epsilon
+BATCHES_PER_CHUNK = 8  # a chunk of images is on the device at once
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What stays the same for all chunks."""
+
+    ask: Model  # fast
+    believe: Model  # the model itself, in full precision
+    exact: Model | None  # the same where `ask` is not in full precision
+    grid: tuple[float, ...]
+    strength: str
+    objective: str
+    seed: int
+    norm: Norm
+    draws: int
 
 
 def sweep(
     model: nn.Module,
     images: Images,
-    labels: Tensor,
+    labels: Any,
     epsilons: Sequence[float | str],
     strength: str = "standard",
     method: str = "sweep",
@@ -39,65 +61,185 @@ def sweep(
     seed: int = 0,
     keep: str = "all",
     progress: Progress | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
+    norm: Norm = "linf",
+    finding: int | None = None,
+    draws: int = 1,
+    precision: str = "auto",
+    steps: int = 40,
 ) -> Sweep:
-    """Find the smallest l∞ perturbation that fools each image, hence robust accuracy at every epsilon at once."""
-    grid = tuple(sorted({parse_epsilon(epsilon) for epsilon in epsilons} - {0.0}))
-    if not grid:
-        raise InputError("epsilons must hold at least one value above 0")
-    labels = torch.as_tensor(labels).long().cpu()
-    radius = torch.full((len(images),), float("inf"), dtype=torch.float64)
-    passes = torch.zeros(len(images), 2, dtype=torch.long)
-    kept: list[Tensor] = []
-    status: list[str] = []
-    chunk = 8 * batch_size
+    """Find the smallest perturbation that fools each image, hence robust accuracy at every epsilon at once.
+
+    Args:
+        model: images (N, C, H, W) in [0, 1] to logits (N, K), or one sigmoid logit (N,) or (N, 1); its mode and its parameters' flags are restored.
+        images: float images in [0, 1]: a tensor or a sequence whose slices are such tensors.
+        labels: true classes (N,); of a multi-label task (N, F) with `finding`.
+        epsilons: radii in [0, 1] or like "2/255". The cost does not depend on how many; only the largest bounds the search.
+        strength: "fast" (8 steps), "standard" (15 steps, more classes) or "ensemble" (restarts, targets, APGD and Square on top).
+        method: "sweep", or "foolbox" for the paper's LinfPGD, restarted at each epsilon with `steps` steps.
+        objective: "radius", the smallest perturbation; or "loss", at every epsilon the image of largest cross-entropy, without early exit,
+            for AUROC, confidence and saliency under attack.
+        seed: of all random starts, which depend on seed and image alone.
+        keep: "all", or "radius" to drop the adversarial images.
+        progress: told images done, images in all, and what is being done.
+        batch_size: images per pass; 64 on the CPU and 256 elsewhere when absent. It halves when a device's memory runs out.
+        norm: "linf" or "l2".
+        finding: column of a multi-label (sigmoid) head to attack: label 1 where its logit is above 0.
+        draws: answers averaged per pass, for models that are not deterministic.
+        precision: "float32", "bfloat16" for gradients (every success is checked again in float32), or "auto": float32.
+        steps: of method "foolbox".
+
+    Returns:
+        The sweep's result. Interrupted by Ctrl-C, it holds what was finished, and says so.
+
+    Raises:
+        InputError: an argument that cannot be used; the message says what to do.
+
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()  # logits ±(Σ x − 1): the margin falls by 8 per unit of radius
+    >>> _ = net[1].weight.data.copy_(torch.tensor([[1.0, 1, 1, 1], [-1, -1, -1, -1]]))
+    >>> _ = net[1].bias.data.copy_(torch.tensor([-1.0, 1]))
+    >>> x = torch.full((1, 1, 2, 2), 0.5)
+    >>> result = sweep(net, x, [0], [0.5])
+    >>> round(result.radius.item(), 3), result.robust_accuracy(0.2), result.robust_accuracy(0.3)
+    (0.25, 1.0, 0.0)
+    """
+    choice("strength", strength, list(EFFORTS))
+    choice("method", method, ("sweep", "foolbox"))
+    choice("objective", objective, ("radius", "loss"))
+    choice("keep", keep, ("all", "radius"))
+    choice("norm", norm, ("linf", "l2"))
+    choice("precision", precision, ("auto", "float32", "bfloat16"))
+    grid = epsilon_grid(epsilons, norm)
+    if len(images) == 0:
+        raise InputError("images must hold at least one image, given none")
+    label = true_labels(labels, len(images), finding)
+    how: dict[str, Any] = {"method": method, "strength": strength, "objective": objective, "seed": seed}
+    device = device_of(model)
+    batch = batch_size or (64 if device.type == "cpu" else 256)
+    if any(module.training for module in model.modules()):
+        warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=2)
     with evaluating(model):
-        device = device_of(model)
-        fast = fold(model, images[0:2].to(device))
-        for start in range(0, len(images), chunk):
-            place = slice(start, min(start + chunk, len(images)))
-            clean = images[place].to(device)
-            oracle = Oracle(fast, len(clean), batch_size)
-            found = _attack(
-                oracle, clean, labels[place].to(device), grid[-1], EFFORTS[strength], "linf", start, seed, strength
-            )
-            passes[place] = oracle.passes
-            radius[place] = torch.where(found.failed, float("nan"), found.limit).cpu()
-            status += ["failed" if failed else "ok" for failed in found.failed.tolist()]
-            kept.append(found.points.cpu())
-            if progress:
-                progress(place.stop, len(images), "sweep")
-    return Sweep(
-        radius, labels, grid, passes, tuple(status), images, torch.cat(kept) if keep == "all" else None, None, "linf",
-        {"method": method, "strength": strength, "objective": objective, "seed": seed},
-    )  # fmt: skip
+        example = check_images(images[0:2]).to(device)
+        subject = check_model(model, example, label, finding, draws)
+        if method == "foolbox":
+            return by_foolbox(subject, images, label, grid, steps, batch, how, keep, progress)
+        half = precision == "bfloat16"
+        ask = _in_bfloat16(fold(subject, example)) if half else fold(subject, example)
+        believe = _in_float32(subject) if device.type == "cuda" else subject
+        exact = believe if half or device.type == "cuda" else None
+        plan = _Plan(ask, believe, exact, grid, strength, objective, seed, norm, draws)
+        return _all_chunks(plan, images, label, device, batch, how, keep, progress)
 
 
-def _attack(
-    oracle: Oracle,
-    clean: Tensor,
+def _all_chunks(
+    plan: _Plan,
+    images: Images,
     label: Tensor,
-    top: float,
-    effort: Effort,
-    norm: Norm,
-    offset: int,
-    seed: int,
-    strength: str,
-) -> Found:
-    found = Found(clean)
+    device: torch.device,
+    batch: int,
+    how: dict[str, Any],
+    keep: str,
+    progress: Progress | None,
+) -> Sweep:
+    count = len(images)
+    shape = tuple(images[0:1].shape[1:])
+    radius = torch.full((count,), float("nan"), dtype=torch.float64)
+    passes = torch.zeros(count, 2, dtype=torch.long)
+    status = ["not run"] * count
+    kept = torch.empty(count, *shape, dtype=images[0:1].dtype) if keep == "all" else None
+    ladder = None
+    if keep == "all" and plan.objective == "loss":
+        ladder = torch.empty(len(plan.grid), count, *shape, dtype=images[0:1].dtype)
+    stopped = False
+    start = 0
+    while start < count:
+        place = slice(start, min(start + BATCHES_PER_CHUNK * batch, count))
+        clean = check_images(images[place], start)
+        if kept is not None:
+            kept[place] = clean
+        if ladder is not None:
+            ladder[:, place] = clean
+        start = place.stop
+        if stopped:
+            continue
+        oracle = Oracle(plan.ask, len(clean), batch, plan.draws, plan.exact)
+        found = Found(clean.to(device, memory_format=torch.channels_last), progress, place.start, count)
+        try:
+            rungs = _attack(plan, oracle, found, label[place].to(device))
+        except KeyboardInterrupt:
+            stopped, rungs = True, None
+            how = {**how, "interrupted": "yes"}
+            warnings.warn(
+                "the sweep was interrupted: what was finished is returned, the rest is 'not run'", stacklevel=4
+            )
+        _audit(plan, oracle, found, label[place].to(device))
+        batch = oracle.batch
+        done = ~found.pending.cpu()
+        radius[place] = torch.where(done, found.radius.cpu(), float("nan"))
+        passes[place] = oracle.passes
+        words = [
+            ("failed" if bad else "ok") if over else "not run" for over, bad in zip(done, found.failed, strict=True)
+        ]
+        status[place] = words
+        if kept is not None:
+            kept[place] = torch.where(radius[place].isfinite().view(-1, 1, 1, 1), found.points.cpu(), clean)
+        if ladder is not None and rungs is not None:
+            ladder[:, place] = rungs.cpu()
+    return Sweep(radius, label, plan.grid, passes, tuple(status), images, kept, ladder, plan.norm, how)
+
+
+def _attack(plan: _Plan, oracle: Oracle, found: Found, label: Tensor) -> Tensor | None:
+    """Attack a chunk of images; for objective "loss" give the worst images at each epsilon (E, n, C, H, W)."""
+    clean, top = found.clean, plan.grid[-1]
     places = torch.arange(len(clean), device=clean.device)
-    run(
-        oracle,
-        lambda part: enter(oracle, clean[part], label[part], places[part], found, top, effort, norm),
-        len(clean),
-        no_rows(clean),
-        found,
-        top,
-        effort,
-        norm,
-    )
-    if strength == "ensemble":
-        ensemble(oracle, clean, label, offset, found, top, seed, norm, STAGES)
-    reached = distance(found.points, clean, norm)
-    found.limit = torch.where(found.limit.isfinite(), torch.minimum(found.limit, reached), found.limit)
-    return found
+    if plan.objective == "loss":
+        rungs = []
+        for part in places.split(oracle.batch):
+            rungs.append(
+                climb(oracle, clean[part], label[part], part, found, plan.grid, RUNG_STEPS[plan.strength], plan.norm)
+            )
+            found.pending[part] = False
+            found.tell("worst loss")
+        return torch.cat(rungs, 1)
+    effort = EFFORTS[plan.strength]
+
+    def begin(part: slice) -> Rows:
+        return enter(oracle, clean[part], label[part], places[part], found, top, effort, plan.norm)
+
+    run(oracle, begin, places, found, top, effort, plan.norm, "descent")
+    if plan.strength == "ensemble":
+        ensemble(oracle, label, found, top, plan.seed, plan.norm, STAGES)
+    return None
+
+
+def _audit(plan: _Plan, oracle: Oracle, found: Found, label: Tensor) -> None:
+    """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust."""
+    found.radius = torch.where(found.limit.isfinite(), distance(found.points, found.clean, plan.norm), found.limit)
+    check = (found.limit.isfinite() & ~found.failed & ~found.pending).nonzero()[:, 0]
+    if len(check):
+        oracle.exact = plan.believe
+        again = oracle.logits(found.points[check], check)
+        found.fail(check[~(again.argmax(1) != label[check]) & (oracle.draws == 1)])
+    found.radius = torch.where(found.failed, float("nan"), found.radius)
+
+
+def _in_bfloat16(model: nn.Module) -> Model:
+    def ask(points: Tensor) -> Tensor:
+        with torch.autocast(points.device.type, torch.bfloat16):
+            return model(points).float()
+
+    return ask
+
+
+def _in_float32(model: nn.Module) -> Model:
+    """The model without the 10-bit products (TF32) that CUDA's convolutions take by default."""
+
+    def ask(points: Tensor) -> Tensor:
+        backend = torch.backends.cudnn
+        with backend.flags(
+            enabled=True, benchmark=backend.benchmark, deterministic=backend.deterministic, allow_tf32=False
+        ):
+            return model(points)
+
+    return ask

@@ -14,7 +14,7 @@ from palpate.attacks.found import Found
 from palpate.attacks.losses import Loss, cross_entropy, margin, sure_margin
 from palpate.attacks.norms import Norm, random_start, snap
 from palpate.attacks.oracle import Oracle
-from palpate.attacks.race import Effort, Rows, no_rows, run
+from palpate.attacks.race import Effort, Rows, run
 from palpate.attacks.square import square
 from palpate.attacks.steps import ascend
 
@@ -30,29 +30,21 @@ class Stages:
     descent: Effort = dataclasses.field(default_factory=lambda: Effort(steps=20, hopeless=((6, 1.15), (12, 1.03))))
 
 
-def ensemble(
-    oracle: Oracle,
-    clean: Tensor,
-    label: Tensor,
-    offset: int,
-    found: Found,
-    top: float,
-    seed: int,
-    norm: Norm,
-    stages: Stages,
-) -> None:
+def ensemble(oracle: Oracle, label: Tensor, found: Found, top: float, seed: int, norm: Norm, stages: Stages) -> None:
     """Lower the radii in `found` with restarts, targets, APGD and Square.
 
     Args:
         oracle: the model.
-        clean, label: the chunk's images (N, C, H, W) and labels (N,).
-        offset: the place of the first of them in the whole set, for the draws.
+        label: (N,) of the chunk's images.
         found: radii and points so far; images that are wrong or failed are left alone.
         top: the largest radius.
+        seed: of the random starts and draws.
+        norm: Square is for l∞ and left out for l2.
+        stages: how much of each.
     """
-    if norm != "linf":
-        stages = dataclasses.replace(stages, queries=0)
+    clean, effort = found.clean, stages.descent
     alive = ((found.limit > 0) & ~found.failed).nonzero()[:, 0]
+    places = [found.offset + place for place in alive.tolist()]
 
     def rows_at(image: Tensor, point: Tensor, radius: Tensor, target: Tensor, step: int) -> Rows:
         return Rows(
@@ -60,11 +52,11 @@ def ensemble(
             torch.full_like(image, step),
         )  # fmt: skip
 
-    def descend(start: Callable[[Tensor], Rows], effort: Effort) -> None:
-        run(oracle, lambda part: start(alive[part]), len(alive), no_rows(clean), found, top, effort, norm)
+    def descend(start: Callable[[Tensor], Rows], words: str) -> None:
+        run(oracle, lambda part: start(alive[part]), alive, found, top, effort, norm, words)
 
     def aim(image: Tensor) -> Tensor:
-        return snap((found.limit[image] * (1 - stages.descent.shy)).clamp(max=top))
+        return snap((found.limit[image] * (1 - effort.shy)).clamp(max=top))
 
     def polish(point: Tensor, radius: Tensor) -> None:
         """Look at what an attack at a fixed radius found, and where it fooled, go on from there."""
@@ -75,19 +67,19 @@ def ensemble(
 
         def resume(part: slice) -> Rows:
             at = won[part]
-            return rows_at(alive[at], point[at], radius[at], untargeted[part], stages.descent.steps // 2)
+            return rows_at(alive[at], point[at], radius[at], untargeted[part], effort.steps // 2)
 
-        run(oracle, resume, len(won), no_rows(clean), found, top, stages.descent, norm)
+        run(oracle, resume, alive[won], found, top, effort, norm, "refinement")
 
     for restart in range(stages.restarts):
 
         def anew(image: Tensor, stage: int = 1 + restart) -> Rows:
             radius = aim(image)
-            places = [offset + place for place in image.tolist()]
-            point = random_start(clean[image], radius, places, seed, stage, norm)
+            at = [found.offset + place for place in image.tolist()]
+            point = random_start(clean[image], radius, at, seed, stage, norm)
             return rows_at(image, point, radius, -torch.ones_like(image), 1)
 
-        descend(anew, stages.descent)
+        descend(anew, "restarts")
     logits = oracle.logits(clean[alive], alive)
     wrong = logits.scatter(1, label[alive][:, None], float("-inf"))
     order = torch.full((len(clean), logits.shape[1]), -1, device=clean.device)
@@ -97,10 +89,10 @@ def ensemble(
         def towards(image: Tensor, rank: int = rank) -> Rows:
             return rows_at(image, clean[image], aim(image), order[image, rank], 0)
 
-        descend(towards, stages.descent)
+        descend(towards, "targets")
     for stage, loss in ((101, cross_entropy), (102, margin)):
         radius = aim(alive)
-        point = random_start(clean[alive], radius, [offset + place for place in alive.tolist()], seed, stage, norm)
+        point = random_start(clean[alive], radius, places, seed, stage, norm)
 
         def climb(points: Tensor, rows: Tensor, loss: Loss = loss) -> tuple[Tensor, Tensor, Tensor]:
             logits, values, gradient = oracle.gradient(points, alive[rows], loss, label[alive[rows]])
@@ -108,12 +100,11 @@ def ensemble(
 
         point = ascend(climb, clean[alive], radius, point, stages.ascents, norm)
         polish(point, radius)
-    if stages.queries:
+    if stages.queries and norm == "linf":
         radius = aim(alive)
 
         def ask(points: Tensor, rows: Tensor) -> Tensor:
             return sure_margin(oracle.logits(points, alive[rows]), label[alive[rows]])
 
-        places = [offset + place for place in alive.tolist()]
         points, _ = square(ask, clean[alive], radius, stages.queries, places, seed, 103)
         polish(points, radius)

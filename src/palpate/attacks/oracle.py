@@ -46,8 +46,8 @@ class Oracle:
 
     def gradient(
         self, points: Tensor, image: Tensor, loss: Callable[..., Tensor], *given: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Logits (n, K) and each image's gradient of loss(logits, *given) (n, C, H, W): one forward, one backward pass each.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (n, K), losses loss(logits, *given) (n,) and their gradients (n, C, H, W): one forward, one backward pass each.
 
         The tensors in `given`, labels for example, have an entry per point.
         """

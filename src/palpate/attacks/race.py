@@ -77,24 +77,25 @@ def no_rows(clean: Tensor) -> Rows:
 def run(
     oracle: Oracle,
     start: Callable[[slice], Rows],
-    count: int,
-    empty: Rows,
+    image: Tensor,
     found: Found,
     top: float,
     effort: Effort,
     norm: Norm,
+    words: str,
 ) -> None:
     """Let rows walk to their end, `oracle.batch` of them at a time; places that fall free are filled with new ones.
 
     Args:
         oracle: the model.
-        start: makes the rows of a slice of the `count` images (or of whatever is counted).
-        count: how many there are.
-        empty: rows of length 0.
-        found: where successes go.
+        start: makes the rows of a slice of `image`.
+        image: places (n,) of the images to work on.
+        found: where successes go, and which images are pending.
         top, effort, norm: see `enter`.
+        words: for the progress report.
     """
-    rows, waiting, begun = empty, empty, 0
+    rows = waiting = no_rows(found.clean)
+    begun, count = 0, len(image)
     while begun < count or len(rows):
         if begun < count and len(rows) <= oracle.batch // 2:
             stop = min(begun + max(oracle.batch - len(rows), 1), count)
@@ -105,7 +106,9 @@ def run(
             waiting = waiting.join(ended)
         if len(waiting) >= oracle.batch or (begun == count and not len(rows) and len(waiting)):
             search(oracle, waiting, found, top, effort, norm)
-            waiting = empty
+            waiting = no_rows(found.clean)
+            found.settle(image[:begun], rows.image, words)
+    found.settle(image, rows.image, words)
 
 
 def enter(
@@ -188,7 +191,9 @@ def advance(oracle: Oracle, rows: Rows, found: Found, top: float, effort: Effort
     found.offer(rows.image, rows.point, rows.radius, fooled)
     limit = found.limit[rows.image] * (1 - effort.shy)
     # Radius at which the linear model of the margin is zero, kept near the present one and below what is known.
-    estimate = torch.where(rows.step > 0, snap(rows.radius - aim / slope.clamp(min=1e-300)), rows.radius)
+    estimate = torch.where(
+        rows.step > 0, snap((rows.radius - aim / slope.clamp(min=1e-300)) * (1 + 2.0**-12)), rows.radius
+    )
     radius = torch.minimum(torch.maximum(estimate, 0.7 * rows.radius), 1.4 * rows.radius)
     radius = snap(torch.minimum(radius, limit)).clamp(max=top)
     momentum = effort.momentum * rows.momentum + gradient / per_image(power_of_two(slope), gradient)
@@ -250,7 +255,8 @@ def search(oracle: Oracle, rows: Rows, found: Found, top: float, effort: Effort,
         high, above = torch.where(fooled, scale, high), torch.where(fooled, value, above)
         low, below = torch.where(fooled, low, scale), torch.where(fooled, below, value)
         newton = scale - 1.05 * value / (rows.slope * rows.radius).clamp(min=1e-300)
-        newton = torch.minimum(torch.maximum(newton, 0.9 * scale), 1.1 * scale)
+        inwards, outwards = torch.minimum(newton, 0.998 * scale), torch.maximum(newton, 1.002 * scale)
+        newton = torch.where(fooled, torch.maximum(inwards, 0.9 * scale), torch.minimum(outwards, 1.1 * scale))
         secant = low + (high - low) * (0.05 - below / (above - below))
         secant = torch.minimum(torch.maximum(secant, low + 0.02 * (high - low)), high - 0.02 * (high - low))
         scale = torch.where(secant.isnan(), newton, secant)

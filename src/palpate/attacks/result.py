@@ -164,7 +164,18 @@ class Sweep:
             raise InputError(f"{path}: is not a saved sweep ({error}); write one with Sweep.save") from None
         if len(status) > len(images):
             raise InputError(f"images must be the {len(status)} that {path} was made on, given {len(images)}")
-        return cls(epsilons=epsilons, status=status, images=images[: len(status)], norm=norm, how=how, **tensors, **kept)
+        return cls(
+            radius=tensors["radius"],
+            labels=tensors["labels"],
+            epsilons=epsilons,
+            passes=tensors["passes"],
+            status=status,
+            images=images[: len(status)],
+            adversarials=kept["adversarials"],
+            ladder=kept["ladder"],
+            norm=norm,
+            how=how,
+        )
 
     def first(self, count: int) -> "Sweep":
         """The same result for the first `count` images only."""
