@@ -1,12 +1,15 @@
 """A run folder is read in any state, and nothing it lacks or cannot give is passed over."""
 
 import json
+import shutil
 
 import polars as pl
 import pytest
 
 from palpate import rows
 from palpate.errors import InputError
+from palpate.report.bedside import bedside
+from palpate.report.comparisons import contrasts
 from palpate.report.reading import data_identity, read
 
 
@@ -89,6 +92,32 @@ def test_two_attacks_on_one_model_are_two_lines_that_start_at_the_same_clean_ima
     assert [line.attack_id for line in lines] == ["foolbox-20-0", "sweep-fast"]
     assert lines[0].points[0] == lines[1].points[0]
     assert lines[1].points[1].accuracy == 0
+
+
+def test_the_clean_rows_of_two_attacks_are_counted_once(make_run):
+    """A second attack cell, as `[[attacks]]` twice in a study makes it, repeats the clean rows of the first."""
+    run = make_run(weak=())
+    for cell in read(run).complete("attack"):
+        again = run / f"{cell.id}b"
+        shutil.copytree(cell.folder, again)
+        table = rows.read(again / "images.parquet")
+        attacked = pl.col("epsilon_index") > 0
+        rows.write(
+            table.with_columns(attack_id=pl.when(attacked).then(pl.lit("sweep-fast")).otherwise("attack_id")),
+            again / "images.parquet",
+        )
+    study = json.loads((run / "study.json").read_text())
+    study["cells"] += [cell | {"id": cell["id"] + "b"} for cell in study["cells"] if cell["kind"] == "attack"]
+    (run / "study.json").write_text(json.dumps(study))
+    material = read(run)
+    assert not material.problems
+    assert len(material.lines) == 8
+    assert len(material.attack_rows("phantom-skin")) == 2 * 48 * 13
+    assert len(contrasts(material)) == 4
+    assert all(one.found for one in contrasts(material))
+    errors = bedside(material, "phantom-chest")
+    assert errors is not None
+    assert len(errors.directed) == 8
 
 
 def test_data_identity_is_found_where_it_was_written(whole_run):

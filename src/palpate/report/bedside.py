@@ -35,8 +35,8 @@ def bedside(material: Material, task: str) -> Bedside | None:
         (row["model_id"], tuple(_with_interval(row, name, row["n"]) for name in FIGURES), row["note"])
         for row in points.iter_rows(named=True)
     )
-    attacks = [table for table in material.attacks.values() if len(table) and table["task"][0] == task]
-    directed = directed_curves(pl.concat(attacks)) if attacks else pl.DataFrame()
+    attacked = material.attack_rows(task)
+    directed = directed_curves(attacked) if len(attacked) else pl.DataFrame()
     directed = directed.filter(~pl.col("model_id").is_in(list(silent))) if len(directed) else directed
     if not len(directed):
         return Bedside(operating, (), ())

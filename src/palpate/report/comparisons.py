@@ -29,9 +29,7 @@ class Contrast:
 
 def contrasts(material: Material) -> list[Contrast]:
     """Every pair in the study's order of tasks; nothing where no backbone stands with and without attention."""
-    if not material.attacks:
-        return []
-    rows = pl.concat(material.attacks.values())
+    rows = material.attack_rows()
     kinds = rows.filter(pl.col("attack_id") != "none").select(
         "task", "finding", "backbone", "training", "attack_id", "attention"
     )

@@ -113,6 +113,13 @@ class Material:
         """As `of`, the complete ones."""
         return [cell for cell in self.of(kind, task, model_id) if cell.state == "complete"]
 
+    def attack_rows(self, task: str | None = None) -> pl.DataFrame:
+        """Rows of all attack cells together, each once: two attacks on one model bring the same clean rows."""
+        every = rows.concat(self.attacks.values())
+        mine = every if task is None else every.filter(task=task)
+        once = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index", "image_id"]
+        return mine.unique(once, keep="first", maintain_order=True)
+
     def models(self, task: str) -> list[str]:
         """The models of a task in the study's order, whether or not they have results."""
         return list(dict.fromkeys(cell.model_id for cell in self.cells if cell.task == task and cell.model_id))

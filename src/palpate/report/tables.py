@@ -30,12 +30,12 @@ def curve_table(run: Path | Material) -> RenderableType:
     parts: list[RenderableType] = []
     for title, lines in blocks(material):
         cells = [list(column) for column in zip(*_cells(lines), strict=True)] if len(lines) <= WIDE else _cells(lines)
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
+        table = Table(header_style="bold", box=box.SIMPLE_HEAD)
         for place, name in enumerate(cells[0]):
             table.add_column(Text(name), justify="right" if place else "left", no_wrap=not place)
         for row in cells[1:]:
             table.add_row(*[Text(cell, style="yellow" if cell == "no signal" else "") for cell in row])
-        parts.append(table)
+        parts += [Text(title, style="bold"), table]
     return Group(*parts, *[Text(note, style="dim") for note in notes(material)])
 
 
