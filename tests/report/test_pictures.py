@@ -38,9 +38,20 @@ def test_the_perturbation_is_grey_where_nothing_changed_and_magnified_elsewhere(
     clean = np.full((3, 4, 4), 0.5, np.float32)
     moved = clean.copy()
     moved[1, 0, 0] += 0.004
-    shown = decoded(perturbation(clean, moved, 100))
+    picture, stride = perturbation(clean, moved, 100)
+    assert stride == 1
+    shown = decoded(picture)
     assert shown[0, 0].tolist() == [128, 230, 128]
     assert (shown[1:] == 128).all()
+
+
+def test_a_large_perturbation_keeps_its_strength():
+    clean = np.full((3, 256, 256), 0.5)
+    moved = clean + 0.01 * np.random.default_rng(0).choice([-1, 1], clean.shape)
+    picture, stride = perturbation(clean, moved, 50)
+    shown = decoded(picture)
+    assert (shown.shape, stride) == ((128, 128, 3), 2)
+    assert set(np.unique(shown)) == {0, 255}
 
 
 @given(st.floats(1e-6, 1))

@@ -31,7 +31,7 @@ def test_examples_take_the_first_image_that_falls_at_its_smallest_and_at_the_lar
     assert small.title == "smallest epsilon that fools the model, 0.005 (1.28/255)"
     assert large.title == "largest epsilon, 0.04 (10.2/255)"
     assert small.text == "test_0002, in truth nevus: “nevus” when clean, “keratosis” when perturbed."
-    assert (small.magnified, large.magnified) == (100, 10)
+    assert (small.magnified, large.magnified) == ("×100", "×10")
     assert large.perturbed == photo(one.adversarial[-1, 2])
     assert large.clean == photo(one.clean[2])
 

@@ -31,7 +31,10 @@ class Style:
         return f"{'PNG' if self.webp is None else 'WebP'}, at most {self.side} px wide"
 
 
-STYLES = (Style(128, None), Style(128, 85), Style(96, 80), Style(64, 75), Style(48, 70))
+EVERY = 128
+"""Up to so many pixels wide every pixel is kept as it is."""
+
+STYLES = (Style(EVERY, None), Style(EVERY, 85), Style(96, 80), Style(64, 75), Style(48, 70))
 
 
 def encode(images: list[Floats], budget: int) -> tuple[list[str], Style]:
@@ -53,7 +56,7 @@ def photo(image: Floats, style: Style = STYLES[0]) -> str:
             pixels, (style.side, max(1, round(height * style.side / width))), interpolation=cv2.INTER_AREA
         )
     if style.webp is None:
-        return uri(pixels, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        return uri(pixels, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 6])
     return uri(pixels, ".webp", [cv2.IMWRITE_WEBP_QUALITY, style.webp])
 
 
@@ -70,9 +73,19 @@ def magnification(epsilon: float) -> int:
     return int(max(step for step in (1, 2, 4, 5) if step * power <= fill * (1 + 1e-9)) * power)
 
 
-def perturbation(clean: Floats, adversarial: Floats, magnified: int) -> str:
-    """Their difference (3, H, W), magnified around mid-grey, as a data URI: grey is no change."""
-    return photo(np.clip(0.5 + magnified * (adversarial.astype(np.float64) - clean), 0, 1), Style(256, None))
+def perturbation(clean: Floats, adversarial: Floats, magnified: int) -> tuple[str, int]:
+    """Their difference (3, H, W), magnified around mid-grey, as a data URI: grey is no change.
+
+    A large one keeps every k-th pixel only, because an average of neighbours would show a fainter one; k comes second.
+    """
+    stride = -(-clean.shape[-1] // EVERY)
+    moved = (adversarial.astype(np.float64) - clean)[:, ::stride, ::stride]
+    return photo(np.clip(0.5 + magnified * moved, 0, 1), Style(EVERY, None)), stride
+
+
+def large_photo(image: Floats) -> str:
+    """An image (3, H, W) as large as a page needs it: without loss up to EVERY pixels wide, else as fine WebP."""
+    return photo(image, Style(EVERY, None) if image.shape[-1] <= EVERY else Style(256, 90))
 
 
 def heat(values: Floats, side: int = 16) -> str | None:
@@ -89,7 +102,7 @@ def heat(values: Floats, side: int = 16) -> str | None:
     stops = np.linspace(0, 1, len(HEAT))
     colour = [np.interp(grown, stops, HEAT[:, channel]) for channel in (2, 1, 0)]
     layer = np.stack([*colour, 255 * 0.7 * np.minimum(1, 1.3 * grown)], -1)  # (side, side, BGRA)
-    return uri(np.rint(layer).astype(np.uint8), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return uri(np.rint(layer).astype(np.uint8), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 6])
 
 
 def uri(pixels: NDArray[Any], suffix: str, options: list[int]) -> str:

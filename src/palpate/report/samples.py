@@ -40,7 +40,7 @@ class Example:
     clean: str  # data URIs
     perturbation: str
     perturbed: str
-    magnified: int
+    magnified: str  # "×50", and which pixels were kept where not all
 
 
 def load(material: Material, task: str) -> tuple[list[Samples], list[str]]:
@@ -96,15 +96,16 @@ def falling(samples: Samples) -> int:
 def _example(samples: Samples, classes: list[str], image: int, step: int, title: str) -> Example:
     clean, adversarial = samples.clean[image], samples.adversarial[step, image]
     magnified = pictures.magnification(samples.epsilons[step])
+    shown, stride = pictures.perturbation(clean, adversarial, magnified)
     said = [_name(classes, samples.predictions[index, image]) for index in (0, step + 1)]
     return Example(
         title=title,
         text=f"{samples.image_ids[image]}, in truth {_name(classes, samples.labels[image])}: "
         f"“{said[0]}” when clean, “{said[1]}” when perturbed.",
-        clean=pictures.photo(clean, pictures.Style(256, None)),
-        perturbation=pictures.perturbation(clean, adversarial, magnified),
-        perturbed=pictures.photo(adversarial, pictures.Style(256, None)),
-        magnified=magnified,
+        clean=pictures.large_photo(clean),
+        perturbation=shown,
+        perturbed=pictures.large_photo(adversarial),
+        magnified=f"×{magnified}" + (f", 1 pixel in {stride * stride}" if stride > 1 else ""),
     )
 
 
