@@ -126,12 +126,12 @@ def test_a_failing_cell_stops_neither_the_others_nor_the_next_run(finished, tmp_
         original(cell, context, path, facts)
 
     monkeypatch.setitem(MAKERS, "attack", sometimes)
-    with pytest.raises(StudyIncomplete, match="3 of 12 cells failed") as caught:
+    with pytest.raises(StudyIncomplete, match="2 of 12 cells failed") as caught:
         run(tiny(), folder, device="cpu", console=quiet())
     assert "out of memory" in str(caught.value)
     assert "which failed" in str(caught.value)
     assert set(Run(folder).failures()) >= {broken}
-    assert sum(Run(folder).complete(cell["id"]) for cell in Run(folder).study()["cells"]) == 9
+    assert sum(Run(folder).complete(cell["id"]) for cell in Run(folder).study()["cells"]) == 10
     monkeypatch.setitem(MAKERS, "attack", original)
     run(tiny(), folder, device="cpu", console=quiet())
     assert Run(folder).failures() == {}

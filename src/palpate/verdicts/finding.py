@@ -51,8 +51,8 @@ def rule(figure: float, images: int, threshold: float) -> Status:
 def grey(epsilon: float) -> str:
     """An epsilon for a reader: both of its units.
 
-    >>> grey(8 / 255), grey(0.005)
-    ('0.0314 (8/255)', '0.005 (1.27/255)')
+    >>> grey(8 / 255), grey(0.004)
+    ('0.0314 (8/255)', '0.004 (1.02/255)')
     """
     return f"{epsilon:.3g} ({epsilon * 255:.3g}/255)"
 
