@@ -4,6 +4,7 @@ Loading a page with Plotly in it is what costs, so the tests share one page and 
 """
 
 import itertools
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -102,6 +103,10 @@ def test_light_and_dark_are_both_legible(page):
 
 def test_the_panels_turn_with_epsilon_and_class(page):
     cam = page.locator("#cam-phantom-skin")
+    said = cam.locator(".said").inner_text()
+    right = [int(n) for n in re.findall(r"classifies (\d+) of", said)]
+    assert 2 * sum(right) <= sum(int(n) for n in re.findall(r"clean: (\d+)", said))
+    cam.locator("input[type=range]").fill("6")
     assert "At ε = 0.04 (10.2/255)" in cam.locator(".said").inner_text()
     clean, perturbed = (cam.locator(".shot").nth(i).locator("img").first for i in (0, 1))
     before = clean.get_attribute("src"), perturbed.get_attribute("src")

@@ -79,3 +79,13 @@ def test_a_run_without_results_still_prints(make_run):
 def test_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match="is not a run folder"):
         curve_table(tmp_path)
+
+
+def test_the_absence_of_verdicts_is_said(make_run):
+    assert "Attack not verified: no trust checks were run." in printed(curve_table(make_run(samples=2)))
+
+
+def test_verdicts_end_the_table(make_run):
+    text = " ".join(printed(curve_table(make_run(verdicts=True, samples=2))).split())
+    assert "resnet10t#0 on Phantom skin: 1 of 4 checks failed: twice the steps, 1 with a warning, 1 not run." in text
+    assert "not verified" not in text

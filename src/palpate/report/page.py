@@ -109,7 +109,7 @@ def render(material: Material) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"words": words, "points": comparisons.points, "amount": checks.amount}
-    environment.filters["breakable"] = breakable
+    environment.filters |= {"breakable": breakable, "sentence": words.sentence}
     files = resources.files("palpate.report")
     return environment.get_template("template.html").render(
         name=material.study["name"],

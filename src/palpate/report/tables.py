@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from palpate.report import words
+from palpate.report.checks import checks
 from palpate.report.reading import Line, Material, Point, read
 
 WIDE = 4
@@ -159,6 +160,11 @@ def notes(material: Material) -> list[str]:
         found.append(
             "no signal: the interval of balanced accuracy does not lie above chance, so no robustness is claimed."
         )
+    if any(line.attacked for line in material.lines):
+        verdicts = checks(material)
+        found += [f"{one.title}: {one.summary}." for one in verdicts] or [
+            "Attack not verified: no trust checks were run."
+        ]
     for state in ("failed", "missing"):
         cells = [cell for cell in material.cells if cell.state == state]
         if cells:

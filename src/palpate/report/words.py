@@ -59,6 +59,15 @@ def interval(low: float | None, high: float | None, n: int = 0) -> str:
     return f"[{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
 
 
+def sentence(note: str) -> str:
+    """A note as a sentence.
+
+    >>> sentence("left out: 3"), sentence("HAM10000 is skin.")
+    ('Left out: 3.', 'HAM10000 is skin.')
+    """
+    return note[:1].upper() + note[1:].rstrip(".") + "."
+
+
 def measured(point: Point) -> str:
     """Accuracy with its interval and its number of images: "41% [28, 55] of 48 images"."""
     return f"{share(point.accuracy, point.n)} {interval(point.low, point.high, point.n)} of {point.n} images"
