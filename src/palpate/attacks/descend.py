@@ -26,7 +26,7 @@ from palpate.errors import InputError
 from palpate.prediction import Images, Progress, device_of, evaluating
 
 EFFORTS = {
-    "fast": Effort(steps=8, classes=3, rows=2, cuts=((2, 1),), searches=3),
+    "fast": Effort(steps=8, classes=4, rows=3, cuts=((1, 2), (2, 1)), searches=3),
     "standard": Effort(),
     "ensemble": Effort(steps=25, rows=9, reach=3.0, cuts=((3, 4), (7, 2))),
 }

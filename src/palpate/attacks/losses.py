@@ -66,11 +66,11 @@ def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
 
 
 def doubt(logits: Tensor) -> Tensor:
-    """How far rounding may move a margin (N,): 2⁻¹⁴ of the image's largest logit, 2⁻⁴⁰ in float64.
+    """How far rounding may move a margin (N,): 2⁻¹⁶ of the image's largest logit, 2⁻⁴⁰ in float64.
 
     Logits of one image differ in their last digits with batch size, memory layout and folding.
     """
-    return (2.0**-40 if logits.dtype == torch.float64 else 2.0**-14) * logits.abs().amax(1)
+    return (2.0**-40 if logits.dtype == torch.float64 else 2.0**-16) * logits.abs().amax(1)
 
 
 def confident_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

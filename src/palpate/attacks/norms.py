@@ -18,12 +18,12 @@ def per_image(values: Tensor, like: Tensor) -> Tensor:
 
 
 def slack(dtype: torch.dtype) -> float:
-    """How much a ball must shrink so that rounding x + δ in this precision cannot leave it: two halves of an ulp at 1.
+    """How much a ball must shrink so that rounding x + δ ≤ 1 in this precision cannot leave it: twice the largest rounding.
 
-    >>> slack(torch.float32) == 2.0**-23
+    >>> slack(torch.float32) == 2.0**-24
     True
     """
-    return torch.finfo(dtype).eps
+    return torch.finfo(dtype).eps / 2
 
 
 def distance(a: Tensor, b: Tensor, norm: Norm = "linf") -> Tensor:
@@ -65,7 +65,7 @@ def project(points: Tensor, images: Tensor, radius: Tensor, norm: Norm = "linf")
     """
     room = per_image((radius - slack(points.dtype)).clamp(min=0), points)
     if norm == "linf":
-        return torch.clamp(points, (images - room).clamp(min=0), (images + room).clamp(max=1))
+        return torch.clamp(points, images - room, images + room).clamp_(0, 1)
     delta = points - images
     length = per_image(delta.flatten(1).norm(dim=1), points)
     factor = (room / length.clamp(min=torch.finfo(points.dtype).tiny)).clamp(max=1)

@@ -28,7 +28,7 @@ class Effort:
     classes: int = 9  # classes whose gradient is taken at the clean image, by descending logit
     rows: int = 4  # classes that start as rows, by ascending distance
     reach: float = 1.5  # of the nearest distance; farther classes do not start
-    cuts: tuple[tuple[int, int], ...] = ((2, 2), (5, 1))  # after that step, keep that many rows per image
+    cuts: tuple[tuple[int, int], ...] = ((1, 3), (2, 2), (4, 1))  # after that step, keep that many rows per image
     searches: int = 4  # forward passes on the ray at the end
     first: float = 2.0  # first step as a share of the radius
     last: float = 0.02  # last step likewise
@@ -196,11 +196,12 @@ def advance(oracle: Oracle, rows: Rows, found: Found, top: float, effort: Effort
     )
     radius = torch.minimum(torch.maximum(estimate, 0.7 * rows.radius), 1.4 * rows.radius)
     radius = snap(torch.minimum(radius, limit)).clamp(max=top)
-    momentum = effort.momentum * rows.momentum + gradient / per_image(power_of_two(slope), gradient)
+    scaled = gradient * per_image(1 / power_of_two(slope), gradient)
+    momentum = scaled.add_(rows.momentum, alpha=effort.momentum)
     progress = (rows.step - 1).clamp(min=0).double() / max(effort.steps - 2, 1)
     share = effort.last + (effort.first - effort.last) * (1 + torch.cos(torch.pi * progress)) / 2
-    grown = (rows.point - rows.clean) * per_image(radius / rows.radius, gradient)
-    moved = torch.addcmul(rows.clean + grown, steepest(momentum, norm), per_image(snap(share) * radius, gradient))
+    moved = torch.addcmul(rows.clean, rows.point - rows.clean, per_image(radius / rows.radius, gradient))
+    moved.addcmul_(steepest(momentum, norm), per_image(snap(share) * radius, gradient))
     point = project(moved, rows.clean, radius, norm)
     after = Rows(
         rows.image, rows.label, rows.target, rows.clean, point, momentum, radius, slope, rows.step + 1
