@@ -10,7 +10,7 @@ from palpate.attacks.norms import distance
 from palpate.attacks.result import Sweep
 from palpate.verdicts.case import Case
 from palpate.verdicts.door import NotRun
-from palpate.verdicts.finding import Finding, of, rule
+from palpate.verdicts.finding import Finding, grey, of, rule
 from palpate.verdicts.levels import through_png
 from palpate.verdicts.probes import fools
 
@@ -68,8 +68,8 @@ def _audit_advice(faults: dict[str, list[int]], uncounted: list[int], total: int
     count = of(len(faults[worst]), total)
     if len(faults["near"]) == len(faults[worst]):
         return (
-            f"On {of(len(faults['near']), total)} the stored change is less than a tenth of the radius that is claimed: the epsilon "
-            "was taken in another unit (grey levels, or after normalisation), so the whole axis of the curve is wrong."
+            f"On {of(len(faults['near']), total)} the stored change is less than a tenth of the radius that is claimed: epsilon was taken in another "
+            "unit (grey levels, or after normalisation), or the steps are too small to leave the middle of the ball."
         )
     if worst == "not fooling":
         return f"Asked again, {count} stored as adversarial no longer fool the model: was it changed, in another mode, or random?"
@@ -88,44 +88,43 @@ def _fooling(case: Case, points: Tensor, labels: Tensor) -> Tensor:
 
 
 def eight_bits(case: Case, threshold: float) -> Finding:
-    """Share of the adversarial images that no longer fool once written as a PNG and read again.
+    """Share of adversarial images that no longer fool once written as a PNG and read again.
 
-    It fails only for a sweep that says it kept to a file's grey levels: in floating point an image just beyond the boundary is legitimate, but
-    nobody can be shown it.
+    Looked at are the usual attack's images at the largest epsilon, since a sweep's own stop just beyond the boundary, where any rounding can take
+    them back. Only a sweep that says it kept to a file's grey levels is taken at its word, and its own images are read.
     """
-    levels = 0
-    if case.found is None:
-        run = case.usual(case.arena())
-        (places,) = run.fooled.nonzero(as_tuple=True)
-        stored, labels = run.last[places], case.y[places]
-    else:
-        sweep, levels = _sweep(case), case.found.levels
+    levels = 0 if case.found is None else case.found.levels
+    epsilon = case.tested[-1]
+    if levels:
+        sweep = _sweep(case)
+        assert case.found is not None
         if sweep.adversarials is None:
             raise NotRun('the sweep did not keep its images; call it with keep="all"')
         inside = case.found.places[((case.found.radius > 0) & case.found.radius.isfinite()).cpu()]
         stored, labels = sweep.adversarials[inside].to(case.images), sweep.labels[inside].to(case.labels.device)
+    else:
+        run = case.usual(epsilon)
+        stored, labels = run.last[run.fooled], case.y[run.fooled]
     if not len(stored):
         raise NotRun("no image was fooled, so there is none to save")
     case.ledger.need(len(stored))
     read = through_png(stored).to(case.images)
     lost = int((~fools(case.door.logits(read), labels)).sum())
     share = lost / len(stored)
-    status = rule(share, lost, threshold)
-    if status == "pass":
-        return Finding(
-            status, share, f"Written to PNG and read again, {of(len(stored) - lost, len(stored))} still fool the model."
-        )
     if levels:
-        return Finding(
-            status,
-            share,
-            f"The sweep says that it kept to {levels} grey levels, but {of(lost, len(stored))} no longer fool when written to PNG and read again.",
+        status = rule(share, lost, 0.0)
+        advice = f"The sweep says that it kept to {levels} grey levels, but {of(lost, len(stored))} no longer fool as PNG files."
+    else:
+        status = rule(share, lost, threshold)
+        if status == "fail" and epsilon < 1 / 255:
+            status = "warn"  # no file can hold so small a change: a fact about files, not a failure of the attack
+        advice = (
+            f"Written to PNG and read again, {of(lost, len(stored))} no longer fool the model at epsilon {grey(epsilon)}: they exist in "
+            "floating point only, so attack with levels=256 if the images must be files."
         )
-    return Finding(
-        "warn",
-        share,
-        f"Written to PNG and read again, {of(lost, len(stored))} no longer fool the model: attack with levels=256 if the images must exist as files.",
-    )
+    if status == "pass":
+        advice = f"Written to PNG and read again, {of(len(stored) - lost, len(stored))} still fool the model."
+    return Finding(status, share, advice)
 
 
 def _sweep(case: Case) -> Sweep:

@@ -129,6 +129,11 @@ class Case:
         """Their labels (r,)."""
         return self.labels[self.right]
 
+    @cached_property
+    def median_margin(self) -> float:
+        """Median of the clean margin, true logit minus the best other, over the right images."""
+        return float(-margin(self.clean, self.labels)[self.right].quantile(0.5))
+
     def points(self, count: int) -> float:
         """So many images as points of accuracy on the case's images."""
         return 100 * count / len(self.labels)

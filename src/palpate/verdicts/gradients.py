@@ -46,10 +46,9 @@ def usable(case: Case, threshold: float) -> Finding:
             "a cut in the graph) cannot be differentiated, so attack a smooth replacement of it, or without gradients."
         )
     else:
-        size = float(-margin(case.clean, case.labels)[case.right].median())
         advice = (
             f"The cross-entropy gradient is exactly zero on {of(zero['cross-entropy'], total)} because the logits are so large that the loss "
-            f"saturates (median clean margin {size:.4g} logits): attack the margin instead, or divide the logits."
+            f"saturates (median clean margin {case.median_margin:.4g} logits): attack the margin instead, or divide the logits."
         )
     return Finding(status, worst / total, advice)
 
@@ -82,7 +81,9 @@ def finite_differences(case: Case, threshold: float) -> Finding:
         up, down = held(points + STEP * direction), held(points - STEP * direction)
         measured.append((margin(up, labels) - margin(down, labels)) / (2 * STEP))
     told, seen = torch.stack(promised, 1), torch.stack(measured, 1)  # (n, directions)
-    moving = (seen.abs().amax(1) * 2 * STEP > rounding) & told.isfinite().all(1)
+    if not bool(told.isfinite().all()):
+        raise NotRun("the gradient is not a number, so there is nothing to compare")
+    moving = seen.abs().amax(1) * 2 * STEP > rounding
     if int(moving.sum()) < LEAST:
         raise NotRun("the margin does not move over half a grey level, so slopes cannot be measured")
     cosine = _cosine(told[moving], seen[moving])

@@ -14,14 +14,16 @@ from palpate.verdicts.verdict import LEAST
 UNITS = {
     "from 0 to 255": lambda x: 255 * x,
     "from −1 to 1": lambda x: 2 * x - 1,
-    "standardised": lambda x: (x - x.mean()) / x.std().clamp(min=1e-6),
 }
+BLIND = 10.0
+"""Points above always answering one class, up to which a model may be blind to images in [0, 1]."""
 
 
 def input_range(case: Case, threshold: float) -> Finding:
     """Images in [0, 1], spread over it, and no better understood in another range.
 
-    A network that expects bytes sees [0, 1] as black: it answers one class, and no small perturbation changes that.
+    A network that expects bytes sees [0, 1] as black: it answers one class, and no small perturbation changes that. Other ranges are tried only
+    on a model that does little better than one answer for all.
     """
     total = len(case.images)
     if case.outside:
@@ -43,7 +45,8 @@ def input_range(case: Case, threshold: float) -> Finding:
     right = int((case.clean.argmax(1) == case.labels).sum())
     chance = int(case.labels.bincount().max())
     best, unit = 0, ""
-    for name, change in UNITS.items():
+    blind = case.points(right - chance) <= BLIND
+    for name, change in UNITS.items() if blind else ():
         answers = as_classes(case.door.raw(change(case.images))).argmax(1) == case.labels
         if int(answers.sum()) - max(right, chance) > best:
             best, unit = int(answers.sum()) - max(right, chance), name
@@ -85,14 +88,14 @@ def mode_and_logits(case: Case, threshold: float) -> Finding:
 
 
 def _probabilities(table: Tensor, labels: Tensor) -> tuple[float, int]:
-    """Share and number of images whose outputs (n, K) are probabilities.
+    """Share and number of images whose outputs (n, K) are probabilities: all of them or none.
 
     A single output in [0, 1] may still be a logit, so it counts only where reading it as a probability is right more often.
     """
     inside = ((table >= 0) & (table <= 1)).all(1)
     if table.shape[1] > 1:
-        found = inside & ((table.sum(1) - 1).abs() < 1e-3)
-        return float(found.float().mean()), int(found.sum())
+        found = bool((inside & ((table.sum(1) - 1).abs() < 1e-3)).all())
+        return float(found), found * len(table)
     as_logit, as_probability = (table[:, 0] > 0).long() == labels, (table[:, 0] > 0.5).long() == labels
     gain = int(as_probability.sum()) - int(as_logit.sum())
     if not bool(inside.all()) or gain < LEAST:

@@ -12,7 +12,7 @@ from palpate.verdicts.finding import Finding, grey, of, rule
 from palpate.verdicts.probes import STEPS, climb, price, squares
 from palpate.verdicts.probes import noise as draw_noise
 
-QUERIES, SEARCHED = 100, 32
+QUERIES, SEARCHED = 150, 32
 """Square's forwards per image, and the standing images it is tried on."""
 
 DRAWS = 10

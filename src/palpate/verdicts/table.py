@@ -24,7 +24,7 @@ CHECKS: tuple[Check, ...] = (
     Check("unbounded", "model", 5.0, "points", ATHALYE, strength.unbounded),
     Check("noise", "either", 1.0, "points", ATHALYE, result.noise),
     Check("transfer", "either", 1.0, "points", f"{CARLINI}, section 5.4", result.transfer),
-    Check("eight bits", "result", 0.05, "share", "Kurakin et al. 2017, arXiv 1607.02533, section 2", audit.eight_bits),
+    Check("eight bits", "either", 0.25, "share", "Kurakin et al. 2017, arXiv 1607.02533, section 2", audit.eight_bits),
     Check("steps and restarts", "model", 1.0, "points", f"{CARLINI}, section 5.2", strength.steps_and_restarts),
     Check("square", "either", 0.2, "points", "Andriushchenko et al. 2020, arXiv 1912.00049", result.square),
     Check("independent attacks", "result", 1.0, "points", f"{CARLINI}, section 5", result.independent_attacks),

@@ -1,0 +1,1 @@
+"""Planted failures and honest models, on which the verdicts are tried."""

@@ -1,0 +1,129 @@
+"""Tiny networks and a loop that trains one in seconds: what the museum's exhibits are made of.
+
+They are too small to be good, which does not matter: a check is about how a model answers an attack, and these answer in all the known ways.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def convolutions(inputs: int = 3, activation: Callable[[], nn.Module] = nn.ReLU, width: int = 16) -> nn.Sequential:
+    """Three convolutions, images (N, inputs, H, W) to maps (N, 2 · width, H / 4, W / 4)."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, width, 3, 2, 1),
+        nn.BatchNorm2d(width),
+        activation(),
+        nn.Conv2d(width, 2 * width, 3, 2, 1),
+        nn.BatchNorm2d(2 * width),
+        activation(),
+        nn.Conv2d(2 * width, 2 * width, 3, 1, 1),
+        nn.BatchNorm2d(2 * width),
+        activation(),
+    )
+
+
+class Cnn(nn.Module):
+    """Images in [0, 1] to logits (N, outputs), with dropout before the dense layer."""
+
+    def __init__(self, outputs: int = 2, activation: Callable[[], nn.Module] = nn.ReLU, inputs: int = 3) -> None:
+        super().__init__()
+        self.body = convolutions(inputs, activation)
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(32, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x).mean((2, 3)))
+
+
+class Attentive(nn.Module):
+    """The same with soft attention: four heads, each a softmax over positions, their sum scaling the map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = convolutions()
+        self.score = nn.Conv2d(32, 4, 3, 1, 1)
+        self.dense = nn.Linear(64, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.body(x)  # (N, 32, h, w)
+        weights = self.score(maps).relu().flatten(2).softmax(2).sum(1)  # (N, h · w)
+        attended = (maps.flatten(2) * weights[:, None]).sum(2)
+        return self.dense(torch.cat([maps.mean((2, 3)), attended], 1))
+
+
+class Transformer(nn.Module):
+    """A vision transformer: 4 px patches, two pre-norm blocks of width 32 with four heads."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, 32, 4, 4)
+        self.place = nn.Parameter(0.02 * torch.randn(1, (size // 4) ** 2, 32))
+        self.norms = nn.ModuleList(nn.LayerNorm(32) for _ in range(5))
+        self.mix = nn.ModuleList(nn.MultiheadAttention(32, 4, batch_first=True) for _ in range(2))
+        self.think = nn.ModuleList(nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)) for _ in range(2))
+        self.dense = nn.Linear(32, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.patch(4 * x - 2).flatten(2).transpose(1, 2) + self.place  # (N, patches, 32)
+        for block in range(2):
+            given = self.norms[2 * block](z)
+            z = z + self.mix[block](given, given, given, need_weights=False)[0]
+            z = z + self.think[block](self.norms[2 * block + 1](z))
+        return self.dense(self.norms[4](z).mean(1))
+
+
+class Winners(nn.Module):
+    """k-winners-take-all: the largest tenth of an image's activations pass, the others are zero (Xiao et al. 2020, arXiv 1905.10510)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        least = flat.topk(max(1, flat.shape[1] // 10), dim=1).values[:, -1:]
+        return (flat * (flat >= least)).view_as(x)
+
+
+Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def train(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    seed: int,
+    epochs: int = 8,
+    loss: Step | None = None,
+    rate: float = 5e-3,
+) -> nn.Module:
+    """AdamW, one cycle, batches of 64; gives the model in evaluation mode with frozen parameters."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=1e-3)
+    batches = len(images) // 64
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * batches)
+    loss = loss or (lambda net, x, y: F.cross_entropy(net(x), y))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for _ in range(epochs):
+            model.train()
+            order = torch.randperm(len(images), generator=generator)
+            for batch in range(batches):
+                chosen = order[64 * batch : 64 * batch + 64]
+                value = loss(model, images[chosen], labels[chosen])
+                optimizer.zero_grad()
+                value.backward()
+                optimizer.step()
+                schedule.step()
+    return model.eval().requires_grad_(False)
+
+
+def initialised(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
+    """A network whose first weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A model of its own, so that an exhibit may change it."""
+    return copy.deepcopy(model)

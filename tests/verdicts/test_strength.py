@@ -1,0 +1,150 @@
+"""Checks of the usual attack: on a line nothing helps, on each spoiled model the check that is meant for it does."""
+
+import pytest
+import torch
+from tests.verdicts.lines import Line, case, images
+
+from palpate.verdicts import strength
+from palpate.verdicts.door import NotRun
+
+ALL = [
+    (strength.one_step, 1.0),
+    (strength.margin_loss, 1.0),
+    (strength.loss_at_end, 0.25),
+    (strength.unbounded, 5.0),
+    (strength.rising_accuracy, 1.0),
+    (strength.best_iterate, 1.0),
+    (strength.steps_and_restarts, 1.0),
+]
+
+
+@pytest.mark.parametrize(("check", "threshold"), ALL)
+@pytest.mark.parametrize("factor", [0.1, 1.0])
+def test_a_line_passes(check, threshold, factor):
+    x, y, _ = images(20, (0.011, 0.07))
+    finding = check(case(Line(factor), x, y), threshold)
+    assert finding.status == "pass"
+    assert finding.figure == pytest.approx(0, abs=0.1)
+
+
+def test_a_saturated_head_is_measured_against_the_truth():
+    x, y, exact = images(20, (0.011, 0.07))
+    spoiled = case(Line(1000.0), x, y)
+    finding = strength.margin_loss(spoiled, 1.0)
+    epsilon = spoiled.arena()
+    truth = 100 * float((exact > epsilon).float().mean())
+    reported = 100 * float((~spoiled.usual(epsilon).fooled).float().mean())
+    assert finding.status == "fail"
+    assert finding.figure == pytest.approx(reported - truth)
+    assert finding.figure >= 20
+    assert f"{finding.figure:.1f} points too many" in finding.advice
+    assert "saturated" in finding.advice
+
+
+def test_no_gradient_leaves_unbounded_images_standing():
+    class Cut(Line):
+        def forward(self, x):
+            return super().forward(x.detach())
+
+    x, y, _ = images(12, (0.05, 0.1))
+    finding = strength.unbounded(case(Cut(), x, y), 5.0)
+    assert finding.status == "fail"
+    assert finding.figure == 100.0
+
+
+class Ring(Line):
+    """Fooled by a point at the edge of any ball that one step reaches; the slope of the way there leads back."""
+
+    def forward(self, x):
+        moved = (x - x.detach()) * self.weight * torch.where(self.away(x) > 1e-4, -1.0, 1.0).view(-1, 1, 1, 1)
+        score = super().forward(x.detach())[:, 1] + moved.flatten(1).sum(1)
+        return torch.stack([torch.zeros_like(score), score], 1)
+
+    def away(self, x):
+        grey = (x * 255).round() / 255
+        return (x - grey).flatten(1).abs().amax(1)
+
+
+def test_a_slope_that_turns_back_off_the_images_lets_one_step_win():
+    x, y, _ = images(12, (0.011, 0.03))
+    x = (x * 255).round() / 255
+    finding = strength.one_step(case(Ring(), x, y, (0.04, 0.08)), 1.0)
+    assert finding.status == "fail"
+    assert "single gradient step" in finding.advice
+
+
+class Chain(Line):
+    """Each pixel group counts only when the one before it has been moved: progress is a group per step, whatever the step."""
+
+    GROUPS = 40
+
+    def forward(self, x):
+        away = ((x - 0.5) * self.weight).flatten(1)  # (N, 192)
+        parts = away[:, : self.GROUPS]
+        score, open_gate = parts.new_full((len(x),), -30.0), parts.new_ones(len(x))
+        for group in range(self.GROUPS):
+            score = score + open_gate * (1 + 40 * parts[:, group])
+            open_gate = open_gate * (parts[:, group] > 0.02).to(x)
+        return torch.stack([torch.zeros_like(score), score], 1)
+
+
+def test_an_attack_that_makes_one_step_of_many_is_still_rising():
+    x = torch.full((8, 3, 8, 8), 0.5)
+    x = x - 0.03 * Line().weight.sign()
+    y = torch.zeros(8, dtype=torch.long)
+    finding = strength.loss_at_end(case(Chain(), x, y, (0.06,)), 0.25)
+    assert finding.status == "fail"
+    assert "still rising" in finding.advice
+
+
+def test_a_loss_that_never_rises_says_nothing_about_its_end():
+    class Cut(Line):
+        def forward(self, x):
+            return super().forward(x.detach())
+
+    x = torch.full((8, 3, 8, 8), 0.5) - 0.05 * Line().weight.sign()
+    model = Cut()
+    with torch.no_grad():
+        model.weight[:, 1:] = 0  # few pixels count, so the random start may happen to lower the loss
+    example = case(model, x, torch.zeros(8, dtype=torch.long))
+    run = example.usual(example.tested[-1])
+    assert torch.equal(run.margins[0], run.margins[-1])
+    with pytest.raises(NotRun, match="did not raise"):
+        strength.loss_at_end(example, 0.25)
+
+
+class Bumpy(Line):
+    """Answers wrongly in a shell of the ball only, so a larger ball's attack walks past it."""
+
+    def forward(self, x):
+        away = ((x - 0.5) * self.weight).flatten(1).mean(1)  # −1 … 1 times the distance towards class 1
+        score = away - 0.5 + ((away > 0.012) & (away < 0.03)).to(x)
+        return torch.stack([torch.zeros_like(score), score], 1)
+
+
+def test_a_shell_makes_accuracy_rise_and_the_best_iterate_better_than_the_last():
+    x, y = torch.full((9, 3, 8, 8), 0.5), torch.zeros(9, dtype=torch.long)
+    rising = strength.rising_accuracy(case(Bumpy(), x, y, (0.02, 0.08)), 1.0)
+    assert (rising.status, rising.figure) == ("fail", 100.0)
+    best = strength.best_iterate(case(Bumpy(), x, y, (0.08,)), 1.0)
+    assert (best.status, best.figure) == ("fail", 100.0)
+    with pytest.raises(NotRun, match="two epsilons"):
+        strength.rising_accuracy(case(Bumpy(), x, y, (0.08,)), 1.0)
+
+
+class Lottery(Line):
+    """Three of four starts are on a plateau without slope; a pixel that no attack moves decides which."""
+
+    def forward(self, x):
+        drawn = (x.detach()[:, 0, 0, 0] * 1e5).round().long() % 4
+        lucky = (drawn == 0).to(x).view(-1, 1, 1, 1)
+        seen = lucky * x + (1 - lucky) * x.detach()
+        score = ((seen - 0.5) * self.weight).flatten(1)[:, 1:].sum(1)
+        return torch.stack([torch.zeros_like(score), score], 1)
+
+
+def test_restarts_find_what_a_single_start_misses():
+    x, y, _ = images(40, (0.02, 0.03))
+    finding = strength.steps_and_restarts(case(Lottery(), x, y, (0.06,)), 1.0)
+    assert finding.status == "fail"
+    assert 30 < finding.figure < 75  # three quarters are missed at first; six more starts find four fifths of them
