@@ -22,7 +22,7 @@ _PUBLIC = {
     "run": "palpate.study.run",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from palpate.attacks.descend import sweep

@@ -69,7 +69,9 @@ def read(path: Path) -> pl.DataFrame:
     try:
         rows = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path}: cannot be read as a table of rows ({error}); run the study again to remake it") from None
+        raise InputError(
+            f"{path}: cannot be read as a table of rows ({error}); run the study again to remake it"
+        ) from None
     if dict(rows.schema) != SCHEMA:
         odd = sorted(set(rows.schema.items()) ^ set(SCHEMA.items()), key=str)
         raise InputError(f"{path}: not a table of rows of this version (differs in {odd}); run the study again")

@@ -9,8 +9,8 @@ all three are arguments here, and the generator's state is handed back untouched
 from collections.abc import Iterator, Sequence
 
 import torch
-from foolbox import PyTorchModel
 from foolbox.attacks import LinfPGD
+from foolbox.models import PyTorchModel
 from torch import Tensor, nn
 
 from palpate.prediction import Images, Progress, device_of, evaluating
