@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from foolbox.attacks import LinfPGD
-from foolbox.models import PyTorchModel
+from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 
 from palpate.prediction import Images, Progress, device_of, evaluating
