@@ -9,9 +9,12 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
+import timm
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
+from torch.nn import functional
 
 from palpate.data.phantom import KINDS, Phantoms, generate
 from palpate.errors import InputError
@@ -138,3 +141,67 @@ def test_those_two_would_notice_a_leak():
 def test_a_wrong_argument_is_named(arguments, named):
     with pytest.raises(InputError, match=f"^{named} must be"):
         generate(*arguments)
+
+
+def as_input(images: np.ndarray) -> torch.Tensor:
+    """The images (N, S, S, 3) as (N, 3, S, S) in [-2, 2]."""
+    scaled = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    return ((scaled - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
+
+
+def train(phantoms: Phantoms, epochs: int = 5) -> torch.nn.Module:
+    """The demonstration's recipe: ResNet-10 at output stride 16, AdamW one-cycle to 2e-3, batch 32, mirrored at random."""
+    torch.manual_seed(0)
+    model = timm.create_model("resnet10t", num_classes=2, output_stride=16).to(memory_format=torch.channels_last)
+    images, labels = as_input(phantoms.images), torch.from_numpy(phantoms.labels)
+    batches = -(-len(labels) // 32)
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * batches)
+    for _ in range(epochs):
+        for chosen in torch.randperm(len(labels)).split(32):
+            batch = images[chosen].flip(3) if torch.rand(()) < 0.5 else images[chosen]
+            optimizer.zero_grad()
+            functional.cross_entropy(model(batch), labels[chosen]).backward()
+            optimizer.step()
+            schedule.step()
+    return model.eval().requires_grad_(False)
+
+
+def correct(model: torch.nn.Module, images: torch.Tensor, labels: np.ndarray) -> float:
+    """The share of the images that the model labels right."""
+    predicted = torch.cat([model(part).argmax(dim=1) for part in images.split(100)])
+    return float((predicted.numpy() == labels).mean())
+
+
+def attacked(model: torch.nn.Module, images: torch.Tensor, labels: np.ndarray, epsilon: float) -> torch.Tensor:
+    """The images after ten steps of PGD on cross-entropy within `epsilon` in [0, 1] of each, in the l∞ norm."""
+    target, radius = torch.from_numpy(labels), epsilon / 0.25
+    generator = torch.Generator().manual_seed(0)
+    moved = images + radius * (2 * torch.rand(images.shape, generator=generator) - 1)
+    for _ in range(10):
+        moved = moved.detach().requires_grad_(True)
+        (slope,) = torch.autograd.grad(functional.cross_entropy(model(moved), target), moved)
+        moved = torch.clamp(moved + radius / 4 * slope.sign(), images - radius, images + radius).clamp(-2, 2)
+    return moved.detach()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_small_network_learns_the_sign_and_only_the_sign_and_falls_over_several_epsilons(kind):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model = train(generate(kind, 1200, 64, 0))
+        held_out, hidden = generate(kind, 600, 64, 1), generate(kind, 600, 64, 1, hide=True)
+        images = as_input(held_out.images)
+        clean = correct(model, images, held_out.labels)
+        assert 0.80 <= clean <= 0.97
+        assert abs(correct(model, as_input(hidden.images), hidden.labels) - 0.5) <= 0.05
+        few, labels = images[:96], held_out.labels[:96]
+        curve = [correct(model, attacked(model, few, labels, step / 255), labels) for step in (0.5, 1, 2, 8)]
+        assert curve[0] > 0.5  # not all fall to half a grey level
+        assert 0.1 < curve[1] < clean
+        assert curve[0] > curve[1] > curve[2] >= curve[3]
+        assert curve[3] < 0.2
+    finally:
+        torch.set_num_threads(threads)

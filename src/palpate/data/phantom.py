@@ -30,13 +30,13 @@ from palpate.data.phantoms.skin import draw_skin
 from palpate.errors import InputError
 
 Kind = Literal["skin", "fundus", "chest"]
-KINDS: tuple[str, ...] = get_args(Kind)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 SMALLEST, LARGEST = 28, 1024
 
 _DRAW = {"skin": draw_skin, "fundus": draw_fundus, "chest": draw_chest}
 _CAMERA = {
-    "skin": Camera(turn=0.35, shift=0.03, zoom=0.05, noise=0.045, border=cv2.BORDER_REFLECT_101),
-    "fundus": Camera(turn=0.15, shift=0.03, zoom=0.05, noise=0.03, border=cv2.BORDER_CONSTANT),
+    "skin": Camera(turn=0.35, shift=0.03, zoom=0.05, noise=0.04, border=cv2.BORDER_REFLECT_101),
+    "fundus": Camera(turn=0.15, shift=0.03, zoom=0.05, noise=0.04, border=cv2.BORDER_CONSTANT),
     "chest": Camera(turn=0.10, shift=0.05, zoom=0.10, noise=0.03, border=cv2.BORDER_REPLICATE),
 }
 # Six images are drawn from four patients, two of whom are seen twice; the six hold three positives.

@@ -45,6 +45,16 @@ def canvas_side(size: int) -> int:
     return size * -(-_SMALLEST_CANVAS // size)
 
 
+def contrast(rng: np.random.Generator, low: float, high: float) -> np.float32:
+    """Return how strongly a sign is drawn: uniform in [low, high], but for one in seven less than half of `low`, mostly too faint to see.
+
+    The faint ones keep a good network's accuracy below 1; the strong ones keep it from having to answer to every trace of a sign, which
+    would make it fall to the smallest perturbation.
+    """
+    faint = rng.random() < 1 / 7
+    return np.float32(rng.uniform(0.05 * low, 0.5 * low) if faint else rng.uniform(low, high))
+
+
 def smooth_noise(rng: np.random.Generator, cells: int, side: int) -> Plane:
     """Return a plane (side, side) of noise with mean 0, standard deviation near .7 and `cells` random values along a side."""
     grid = rng.standard_normal((cells, cells), dtype=np.float32)

@@ -13,6 +13,7 @@ from palpate.data.phantoms.canvas import (
     Scene,
     around,
     blend,
+    contrast,
     curves,
     ellipses,
     fill,
@@ -23,7 +24,8 @@ from palpate.data.phantoms.canvas import (
 )
 
 _WAYS = np.array([-1.0, 1.0])  # towards the image's left and right
-_LINE_WIDTH, _BAND_WIDTH = 0.014, 0.06
+_FAINTEST = 0.25  # of the signs meant to be seen
+_LINE_WIDTH, _BAND_WIDTH = 0.018, 0.11
 
 
 def draw_chest(rng: np.random.Generator, positive: bool, hide: bool, side: int) -> Scene:
@@ -35,14 +37,14 @@ def draw_chest(rng: np.random.Generator, positive: bool, hide: bool, side: int) 
     film *= _body(rng, side)
     vessels = _vessels(rng, side)
     # Without its mean around, so that where the vessels are missing the film is as bright as where they are not.
-    texture = lungs * (0.13 * (vessels - soft(vessels, 0.05)) + 0.03 * smooth_noise(rng, 40, side))
+    texture = lungs * (0.09 * (vessels - soft(vessels, 0.05)) + 0.02 * smooth_noise(rng, 40, side))
 
     sick = int(rng.integers(0, 2))
     line = _pleura(rng, outlines[sick])
     beyond = fill(np.concatenate([line, outlines[sick][: len(line)][::-1]])[None], side)
     mark = _mark(rng, positive, line, beyond, side)
-    gone = beyond if positive else np.zeros_like(beyond)
-    strength = np.float32(rng.uniform(0.08, 0.45))
+    strength = contrast(rng, _FAINTEST, 0.50)
+    gone = min(np.float32(1), strength / np.float32(_FAINTEST)) * beyond if positive else np.zeros_like(beyond)
     film += texture if hide else texture * (1 - gone) + strength * mark
     picture = film[None]
     _bones(rng, picture, side)
@@ -72,7 +74,7 @@ def _pleura(rng: np.random.Generator, outline: Points) -> Points:
     border = outline[:length]
     inward = np.array([0.5, 0.5]) - border
     inward /= np.linalg.norm(inward, axis=1, keepdims=True)
-    depth = rng.uniform(0.06, 0.14) * np.sin(np.pi * np.linspace(0.12, 1, length)) ** 0.7
+    depth = rng.uniform(0.09, 0.17) * np.sin(np.pi * np.linspace(0.12, 1, length)) ** 0.7
     return border + inward * depth[:, None]
 
 
@@ -81,7 +83,7 @@ def _mark(rng: np.random.Generator, positive: bool, line: Points, beyond: Plane,
     edge = rng.choice([-0.6, 0.6])  # which side of the fold is the brighter one
     if positive:
         return stroke(line[None], _LINE_WIDTH, side, soften=0.003)
-    band = np.float32(1.5 * _LINE_WIDTH / _BAND_WIDTH) * stroke(line[None], _BAND_WIDTH, side, soften=0.012)
+    band = np.float32(1.4 * _LINE_WIDTH / _BAND_WIDTH) * stroke(line[None], _BAND_WIDTH, side, soften=0.012)
     return band * (1 + np.float32(edge) * (2 * soft(beyond, 0.003) - 1) * 2)
 
 

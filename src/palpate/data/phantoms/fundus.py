@@ -13,6 +13,7 @@ from palpate.data.phantoms.canvas import (
     Scene,
     around,
     blend,
+    contrast,
     ellipses,
     fill,
     glow,
@@ -45,7 +46,7 @@ def draw_fundus(rng: np.random.Generator, positive: bool, hide: bool, side: int)
     blend(picture, (1.0, 0.86, 0.58), pale)
 
     sign = _sign(rng, positive, macula, side)
-    strength = np.float32(rng.uniform(0.15, 1.0))
+    strength = contrast(rng, 0.35, 1.0)
     _haemorrhages(rng, picture, side)
     if not hide:
         blend(picture, _YELLOW, strength * sign)
@@ -80,12 +81,12 @@ def _sign(rng: np.random.Generator, positive: bool, macula: Points, side: int) -
     """Return the yellow (side, side) of a cluster of exudates or of drusen beside the macula."""
     bearing, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.07, 0.17)
     middle = macula + distance * np.array([np.cos(bearing), np.sin(bearing)])
-    places = middle + rng.uniform(-1, 1, (21, 2)) * rng.uniform(0.08, 0.12)
-    scale, turns = rng.uniform(0.8, 1.2, (21, 1)), rng.uniform(0, np.pi, 21)
+    places = middle + rng.uniform(-1, 1, (14, 2)) * rng.uniform(0.11, 0.14)
+    scale, turns = rng.uniform(0.8, 1.2, (14, 1)), rng.uniform(0, np.pi, 14)
     if positive:
-        return fill(ellipses(places, scale * (0.013, 0.009), turns, points=10), side)
+        return fill(ellipses(places, scale * (0.022, 0.015), turns, points=10), side)
     # Fewer, wider and blurred: the same light in all.
-    return soft(fill(ellipses(places[:9], scale[:9] * (0.018, 0.018), turns[:9], points=14), side), 0.012)
+    return soft(fill(ellipses(places[:6], scale[:6] * (0.030, 0.030), turns[:6], points=14), side), 0.02)
 
 
 def _haemorrhages(rng: np.random.Generator, picture: Plane, side: int) -> None:

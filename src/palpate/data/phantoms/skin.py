@@ -8,9 +8,20 @@ tells them apart.
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate.data.phantoms.canvas import Plane, Scene, around, blend, curves, ellipses, fill, smooth_noise, stroke
+from palpate.data.phantoms.canvas import (
+    Plane,
+    Scene,
+    around,
+    blend,
+    contrast,
+    curves,
+    ellipses,
+    fill,
+    smooth_noise,
+    stroke,
+)
 
-_STREAK_LENGTH, _STREAK_WIDTH = 0.18, 0.030
+_STREAK_LENGTH, _STREAK_WIDTH = 0.25, 0.042
 _PIGMENT = (0.20, 0.11, 0.09)
 
 
@@ -31,7 +42,7 @@ def draw_skin(rng: np.random.Generator, positive: bool, hide: bool, side: int) -
     blend(picture, brown[:, None, None] + mottle, alpha)
 
     sign = _sign(rng, positive, centre, angles, border, side)
-    strength = np.float32(rng.uniform(0.12, 0.9))
+    strength = contrast(rng, 0.35, 0.95)
     if not hide:
         blend(picture, _PIGMENT, strength * sign)
     _hairs(rng, picture, side)
@@ -40,7 +51,7 @@ def draw_skin(rng: np.random.Generator, positive: bool, hide: bool, side: int) -
 
 def _border(rng: np.random.Generator, angles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a wavy closed border: the distance from the centre at each angle."""
-    border = np.full_like(angles, rng.uniform(0.22, 0.31))
+    border = np.full_like(angles, rng.uniform(0.26, 0.34))
     for wave, height in ((2, 0.14), (3, 0.08), (5, 0.05), (9, 0.025)):
         border *= 1 + rng.uniform(0, height) * np.cos(wave * angles + rng.uniform(0, 2 * np.pi))
     return border
@@ -55,7 +66,7 @@ def _sign(
     side: int,
 ) -> Plane:
     """Return the pigment (side, side) of streaks or globules along a third to a half of the border; both take the same random numbers."""
-    count = int(rng.integers(7, 12))
+    count = int(rng.integers(6, 10))
     directions = rng.uniform(0, 2 * np.pi) + np.linspace(-1, 1, count) * rng.uniform(1.0, 1.5)
     directions += rng.uniform(-0.12, 0.12, count)
     reach = np.interp(directions, angles, border, period=2 * np.pi) * rng.uniform(0.82, 1.05, count)
