@@ -120,7 +120,7 @@ def eight_bits(case: Case, threshold: float) -> Finding:
             status = "warn"  # no file can hold so small a change: a fact about files, not a failure of the attack
         advice = (
             f"Written to PNG and read again, {of(lost, len(stored))} no longer fool the model at epsilon {grey(epsilon)}: they exist in "
-            "floating point only, so attack with levels=256 if the images must be files."
+            "floating point only, so do not count them where the images must be files (column survives_8bit)."
         )
     if status == "pass":
         advice = f"Written to PNG and read again, {of(len(stored) - lost, len(stored))} still fool the model."
