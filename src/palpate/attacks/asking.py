@@ -105,8 +105,10 @@ class OneFinding(nn.Module):
         return torch.stack([torch.zeros_like(logit), logit], 1)
 
 
-def check_model(model: nn.Module, example: Tensor, labels: Tensor, finding: int | None, draws: int) -> nn.Module:
-    """The model to attack: itself, or its one sigmoid logit as two. It is asked about `example` twice, and is in evaluation mode.
+def check_model(
+    model: nn.Module, example: Tensor, labels: Tensor, finding: int | None, draws: int
+) -> tuple[nn.Module, float]:
+    """The model to attack, itself or its one sigmoid logit as two, and its largest logit; it is in evaluation mode already.
 
     Raises:
         InputError: its output is not logits (N, K) or (N,), K is too small for the labels, or there is no such finding.
@@ -144,7 +146,7 @@ def check_model(model: nn.Module, example: Tensor, labels: Tensor, finding: int 
                     "draws=8 attacks the mean of 8 answers (expectation over transformation)",
                     stacklevel=4,
                 )
-    return model
+    return model, float(output.abs().max().nan_to_num())
 
 
 def _warn_of_probabilities(output: Tensor, columns: int) -> None:

@@ -17,7 +17,7 @@ from palpate.attacks.ensemble import Stages, ensemble
 from palpate.attacks.fold import fold
 from palpate.attacks.found import Found
 from palpate.attacks.ladder import climb
-from palpate.attacks.norms import Norm, distance
+from palpate.attacks.norms import Norm, distance, project
 from palpate.attacks.oracle import Model, Oracle
 from palpate.attacks.race import Effort, Rows, enter, run
 from palpate.attacks.reference import by_foolbox
@@ -33,7 +33,6 @@ EFFORTS = {
 STAGES = Stages()
 RUNG_STEPS = {"fast": 5, "standard": 10, "ensemble": 30}  # of objective "loss", per epsilon
 OUTWARDS = (1e-4, 1e-3, 1e-2)  # by what share of its length a perturbation grows where its last digits decide
-BEYOND = 1e-6  # a radius beyond the largest epsilon by more than rounding is no success
 BATCHES_PER_CHUNK = 8  # a chunk of images is on the device at once
 
 
@@ -50,6 +49,7 @@ class _Plan:
     seed: int
     norm: Norm
     draws: int
+    scale: float  # of the logits
 
 
 def sweep(
@@ -123,14 +123,14 @@ def sweep(
         warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=2)
     with evaluating(model):
         example = check_images(images[0:2]).to(device)
-        subject = check_model(model, example, label, finding, draws)
+        subject, scale = check_model(model, example, label, finding, draws)
         if method == "foolbox":
             return by_foolbox(subject, images, label, grid, steps, batch, how, keep, progress)
         half = precision == "bfloat16"
         ask = _in_bfloat16(fold(subject, example)) if half else fold(subject, example)
         believe = _in_float32(subject) if device.type == "cuda" else subject
         exact = believe if half or device.type == "cuda" else None
-        plan = _Plan(ask, believe, exact, grid, strength, objective, seed, norm, draws)
+        plan = _Plan(ask, believe, exact, grid, strength, objective, seed, norm, draws, scale)
         return _all_chunks(plan, images, label, device, batch, how, keep, progress)
 
 
@@ -165,7 +165,7 @@ def _all_chunks(
         start = place.stop
         if stopped:
             continue
-        oracle = Oracle(plan.ask, len(clean), batch, plan.draws, plan.exact)
+        oracle = Oracle(plan.ask, len(clean), batch, plan.draws, plan.exact, plan.scale)
         found = Found(clean.to(device, memory_format=torch.channels_last), progress, place.start, count)
         try:
             rungs = _attack(plan, oracle, found, label[place].to(device))
@@ -226,15 +226,14 @@ def _audit(plan: _Plan, oracle: Oracle, found: Found, label: Tensor) -> None:
         if not len(doubtful):
             break
         clean, point = found.clean[doubtful], found.points[doubtful]
-        grown = found.limit[doubtful].view(-1, *[1] * (point.ndim - 1)) > 0
-        moved = torch.where(grown, clean + (1 + share) * (point - clean), point)
-        moved = moved.clamp(0, 1)
-        fools = (oracle.logits(moved, doubtful).argmax(1) != label[doubtful]) | (oracle.draws > 1)
-        found.points[doubtful[fools]] = moved[fools] if share else point[fools]
+        if share:
+            room = ((1 + share) * found.limit[doubtful]).clamp(max=plan.grid[-1])
+            point = project(clean + (1 + share) * (point - clean), clean, room, plan.norm)
+        fools = (oracle.logits(point, doubtful).argmax(1) != label[doubtful]) | (oracle.draws > 1)
+        found.points[doubtful[fools]] = point[fools]
         doubtful = doubtful[~fools]
     found.fail(doubtful)
     found.radius = torch.where(found.limit.isfinite(), distance(found.points, found.clean, plan.norm), found.limit)
-    found.radius = torch.where(found.radius > plan.grid[-1] * (1 + BEYOND), float("inf"), found.radius)
     found.radius = torch.where(found.failed, float("nan"), found.radius)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.found import Found
-from palpate.attacks.losses import Loss, cross_entropy, margin, sure_margin
+from palpate.attacks.losses import Loss, cross_entropy, margin
 from palpate.attacks.norms import Norm, random_start, snap
 from palpate.attacks.oracle import Oracle
 from palpate.attacks.race import Effort, Rows, run
@@ -60,7 +60,7 @@ def ensemble(oracle: Oracle, label: Tensor, found: Found, top: float, seed: int,
 
     def polish(point: Tensor, radius: Tensor) -> None:
         """Look at what an attack at a fixed radius found, and where it fooled, go on from there."""
-        fooled = sure_margin(oracle.logits(point, alive), label[alive]) > 0
+        fooled = oracle.sure(oracle.logits(point, alive), label[alive]) > 0
         found.offer(alive, point, radius, fooled)
         won = fooled.nonzero()[:, 0]
         untargeted = -torch.ones_like(won)
@@ -96,7 +96,7 @@ def ensemble(oracle: Oracle, label: Tensor, found: Found, top: float, seed: int,
 
         def climb(points: Tensor, rows: Tensor, loss: Loss = loss) -> tuple[Tensor, Tensor, Tensor]:
             logits, values, gradient = oracle.gradient(points, alive[rows], loss, label[alive[rows]])
-            return values, gradient, sure_margin(logits, label[alive[rows]]) > 0
+            return values, gradient, oracle.sure(logits, label[alive[rows]]) > 0
 
         point = ascend(climb, clean[alive], radius, point, stages.ascents, norm)
         polish(point, radius)
@@ -104,7 +104,7 @@ def ensemble(oracle: Oracle, label: Tensor, found: Found, top: float, seed: int,
         radius = aim(alive)
 
         def ask(points: Tensor, rows: Tensor) -> Tensor:
-            return sure_margin(oracle.logits(points, alive[rows]), label[alive[rows]])
+            return oracle.sure(oracle.logits(points, alive[rows]), label[alive[rows]])
 
         points, _ = square(ask, clean[alive], radius, stages.queries, places, seed, 103)
         polish(points, radius)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palpate.attacks.found import Found
-from palpate.attacks.losses import margin, sure_margin
+from palpate.attacks.losses import margin
 from palpate.attacks.norms import Norm, distance, dual_norm, per_image, power_of_two, project, snap, steepest
 from palpate.attacks.oracle import Oracle
 
@@ -64,7 +64,7 @@ def climb(
             highest = torch.where(higher, loss, highest)
             worst = torch.where(higher.view(-1, 1, 1, 1), point, worst)
             fooled = oracle.confirmed(
-                point, sure_margin(logits, label) > 0, image, lambda exact, at: sure_margin(exact, label[at]) > 0
+                point, oracle.sure(logits, label) > 0, image, lambda exact, at: oracle.sure(exact, label[at]) > 0
             )
             fools = torch.where(higher, fooled, fools)
             if gradient is None:

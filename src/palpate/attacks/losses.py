@@ -65,12 +65,13 @@ def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     return targeted_margin(logits, labels, targets) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2).clamp(min=1e-12)
 
 
-def doubt(logits: Tensor) -> Tensor:
-    """How far rounding may move a margin (N,): 2⁻¹⁶ of the image's largest logit, 2⁻⁴⁰ in float64.
+def doubt(logits: Tensor, scale: float = 0.0) -> Tensor:
+    """How far rounding may move a margin (N,): 2⁻¹⁶ (2⁻⁴⁰ in float64) of the image's largest logit, or of `scale` where that is larger.
 
-    Logits of one image differ in their last digits with batch size, memory layout and folding.
+    Logits of one image differ in their last digits with batch size, memory layout and folding, by a share of what was summed up to
+    them. That may be far more than their own size, hence `scale`, the usual size of the model's logits.
     """
-    return (2.0**-40 if logits.dtype == torch.float64 else 2.0**-16) * logits.abs().amax(1)
+    return (2.0**-40 if logits.dtype == torch.float64 else 2.0**-16) * logits.abs().amax(1).clamp(min=scale)
 
 
 def confident_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,9 +80,9 @@ def confident_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return value, value > doubt(logits)
 
 
-def sure_margin(logits: Tensor, labels: Tensor) -> Tensor:
+def sure_margin(logits: Tensor, labels: Tensor, scale: float = 0.0) -> Tensor:
     """The margin less its `doubt` (N,): above 0 only where the image is still adversarial when predicted again."""
-    return margin(logits, labels) - doubt(logits)
+    return margin(logits, labels) - doubt(logits, scale)
 
 
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "margin": margin, "dlr": dlr}

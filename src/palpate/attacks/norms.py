@@ -60,10 +60,11 @@ def power_of_two(values: Tensor) -> Tensor:
 def project(points: Tensor, images: Tensor, radius: Tensor, norm: Norm = "linf") -> Tensor:
     """The nearest points (N, …) inside each image's ball of `radius` (N,) and the box [0, 1].
 
-    The ball is taken smaller by `slack`, so that ‖result − image‖ ≤ radius holds in float64 after rounding. For l2 the
-    ball is projected first and the box after, which stays inside both, since the image lies in the box.
+    The ball is taken smaller by `slack` per pixel, so that ‖result − image‖ ≤ radius holds in float64 after rounding. For l2
+    the ball is projected first and the box after, which stays inside both, since the image lies in the box.
     """
-    room = per_image((radius - slack(points.dtype)).clamp(min=0), points)
+    pixels = points[0].numel() if norm == "l2" and len(points) else 1
+    room = per_image((radius - slack(points.dtype) * pixels**0.5).clamp(min=0), points)
     if norm == "linf":
         return torch.clamp(points, images - room, images + room).clamp_(0, 1)
     delta = points - images

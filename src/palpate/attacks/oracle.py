@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from palpate.attacks.losses import sure_margin
+
 Model = Callable[[Tensor], Tensor]
 
 
@@ -20,18 +22,25 @@ class Oracle:
         batch: points per call of the model; it halves when memory runs out.
         draws: calls averaged per answer, for models that are not deterministic (expectation over transformation).
         exact: the same function in full precision, where `model` is not; on it every success rests.
+        scale: the usual size of the model's logits, for `sure`.
 
     Attributes:
         passes: forward and backward passes so far, per image (N, 2), on the CPU.
     """
 
-    def __init__(self, model: Model, count: int, batch: int, draws: int = 1, exact: Model | None = None) -> None:
-        self.model, self.batch, self.draws, self.exact = model, batch, draws, exact
+    def __init__(
+        self, model: Model, count: int, batch: int, draws: int = 1, exact: Model | None = None, scale: float = 0.0
+    ) -> None:
+        self.model, self.batch, self.draws, self.exact, self.scale = model, batch, draws, exact, scale
         self.passes = torch.zeros(count, 2, dtype=torch.long)
 
     def _count(self, image: Tensor, forward: int, backward: int) -> None:
         rows = torch.bincount(image.cpu(), minlength=len(self.passes))
         self.passes += rows[:, None] * torch.tensor([forward, backward]) * self.draws
+
+    def sure(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The margin (n,) less the doubt of rounding: above 0 only where the image is still adversarial when predicted again."""
+        return sure_margin(logits, label, self.scale)
 
     def logits(self, points: Tensor, image: Tensor) -> Tensor:
         """Logits (n, K) in full precision, for one forward pass each."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.found import Found
-from palpate.attacks.losses import doubt, margin_towards, sure_margin
+from palpate.attacks.losses import doubt, margin_towards
 from palpate.attacks.norms import Norm, dual_norm, per_image, power_of_two, project, snap, steepest
 from palpate.attacks.oracle import Oracle
 
@@ -129,7 +129,7 @@ def enter(
     found.fail(image[~sound])
     wrong = sound & (logits.argmax(1) != label)
     found.offer(image, clean, torch.zeros(len(image), dtype=torch.float64, device=image.device), wrong)
-    missing = logits.gather(1, label[:, None]) - logits.gather(1, targets) + doubt(logits)[:, None]
+    missing = logits.gather(1, label[:, None]) - logits.gather(1, targets) + doubt(logits, oracle.scale)[:, None]
     distances = snap((missing.double() / slopes.clamp(min=1e-300)).clamp(max=1e6))
     order = distances.argsort(dim=1, stable=True)
     nearest = distances.gather(1, order[:, :1])[:, 0]
@@ -180,11 +180,11 @@ def advance(oracle: Oracle, rows: Rows, found: Found, top: float, effort: Effort
         The rows that go on, and those that have had their steps and await the search on the ray.
     """
     logits, toward, gradient = oracle.gradient(rows.point, rows.image, margin_towards, rows.label, rows.target)
-    value = sure_margin(logits, rows.label)
+    value = oracle.sure(logits, rows.label)
     fooled = oracle.confirmed(
-        rows.point, value > 0, rows.image, lambda exact, at: sure_margin(exact, rows.label[at]) > 0
+        rows.point, value > 0, rows.image, lambda exact, at: oracle.sure(exact, rows.label[at]) > 0
     )
-    aim = torch.where(fooled, value, toward - doubt(logits)).double()
+    aim = torch.where(fooled, value, toward - doubt(logits, oracle.scale)).double()
     slope = dual_norm(gradient, norm)
     sound = logits.isfinite().all(1) & slope.isfinite()
     found.fail(rows.image[~sound])
@@ -250,7 +250,7 @@ def search(oracle: Oracle, rows: Rows, found: Found, top: float, effort: Effort,
             return
         radius = (scale * rows.radius).clamp(max=top)
         point = project(rows.clean + direction * per_image(scale, direction), rows.clean, radius, norm)
-        value = sure_margin(oracle.logits(point, rows.image), rows.label).double()
+        value = oracle.sure(oracle.logits(point, rows.image), rows.label).double()
         fooled = value > 0
         found.offer(rows.image, point, radius, fooled)
         high, above = torch.where(fooled, scale, high), torch.where(fooled, value, above)
