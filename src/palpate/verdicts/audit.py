@@ -58,7 +58,20 @@ def ball_and_box(case: Case, threshold: float) -> Finding:
             figure,
             f"All {len(places)} stored images lie in their ball and in [0, 1], and fool when asked again.",
         )
+    if status == "fail" and wrong == set(faults["not fooling"]) and _varies(case):
+        return Finding(
+            "warn",
+            figure,
+            f"Asked again, {of(len(wrong), len(sweep))} stored as adversarial no longer fool: the model's answers vary, and images found at its "
+            "boundary fall back, so sweep with several draws.",
+        )
     return Finding(status, figure, _audit_advice(faults, uncounted, len(sweep)))
+
+
+def _varies(case: Case) -> bool:
+    """Whether the model answers otherwise when asked again: then an image that falls back is no fault of the result."""
+    case.ledger.need(len(case.images))
+    return not torch.allclose(case.door.logits(case.images), case.clean, rtol=1e-3, atol=1e-4)
 
 
 def _audit_advice(faults: dict[str, list[int]], uncounted: list[int], total: int) -> str:
