@@ -63,7 +63,7 @@ def one_pass(model: nn.Module, images: Tensor, turns: int) -> float:
     place = torch.arange(len(images))
     effort = race.Effort(rows=1, cuts=(), steps=10**6)
     oracle, found = Oracle(quick, len(images), len(images)), Found(images)
-    rows = race.enter(oracle, images, labels, place, found, 0.1, effort, "linf")
+    rows = race.enter(oracle, labels, place, found, 0.1, effort, "linf", 0)
 
     def step() -> None:
         nonlocal rows

@@ -92,6 +92,26 @@ class Stubborn(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Selfish(nn.Module):
+    """A module that gives itself for its copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def forward(self, x):
+        return self.head(self.norm(self.conv(x)).mean((2, 3)))
+
+
+def test_the_model_itself_is_never_folded():
+    model = Selfish().eval()
+    assert fold(model, torch.rand(2, 3, 6, 6)) is model
+    assert norms(model) == 1
+
+
 def test_what_cannot_be_copied_is_used_as_it_is():
     model = Stubborn()
     assert fold(model, torch.rand(2, 3, 4, 4)) is model

@@ -7,6 +7,7 @@ from palpate.attacks.losses import (
     confident_margin,
     cross_entropy,
     dlr,
+    log_odds,
     margin,
     margin_towards,
     sure_margin,
@@ -54,6 +55,10 @@ def test_cross_entropy_saturates_where_the_margin_does_not():
 
     assert slope(cross_entropy) == 0
     assert slope(margin) == 1
+
+
+def test_cross_entropy_is_the_softplus_of_the_log_odds():
+    torch.testing.assert_close(torch.nn.functional.softplus(log_odds(LOGITS, LABELS)), cross_entropy(LOGITS, LABELS))
 
 
 def test_margins_within_rounding_are_not_believed():

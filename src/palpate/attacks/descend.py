@@ -207,7 +207,7 @@ def _attack(plan: _Plan, oracle: Oracle, found: Found, label: Tensor) -> Tensor 
     effort = EFFORTS[plan.strength]
 
     def begin(part: slice) -> Rows:
-        return enter(oracle, clean[part], label[part], places[part], found, top, effort, plan.norm)
+        return enter(oracle, label[part], places[part], found, top, effort, plan.norm, plan.seed)
 
     run(oracle, begin, places, found, top, effort, plan.norm, "descent")
     if plan.strength == "ensemble":

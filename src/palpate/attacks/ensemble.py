@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.found import Found
-from palpate.attacks.losses import Loss, cross_entropy, margin
+from palpate.attacks.losses import Loss, log_odds, margin
 from palpate.attacks.norms import Norm, random_start, snap
 from palpate.attacks.oracle import Oracle
 from palpate.attacks.race import Effort, Rows, run
@@ -25,7 +25,9 @@ class Stages:
 
     restarts: int = 2  # descents from random points
     targets: int = 9  # descents towards one class each, at most K − 1
-    ascents: int = 30  # gradients of APGD, once with cross-entropy and once with the margin
+    ascents: int = (
+        30  # gradients of APGD, once with cross-entropy (as log-odds, which do not saturate) and once with the margin
+    )
     queries: int = 300  # of Square
     descent: Effort = dataclasses.field(default_factory=lambda: Effort(steps=20, hopeless=((6, 1.15), (12, 1.03))))
 
@@ -90,7 +92,7 @@ def ensemble(oracle: Oracle, label: Tensor, found: Found, top: float, seed: int,
             return rows_at(image, clean[image], aim(image), order[image, rank], 0)
 
         descend(towards, "targets")
-    for stage, loss in ((101, cross_entropy), (102, margin)):
+    for stage, loss in ((101, log_odds), (102, margin)):
         radius = aim(alive)
         point = random_start(clean[alive], radius, places, seed, stage, norm)
 

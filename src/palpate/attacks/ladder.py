@@ -7,20 +7,13 @@ image of the epsilon below.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from palpate.attacks.found import Found
-from palpate.attacks.losses import margin
+from palpate.attacks.losses import log_odds
 from palpate.attacks.norms import Norm, distance, dual_norm, per_image, power_of_two, project, snap, steepest
 from palpate.attacks.oracle import Oracle
 
 FIRST, LAST, MOMENTUM = 1.0, 0.05, 0.5  # steps as shares of the radius, decaying as a cosine
-
-
-def unsaturated(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy where the image is fooled, the margin where it is not: the same order for K = 2, and a gradient everywhere."""
-    toward = margin(logits, labels)
-    return torch.where(toward < 0, toward, F.cross_entropy(logits, labels, reduction="none"))
 
 
 def climb(
@@ -53,13 +46,13 @@ def climb(
         # `worst` and `highest` are carried from below: that image is valid here, too, so the loss never falls as epsilon rises.
         for step in range(steps + 1):
             if step < steps:
-                logits, _, gradient = oracle.gradient(point, image, unsaturated, label)
+                logits, _, gradient = oracle.gradient(point, image, log_odds, label)
             else:
                 logits, gradient = oracle.logits(point, image), None
             if rung == 0 and step == 0:
                 found.offer(image, clean, none, logits.argmax(1) != label)
             found.fail(image[~logits.isfinite().all(1)])
-            loss = F.cross_entropy(logits.double(), label, reduction="none")
+            loss = log_odds(logits.double(), label)
             higher = loss > highest
             highest = torch.where(higher, loss, highest)
             worst = torch.where(higher.view(-1, 1, 1, 1), point, worst)

@@ -52,8 +52,8 @@ def snap(values: Tensor) -> Tensor:
 
 
 def power_of_two(values: Tensor) -> Tensor:
-    """Positive values (N,), rounded up to a power of two, by which a tensor can be divided without any rounding."""
-    _, exponent = torch.frexp(values.clamp(min=1e-300))
+    """Positive values (N,), rounded up to a power of two, by which a tensor can be divided without any rounding; at least 1e-30."""
+    _, exponent = torch.frexp(values.clamp(min=1e-30))
     return torch.ldexp(torch.ones_like(values), exponent)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from palpate.attacks.found import Found
 from palpate.attacks.losses import doubt, margin_towards
-from palpate.attacks.norms import Norm, dual_norm, per_image, power_of_two, project, snap, steepest
+from palpate.attacks.norms import Norm, dual_norm, per_image, power_of_two, project, random_start, snap, steepest
 from palpate.attacks.oracle import Oracle
 
 
@@ -112,17 +112,19 @@ def run(
 
 
 def enter(
-    oracle: Oracle, clean: Tensor, label: Tensor, image: Tensor, found: Found, top: float, effort: Effort, norm: Norm
+    oracle: Oracle, label: Tensor, image: Tensor, found: Found, top: float, effort: Effort, norm: Norm, seed: int
 ) -> Rows:
     """Look at clean images and start a row for each of their nearest classes; images already wrong are noted as found.
 
     Args:
         oracle: the model.
-        clean, label, image: (n, C, H, W), (n,) and their places (n,), all on the device.
-        found: where clean errors and failures are noted.
+        label, image: (n,) and their places (n,) in the chunk.
+        found: holds the images; clean errors and failures are noted there.
         top: the largest radius allowed.
         effort, norm: how.
+        seed: of the directions taken where there is no gradient.
     """
+    clean = found.clean[image]
     logits, targets, gradients = oracle.class_gradients(clean, label, image, effort.classes)  # (n, k), (k, n, C, H, W)
     slopes = torch.stack([dual_norm(gradient, norm) for gradient in gradients], 1)  # (n, k)
     sound = logits.isfinite().all(1) & slopes.isfinite().all(1)
@@ -140,30 +142,32 @@ def enter(
         chosen = (sound & ~wrong & near).nonzero()[:, 0]
         rows.append(
             _start(
-                clean, label, image, chosen, gradients[pick[chosen], chosen], snap(1.05 * nearest[chosen]), top, norm
+                image[chosen],
+                label[chosen],
+                gradients[pick[chosen], chosen],
+                1.05 * nearest[chosen],
+                found,
+                top,
+                norm,
+                seed,
             )
         )
     return _joined(rows)
 
 
 def _start(
-    clean: Tensor,
-    label: Tensor,
-    image: Tensor,
-    chosen: Tensor,
-    gradient: Tensor,
-    radius: Tensor,
-    top: float,
-    norm: Norm,
+    image: Tensor, label: Tensor, gradient: Tensor, radius: Tensor, found: Found, top: float, norm: Norm, seed: int
 ) -> Rows:
-    """Rows one step away from their clean images, along a gradient taken there."""
-    radius = radius.clamp(max=top)
-    start = clean[chosen]
-    point = project(start + per_image(radius, start) * steepest(gradient, norm), start, radius, norm)
-    slope = dual_norm(gradient, norm)
-    momentum = gradient / per_image(power_of_two(slope), gradient)
-    ones = torch.ones_like(chosen)
-    return Rows(image[chosen], label[chosen], -ones, start, point, momentum, radius, slope, ones)
+    """Rows one step away from their clean images, along a gradient taken there, or at random where that is zero."""
+    clean, radius, slope = found.clean[image], snap(radius).clamp(max=top), dual_norm(gradient, norm)
+    momentum = gradient * per_image(1 / power_of_two(slope), gradient)
+    flat = (slope == 0).nonzero()[:, 0]
+    if len(flat):
+        places = [found.offset + place for place in image[flat].tolist()]
+        momentum[flat] = random_start(clean[flat], radius[flat], places, seed, 0, norm) - clean[flat]
+    point = project(clean + per_image(radius, clean) * steepest(momentum, norm), clean, radius, norm)
+    ones = torch.ones_like(image)
+    return Rows(image, label, -ones, clean, point, momentum, radius, slope, ones)
 
 
 def _joined(rows: list[Rows]) -> Rows:
