@@ -184,6 +184,21 @@ def test_nan_gradients_are_failures(five):
     assert result.robust_accuracy(0.01) == 0
 
 
+def test_ctrl_c_in_the_worst_loss_leaves_no_chunk_half_done(five):
+    def stop(done, total, words):
+        if done >= 40:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        result = palpate.sweep(
+            five.model, five.images, five.labels, GRID, "fast", objective="loss", batch_size=2, progress=stop
+        )
+    assert result.done.sum() == 32  # two chunks of eight batches of two
+    for epsilon in GRID:
+        fooled = five.model(result.at(epsilon)).argmax(1) != five.labels
+        assert torch.equal(fooled[result.done], result.radius[result.done] <= epsilon)
+
+
 @pytest.mark.parametrize("strength", ["standard", "ensemble"])
 def test_ctrl_c_returns_what_is_finished(five, strength):
     class Impatient(nn.Module):

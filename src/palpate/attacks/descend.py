@@ -130,6 +130,8 @@ def sweep(
         ask = _in_bfloat16(fold(subject, example)) if half else fold(subject, example)
         believe = _in_float32(subject) if device.type == "cuda" else subject
         exact = believe if half or device.type == "cuda" else None
+        if device.type == "mps":  # which has no float64: radii and images stay on the CPU, and the model is visited
+            ask, believe, device = _visit(ask, device), _visit(believe, device), torch.device("cpu")
         plan = _Plan(ask, believe, exact, grid, strength, objective, seed, norm, draws, scale)
         return _all_chunks(plan, images, label, device, batch, how, keep, progress)
 
@@ -157,7 +159,7 @@ def _all_chunks(
     start = 0
     while start < count:
         place = slice(start, min(start + BATCHES_PER_CHUNK * batch, count))
-        clean = check_images(images[place], start)
+        clean = images[place] if stopped else check_images(images[place], start)
         if kept is not None:
             kept[place] = clean
         if ladder is not None:
@@ -171,6 +173,7 @@ def _all_chunks(
             rungs = _attack(plan, oracle, found, label[place].to(device))
         except KeyboardInterrupt:
             stopped, rungs = True, None
+            found.pending |= plan.objective == "loss"  # its images at each epsilon are lost with the chunk
             how = {**how, "interrupted": "yes"}
             warnings.warn(
                 "the sweep was interrupted: what was finished is returned, the rest is 'not run'", stacklevel=4
@@ -241,6 +244,13 @@ def _in_bfloat16(model: nn.Module) -> Model:
     def ask(points: Tensor) -> Tensor:
         with torch.autocast(points.device.type, torch.bfloat16):
             return model(points).float()
+
+    return ask
+
+
+def _visit(model: Model, device: torch.device) -> Model:
+    def ask(points: Tensor) -> Tensor:
+        return model(points.to(device)).cpu()
 
     return ask
 

@@ -41,14 +41,15 @@ class Found:
     def offer(self, image: Tensor, point: Tensor, radius: Tensor, fooled: Tensor) -> None:
         """Take the rows that fool their image (R,) at a smaller radius than known; of several rows the smallest, then the first."""
         offered = torch.where(fooled & (radius < self.limit[image]), radius, float("inf"))
-        self.limit.scatter_reduce_(0, image, offered, "amin")
-        rows = ((offered == self.limit[image]) & offered.isfinite()).nonzero()[:, 0]
+        limit = self.limit.scatter_reduce(0, image, offered, "amin")
+        rows = ((offered == limit[image]) & offered.isfinite()).nonzero()[:, 0]
         if not len(rows):
             return
-        first = torch.full_like(self.limit, len(image), dtype=torch.long)
+        first = torch.full_like(limit, len(image), dtype=torch.long)
         first.scatter_reduce_(0, image[rows], rows, "amin")
         rows = rows[first[image[rows]] == rows]
         self.points[image[rows]] = point[rows]
+        self.limit = limit  # last, so that an interrupt between the two leaves no radius without its point
 
     def fail(self, image: Tensor) -> None:
         """Note images for which the model gave no number; they are neither fooled nor robust."""
