@@ -20,16 +20,16 @@ from palpate.data.phantom import KINDS, Phantoms, generate
 from palpate.errors import InputError
 
 FIELDS = ("images", "labels", "groups", "masks", "ids")
-TRAIN = 600  # of 900; a multiple of six, so no patient is on both sides
+TRAIN = 480  # of 720; a multiple of six, so no patient is on both sides
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def phantoms(request) -> Phantoms:
-    return generate(request.param, 900, 64, 5)
+    return generate(request.param, 720, 64, 5)
 
 
 @given(kind=st.sampled_from(KINDS), count=st.integers(1, 15), size=st.integers(28, 80), seed=st.integers(0, 2**40))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_an_image_depends_on_kind_seed_and_index_alone(kind, count, size, seed):
     few, many = generate(kind, count, size, seed), generate(kind, 15, size, seed)
     for name in FIELDS:
@@ -50,14 +50,14 @@ def test_kinds_and_seeds_give_other_images_and_other_ids():
 def test_half_of_every_six_is_positive_and_no_patient_has_two_labels(phantoms):
     np.testing.assert_array_equal(phantoms.labels.reshape(-1, 6).sum(axis=1), 3)
     sizes = Counter(phantoms.groups.tolist())
-    assert Counter(sizes.values()) == {1: 300, 2: 300}
+    assert Counter(sizes.values()) == {1: 240, 2: 240}
     assert len(set(zip(phantoms.groups.tolist(), phantoms.labels.tolist(), strict=True))) == len(sizes)
     assert not set(phantoms.groups[:TRAIN]) & set(phantoms.groups[TRAIN:])
 
 
 def test_labels_do_not_follow_the_order_of_the_images(phantoms):
-    share = phantoms.labels.reshape(-1, 6).mean(axis=0)  # 150 blocks: standard error .04
-    assert np.abs(share - 0.5).max() < 0.16
+    share = phantoms.labels.reshape(-1, 6).mean(axis=0)  # 120 blocks: standard error .05
+    assert np.abs(share - 0.5).max() < 0.2
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -74,7 +74,7 @@ def test_hiding_the_sign_changes_pixels_inside_the_mask_only(kind, size):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sign_and_look_alike_change_the_mean_colour_alike(kind):
-    shown, hidden = generate(kind, 300, 64, 4), generate(kind, 300, 64, 4, hide=True)
+    shown, hidden = generate(kind, 150, 64, 4), generate(kind, 150, 64, 4, hide=True)
     change = (shown.images.astype(float) - hidden.images).mean(axis=(1, 2, 3))
     sign, look_alike = change[shown.labels == 1].mean(), change[shown.labels == 0].mean()
     assert sign == pytest.approx(look_alike, rel=0.25, abs=0.05)
@@ -119,8 +119,8 @@ def test_neither_mean_colour_nor_a_linear_model_on_pixels_tells_the_label(phanto
 
 
 def test_those_two_would_notice_a_leak():
-    phantoms = generate("chest", 900, 28, 0)
-    spot = np.zeros((28, 28, 1))
+    phantoms = generate("chest", 720, 32, 0)
+    spot = np.zeros((32, 32, 1))
     spot[3:6, 3:6] = 40
     leaking = np.clip(phantoms.images + spot * phantoms.labels[:, None, None, None], 0, 255).astype(np.uint8)
     assert pixel_accuracy(leaking, phantoms.labels) > 0.8

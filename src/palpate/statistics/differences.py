@@ -109,7 +109,8 @@ def paired_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = Non
     *Runs.* With S_a, S_b ≥ 2 the variance of the seed means is added as in Welch's t test, less the part that images and runs
     share (the interaction, which both contain): V = V_runs + V_images − V_interaction, never below V_runs or V_images, with Welch and
     Satterthwaite's degrees of freedom over all parts. p comes from the same t. With one run on a side p is `sign_flip` over groups,
-    exact McNemar where none repeats, and holds for these weight files alone.
+    exact McNemar where none repeats, and holds for these weight files alone; where the values are shares, it is read off the interval.
+    An exact permutation of the seed means is not offered: of three against three its smallest p is .1.
 
     Args:
         a: (S_a, N) or (N,), values in [0, 1] of each run on each image: correct or not, or a share.
