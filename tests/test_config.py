@@ -55,6 +55,8 @@ def test_epsilons_are_sorted_without_duplicates_and_zero():
         ({"models": []}, "models: .*at least 1"),
         ({"epsilons": [0]}, "at least one value above 0"),
         ({"seeds": [0, 0]}, "seeds must differ"),
+        ({"attacks": [{"method": "foolbox", "levels": 256}]}, r"attacks\[1\]: levels go with method 'sweep' only"),
+        ({"attacks": [{"levels": 255}]}, r"attacks\[1\].levels: .*256, given 255"),
         ({"attacks": [{"method": "pgd"}]}, r"attacks\[1\].method: .*'sweep' or 'foolbox', given 'pgd'"),
         ({"name": "../x"}, "name"),
     ],

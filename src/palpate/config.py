@@ -134,12 +134,23 @@ class AttackSpec(Spec):
     steps: int = Field(40, ge=1, description="of Foolbox's LinfPGD; the step is always epsilon / 30")
     images: int | None = Field(None, ge=1, description="at most so many test images; all when absent")
     batch_size: int = Field(64, ge=1, description="Foolbox draws by batch, so its numbers depend on it")
+    levels: Literal[256] | None = Field(
+        None, description="256: the sweep gives only images that an 8-bit file can hold"
+    )
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _levels_of_a_sweep(self) -> "AttackSpec":
+        if self.levels and self.method == "foolbox":
+            raise ValueError("levels go with method 'sweep' only, given 'foolbox'; leave levels out")
+        return self
 
     @property
     def name(self) -> str:
-        """The name used in tables: "sweep-standard" or "foolbox-40"."""
-        return f"sweep-{self.strength}" if self.method == "sweep" else f"foolbox-{self.steps}"
+        """The name used in tables: "sweep-standard", "sweep-standard-8bit" or "foolbox-40"."""
+        if self.method == "foolbox":
+            return f"foolbox-{self.steps}"
+        return f"sweep-{self.strength}" + ("-8bit" if self.levels else "")
 
 
 class ExplainSpec(Spec):

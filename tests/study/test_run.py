@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.study.helpers import cells_of, quiet, tiny
+from tests.study.helpers import SPEC, cells_of, quiet, tiny
 
 from palpate import rows
 from palpate.data.dataset import load
@@ -200,3 +200,20 @@ def test_verdicts_examine_the_sweep_with_the_other_model_as_sibling(finished):
         verdicts = json.loads((finished / cell / "verdicts.json").read_text())
         assert {verdict["status"] for verdict in verdicts} <= {"pass", "warn", "fail", "not run"}
         assert {"model", "result"} == {verdict["subject"] for verdict in verdicts}
+
+
+def test_a_study_on_grey_levels_holds_images_that_a_file_can_hold(tmp_path):
+    study = tiny(
+        models=[SPEC["models"][0]], attacks=[{"strength": "fast", "images": 12, "levels": 256}], trust={"budget": 0}
+    )
+    folder = run(study, tmp_path / "run", device="cpu", console=quiet())
+    table = _table(folder, "attack").filter(pl.col("epsilon_index") > 0)
+    assert set(table["attack_id"]) == {"sweep-fast-8bit"}
+    fooled = table.filter(~pl.col("correct"))
+    assert len(fooled)
+    assert fooled["survives_8bit"].all()
+    radius = 255 * table["radius"].filter(table["radius"].is_finite()).to_numpy()
+    np.testing.assert_allclose(radius, radius.round(), atol=1e-9)
+    with np.load(folder / cells_of(folder, "attack")[0] / "samples.npz") as samples:
+        level = 255 * samples["adversarial"].astype(float)
+        np.testing.assert_allclose(level, level.round(), atol=1e-4)

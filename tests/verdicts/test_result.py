@@ -4,10 +4,10 @@ import pytest
 import torch
 from tests.verdicts.lines import EPSILONS, Line, case, claim, images
 
+from palpate.attacks.levels import to_levels
 from palpate.verdicts import result
 from palpate.verdicts.audit import ball_and_box, eight_bits
 from palpate.verdicts.door import NotRun
-from palpate.verdicts.levels import to_levels
 
 
 def _true(x, y, exact):

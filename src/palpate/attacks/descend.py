@@ -17,6 +17,7 @@ from palpate.attacks.ensemble import Stages, ensemble
 from palpate.attacks.fold import fold
 from palpate.attacks.found import Found
 from palpate.attacks.ladder import climb
+from palpate.attacks.levels import on_grid, onto_levels, through_png
 from palpate.attacks.norms import Norm, distance, project
 from palpate.attacks.oracle import Model, Oracle
 from palpate.attacks.race import Effort, Rows, enter, run
@@ -50,6 +51,7 @@ class _Plan:
     norm: Norm
     draws: int
     scale: float  # of the logits
+    levels: int | None
 
 
 def sweep(
@@ -69,6 +71,7 @@ def sweep(
     draws: int = 1,
     precision: str = "auto",
     steps: int = 40,
+    levels: int | None = None,
 ) -> Sweep:
     """Find the smallest perturbation that fools each image, hence robust accuracy at every epsilon at once.
 
@@ -90,6 +93,8 @@ def sweep(
         draws: answers averaged per pass, for models that are not deterministic.
         precision: "float32", "bfloat16" for gradients (every success is checked again in float32), or "auto": float32.
         steps: of method "foolbox".
+        levels: 256 holds the attack to images that an 8-bit file can hold, so that radii are whole grey levels; they are judged as read back from a
+            PNG. For objective "radius" in l∞, on images that come from such files.
 
     Returns:
         The sweep's result. Interrupted by Ctrl-C, it holds what was finished, and says so.
@@ -112,11 +117,22 @@ def sweep(
     choice("keep", keep, ("all", "radius"))
     choice("norm", norm, ("linf", "l2"))
     choice("precision", precision, ("auto", "float32", "bfloat16"))
+    if levels is not None:
+        choice("levels", str(levels), ("256",))
+        for name, value, only in (
+            ("method", method, "sweep"),
+            ("objective", objective, "radius"),
+            ("norm", norm, "linf"),
+        ):
+            if value != only:
+                raise InputError(f"levels go with {name}={only!r} only, given {name}={value!r}")
     grid = epsilon_grid(epsilons, norm)
     if len(images) == 0:
         raise InputError("images must hold at least one image, given none")
     label = true_labels(labels, len(images), finding)
     how: dict[str, Any] = {"method": method, "strength": strength, "objective": objective, "seed": seed}
+    if levels:
+        how["levels"] = levels
     device = device_of(model)
     batch = batch_size or (64 if device.type == "cpu" else 256)
     if any(module.training for module in model.modules()):
@@ -132,7 +148,7 @@ def sweep(
         exact = believe if half or device.type == "cuda" else None
         if device.type == "mps":  # which has no float64: radii and images stay on the CPU, and the model is visited
             ask, believe, device = _visit(ask, device), _visit(believe, device), torch.device("cpu")
-        plan = _Plan(ask, believe, exact, grid, strength, objective, seed, norm, draws, scale)
+        plan = _Plan(ask, believe, exact, grid, strength, objective, seed, norm, draws, scale, levels)
         return _all_chunks(plan, images, label, device, batch, how, keep, progress)
 
 
@@ -167,13 +183,16 @@ def _all_chunks(
         start = place.stop
         if stopped:
             continue
+        if plan.levels:
+            on_grid(clean, plan.levels)
         oracle = Oracle(plan.ask, len(clean), batch, plan.draws, plan.exact, plan.scale)
         found = Found(clean.to(device, memory_format=torch.channels_last), progress, place.start, count)
         try:
             rungs = _attack(plan, oracle, found, label[place].to(device))
         except KeyboardInterrupt:
             stopped, rungs = True, None
-            found.pending |= plan.objective == "loss"  # its images at each epsilon are lost with the chunk
+            # Images at each epsilon, or on the grid of grey levels, are lost with the chunk.
+            found.pending |= plan.objective == "loss" or plan.levels is not None
             how = {**how, "interrupted": "yes"}
             warnings.warn(
                 "the sweep was interrupted: what was finished is returned, the rest is 'not run'", stacklevel=4
@@ -215,17 +234,22 @@ def _attack(plan: _Plan, oracle: Oracle, found: Found, label: Tensor) -> Tensor 
     run(oracle, begin, places, found, top, effort, plan.norm, "descent")
     if plan.strength == "ensemble":
         ensemble(oracle, label, found, top, plan.seed, plan.norm, STAGES)
+    if plan.levels:
+        onto_levels(oracle, label, found, top, plan.levels)
     return None
 
 
 def _audit(plan: _Plan, oracle: Oracle, found: Found, label: Tensor) -> None:
     """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust.
 
-    A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little before it is given up.
+    A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little before it is given up. On
+    grey levels it is what a PNG gives back, and cannot be moved.
     """
     oracle.exact = plan.believe
     doubtful = (found.limit.isfinite() & ~found.failed & ~found.pending).nonzero()[:, 0]
-    for share in (0.0, *OUTWARDS):
+    if plan.levels:
+        found.points[doubtful] = through_png(found.points[doubtful]).to(found.points)
+    for share in (0.0,) if plan.levels else (0.0, *OUTWARDS):
         if not len(doubtful):
             break
         clean, point = found.clean[doubtful], found.points[doubtful]
@@ -237,6 +261,8 @@ def _audit(plan: _Plan, oracle: Oracle, found: Found, label: Tensor) -> None:
         doubtful = doubtful[~fools]
     found.fail(doubtful)
     found.radius = torch.where(found.limit.isfinite(), distance(found.points, found.clean, plan.norm), found.limit)
+    if plan.levels:  # k / 255 itself, not the difference of two of them rounded to float32
+        found.radius = (found.radius * (plan.levels - 1)).round() / (plan.levels - 1)
     found.radius = torch.where(found.failed, float("nan"), found.radius)
 
 

@@ -6,12 +6,12 @@ An attack's own word is never taken: distances are computed in float64 from what
 import torch
 from torch import Tensor
 
+from palpate.attacks.levels import through_png
 from palpate.attacks.norms import distance
 from palpate.attacks.result import Sweep
 from palpate.verdicts.case import Case
 from palpate.verdicts.door import NotRun
 from palpate.verdicts.finding import Finding, grey, of, rule
-from palpate.verdicts.levels import through_png
 from palpate.verdicts.probes import fools
 
 ROUNDING = 2.0**-23
@@ -133,7 +133,7 @@ def eight_bits(case: Case, threshold: float) -> Finding:
             status = "warn"  # no file can hold so small a change: a fact about files, not a failure of the attack
         advice = (
             f"Written to PNG and read again, {of(lost, len(stored))} no longer fool the model at epsilon {grey(epsilon)}: they exist in "
-            "floating point only, so do not count them where the images must be files (column survives_8bit)."
+            "floating point only. Where the images must be files, attack with levels=256, or count only those of the column survives_8bit."
         )
     if status == "pass":
         advice = f"Written to PNG and read again, {of(len(stored) - lost, len(stored))} still fool the model."

@@ -13,6 +13,7 @@ from torch import Tensor
 from palpate import rows
 from palpate.attacks.descend import sweep
 from palpate.attacks.foolbox import foolbox_pgd
+from palpate.attacks.levels import to_levels
 from palpate.attacks.result import Sweep
 from palpate.config import AttackSpec
 from palpate.data.dataset import Split
@@ -115,6 +116,7 @@ def _by_sweep(job: _Job) -> tuple[list[pl.DataFrame], Tensor, Sweep]:
         seed=attack.seed,
         batch_size=attack.batch_size,
         progress=job.progress,
+        levels=attack.levels,
     )
     failed = np.array([status != "ok" for status in found.status])
     tables: list[pl.DataFrame] = []
@@ -144,7 +146,11 @@ def _by_sweep(job: _Job) -> tuple[list[pl.DataFrame], Tensor, Sweep]:
         seed=attack.seed,
         progress=job.progress,
     )
-    return tables, torch.stack([samples.images_at(epsilon) for epsilon in job.epsilons]), found
+    pictures = [samples.images_at(epsilon) for epsilon in job.epsilons]
+    if attack.levels:
+        shown = job.images[: job.samples]
+        pictures = [to_levels(picture, shown, epsilon) for picture, epsilon in zip(pictures, job.epsilons, strict=True)]
+    return tables, torch.stack(pictures), found
 
 
 def judge(model: Classifier, adversarial: Tensor, images: Tensor, labels: Tensor, epsilon: float) -> dict[str, Any]:
