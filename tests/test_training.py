@@ -69,6 +69,33 @@ def test_training_learns_and_keeps_the_best_epoch():
     assert history.epochs[-1].passes == 12 * 96
 
 
+def test_the_last_epoch_is_kept_where_the_recipe_says_so():
+    dataset = _dataset()
+    best, last = _network(), _network()
+    histories = [
+        fit(net, dataset, TrainSpec(epochs=9, keep=keep, **QUICK | {"learning_rate": 0.3}), device="cpu")
+        for net, keep in ((best, "best"), (last, "last"))
+    ]
+    assert histories[0].epochs[-1].val_loss == histories[1].epochs[-1].val_loss
+    assert histories[0].best_epoch < 9  # so that the two differ
+    assert histories[1].best_epoch == 9
+    loss = F.cross_entropy(predict_logits(last, dataset.val.images), torch.as_tensor(dataset.val.labels)).item()
+    assert loss == pytest.approx(histories[1].best.val_loss, rel=1e-5)
+
+
+def test_batch_norm_afresh_holds_the_mean_over_the_training_images():
+    """The first convolution's outputs depend on the images alone, so their mean is known; with one batch an epoch, exactly."""
+    dataset = _dataset()
+    model = _network()
+    fit(model, dataset, TrainSpec(epochs=1, batch_norm="afresh", **QUICK | {"batch_size": 96}), device="cpu")
+    with torch.no_grad():
+        outputs = model[0](dataset.train.images)
+    torch.testing.assert_close(model[1].running_mean, outputs.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model[1].running_var, outputs.var((0, 2, 3)), rtol=1e-3, atol=1e-5)
+    assert model[1].momentum == 0.1
+    assert not model.training
+
+
 def test_the_seed_repeats_and_matters():
     def weights(seed: int) -> torch.Tensor:
         model = _network()

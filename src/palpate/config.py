@@ -54,6 +54,11 @@ class TrainSpec(Spec):
     patience: int = Field(40, ge=1, description="epochs without improvement before training stops")
     min_delta: float = Field(0.001, ge=0)
     monitor: Literal["val_loss", "val_balanced_accuracy"] = "val_loss"
+    keep: Literal["best", "last"] = Field("best", description="the epoch of best validation, or the weights at the end")
+    batch_norm: Literal["running", "afresh"] = Field(
+        "running",
+        description="afresh: its statistics are taken again at the end, for trainings too short for its slow averages",
+    )
     class_weights: Literal["inverse", "sqrt-inverse", "none"] | dict[str, float] = Field(
         "inverse", description="weights in the loss; or by class name, such as { mel = 5 }, the others 1"
     )

@@ -1,4 +1,4 @@
-"""Train a classifier: one plain loop with class weights, early stopping and the best validation epoch kept.
+"""Train a classifier: one plain loop with class weights and early stopping, which keeps the best validation epoch or the last.
 
 Lightning Fabric puts model and batches on the device; everything else is in sight here. The defaults of `TrainSpec` are the recipe of
 arXiv 2210.14405: Adam with learning rate .01 and epsilon .1, weighted cross-entropy, at most 300 epochs, patience 40.
@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import update_bn
 
 from palpate.config import AdversarialSpec, TrainSpec
 from palpate.errors import InputError
@@ -44,7 +45,7 @@ class History:
     """The epochs of a training and which one was kept."""
 
     epochs: tuple[Epoch, ...]
-    best_epoch: int  # from 1
+    best_epoch: int  # from 1; the last where the recipe keeps the last
     stopped_early: bool
 
     @property
@@ -61,7 +62,7 @@ def fit(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> History:
-    """Train the model in place and leave it with the weights of its best validation epoch.
+    """Train the model in place and leave it with the weights of its best validation epoch, or of the last where `spec.keep` says so.
 
     Args:
         model: from images (N, 3, H, W) in [0, 1] to logits (N, K), K ≥ 2.
@@ -168,9 +169,14 @@ def _loop(
         raise InputError(
             f"training gave no usable epoch: the validation loss is not a number, learning_rate {spec.learning_rate:g}"
         )
-    model.load_state_dict(best_state)
+    if spec.keep == "best":
+        model.load_state_dict(best_state)
+    if spec.batch_norm == "afresh":
+        order = torch.randperm(len(labels), generator=generator)
+        update_bn((fabric.to_device(dataset.train.images[part.numpy()]) for part in _batches(order, spec.batch_size)), model)
     model.eval()
-    return History(tuple(epochs), best_epoch, stopped_early=len(epochs) < spec.epochs)
+    kept = best_epoch if spec.keep == "best" else len(epochs)
+    return History(tuple(epochs), kept, stopped_early=len(epochs) < spec.epochs)
 
 
 def class_weights(counts: Tensor, kind: str | dict[str, float], classes: tuple[str, ...] = ()) -> Tensor:

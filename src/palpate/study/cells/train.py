@@ -4,28 +4,36 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from palpate.models.weights import save_weights
+from palpate.prediction import predict_logits
 from palpate.runs import Cell
 from palpate.study.cells.context import Context, build_model
 from palpate.study.progress import progress_bar
 from palpate.training import fit
 
+LEARNED = 512
+"""Training images, at most, on which the kept model is judged in evaluation mode, to tell what it learned by heart."""
+
 
 def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> None:
-    """Train one model and keep its best validation epoch."""
+    """Train one model and keep the epoch that the recipe says."""
     dataset = context.dataset(cell.task)
     spec, seed = context.model(cell)
     model = build_model(spec, seed, context.task(cell.task), len(dataset.classes))
     with progress_bar(context.console, cell.title) as progress:
         history = fit(model, dataset, context.training(cell), seed, str(context.device), progress)
+    images = dataset.train.images[: min(LEARNED, len(dataset.train))]
+    learned = predict_logits(model, images).argmax(1).numpy() == np.asarray(dataset.train.labels)[: len(images)]
     save_weights(model, folder / "weights.safetensors", {"classes": list(dataset.classes), "task": cell.task})
     keys = {"task": cell.task, "model_id": cell.model_id, "seed": seed}
     epochs = [keys | dataclasses.asdict(epoch) for epoch in history.epochs]
     pl.DataFrame(epochs).write_parquet(folder / "history.parquet")
     facts |= {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "train_accuracy": float(learned.mean()),
         "training_passes": history.epochs[-1].passes,
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,
