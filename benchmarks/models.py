@@ -40,7 +40,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Soft attention with 16 heads (method.md §3): A = Σ_heads softmax over positions, output [x, A ⊙ x]."""
+    """Soft attention with 16 heads: A = Σ_heads softmax over positions, output [x, A ⊙ x]."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -173,7 +173,9 @@ def _loop(
         model.load_state_dict(best_state)
     if spec.batch_norm == "afresh":
         order = torch.randperm(len(labels), generator=generator)
-        update_bn((fabric.to_device(dataset.train.images[part.numpy()]) for part in _batches(order, spec.batch_size)), model)
+        update_bn(
+            (fabric.to_device(dataset.train.images[part.numpy()]) for part in _batches(order, spec.batch_size)), model
+        )
     model.eval()
     kept = best_epoch if spec.keep == "best" else len(epochs)
     return History(tuple(epochs), kept, stopped_early=len(epochs) < spec.epochs)
