@@ -27,9 +27,9 @@ from palpate.errors import InputError
 from palpate.prediction import Images, Progress, device_of, evaluating
 
 EFFORTS = {
-    "fast": Effort(steps=6, classes=4, rows=3, cuts=((1, 1),), searches=3),
+    "fast": Effort(steps=6, classes=3, rows=2, cuts=((1, 1),), searches=2),
     "standard": Effort(),
-    "ensemble": Effort(steps=25, rows=9, reach=3.0, cuts=((3, 4), (7, 2))),
+    "ensemble": Effort(steps=25, classes=9, rows=9, reach=3.0, cuts=((3, 4), (7, 2))),
 }
 STAGES = Stages()
 RUNG_STEPS = {"fast": 5, "standard": 10, "ensemble": 30}  # of objective "loss", per epsilon
@@ -80,7 +80,7 @@ def sweep(
         images: float images in [0, 1]: a tensor or a sequence whose slices are such tensors.
         labels: true classes (N,); of a multi-label task (N, F) with `finding`.
         epsilons: radii in [0, 1] or like "2/255". The cost does not depend on how many; only the largest bounds the search.
-        strength: "fast" (6 steps), "standard" (15 steps, more classes) or "ensemble" (restarts, targets, APGD and Square on top).
+        strength: "fast" (6 steps), "standard" (12 steps, more classes) or "ensemble" (restarts, targets, APGD and Square on top).
         method: "sweep", or "foolbox" for the paper's LinfPGD, restarted at each epsilon with `steps` steps.
         objective: "radius", the smallest perturbation; or "loss", at every epsilon the image of largest cross-entropy, without early exit,
             for AUROC, confidence and saliency under attack.

@@ -29,7 +29,9 @@ class Stages:
         30  # gradients of APGD, once with cross-entropy (as log-odds, which do not saturate) and once with the margin
     )
     queries: int = 300  # of Square
-    descent: Effort = dataclasses.field(default_factory=lambda: Effort(steps=20, hopeless=((6, 1.15), (12, 1.03))))
+    descent: Effort = dataclasses.field(
+        default_factory=lambda: Effort(steps=20, cuts=((1, 3), (2, 2), (4, 1)), hopeless=((6, 1.15), (12, 1.03)))
+    )
 
 
 def ensemble(oracle: Oracle, label: Tensor, found: Found, top: float, seed: int, norm: Norm, stages: Stages) -> None:

@@ -24,11 +24,11 @@ from palpate.attacks.oracle import Oracle
 class Effort:
     """How hard to try; the defaults are strength "standard"."""
 
-    steps: int = 15  # gradients per row, the clean image's included
-    classes: int = 9  # classes whose gradient is taken at the clean image, by descending logit
-    rows: int = 4  # classes that start as rows, by ascending distance
+    steps: int = 12  # gradients per row, the clean image's included
+    classes: int = 5  # classes whose gradient is taken at the clean image, by descending logit
+    rows: int = 3  # classes that start as rows, by ascending distance
     reach: float = 1.5  # of the nearest distance; farther classes do not start
-    cuts: tuple[tuple[int, int], ...] = ((1, 3), (2, 2), (4, 1))  # after that step, keep that many rows per image
+    cuts: tuple[tuple[int, int], ...] = ((1, 2), (3, 1))  # after that step, keep that many rows per image
     searches: int = 4  # forward passes on the ray at the end
     first: float = 2.0  # first step as a share of the radius
     last: float = 0.02  # last step likewise
@@ -214,7 +214,9 @@ def advance(oracle: Oracle, rows: Rows, found: Found, top: float, effort: Effort
     for step, factor in effort.hopeless:
         keep &= (rows.step != step) | (estimate <= factor * found.limit[rows.image])
     over = after.step >= effort.steps
-    return (after if bool((keep & ~over).all()) else after.take(keep & ~over)), after.take(keep & over)
+    if bool((keep & ~over).all()):
+        return after, no_rows(found.clean)
+    return after.take(keep & ~over), after.take(keep & over)
 
 
 def _in_front(rows: Rows, estimate: Tensor, effort: Effort) -> Tensor:
