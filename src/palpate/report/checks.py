@@ -68,6 +68,8 @@ def summarise(judged: tuple[Mapping[str, Any], ...]) -> str:
     'no failure detected by 1 of 2 checks, 1 not run'
     """
     count = {status: sum(verdict["status"] == status for verdict in judged) for status in ORDER}
+    if count["not run"] == len(judged):
+        return f"not checked: none of {len(judged)} checks was run"
     if count["fail"]:
         names = ", ".join(verdict["name"] for verdict in judged if verdict["status"] == "fail")
         words = f"{count['fail']} of {len(judged)} checks failed: {names}"

@@ -67,6 +67,8 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     >>> one = Verdict("noise", "model", "pass", 0.0, 1.0, "points", "", "")
     >>> summary([one, one, dataclasses.replace(one, name="transfer", status="not run")])
     'no failure detected by 2 of 3 checks, 1 not run'
+    >>> summary([dataclasses.replace(one, status="not run")])
+    'not checked: none of 1 checks was run'
     >>> summary([one, dataclasses.replace(one, name="gradients", status="fail")])
     '1 of 2 checks failed: gradients'
     """
@@ -76,6 +78,8 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     count = {
         status: sum(verdict.status == status for verdict in checks) for status in ("pass", "warn", "fail", "not run")
     }
+    if count["not run"] == len(checks):
+        return f"not checked: none of {len(checks)} checks was run"
     if count["fail"]:
         names = ", ".join(verdict.name for verdict in checks if verdict.status == "fail")
         words = f"{count['fail']} of {len(checks)} checks failed: {names}"
