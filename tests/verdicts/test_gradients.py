@@ -6,7 +6,7 @@ from tests.verdicts.lines import EPSILONS, Line, case, images
 from torch import nn
 
 from palpate.verdicts.door import NotRun
-from palpate.verdicts.gradients import finite_differences, local_lipschitz, sharpness, usable
+from palpate.verdicts.gradients import finite_differences, local_lipschitz, repeatable, sharpness, usable
 
 
 class Front(Line):
@@ -52,6 +52,39 @@ def test_a_missing_gradient_is_named(step, words):
     finding = usable(case(Front(step), x, y), 0.05)
     assert finding.status == "fail"
     assert words in finding.advice
+
+
+def test_a_few_images_without_a_gradient_are_a_warning():
+    """Units that are off on some images: the attack stands still there, which says nothing about the rest."""
+    x, y, _ = images(40)
+
+    def dead(points):
+        return torch.where(
+            (points[:, :1, :1, :1] == x[:3, :1, :1, :1].view(1, 3, 1, 1)).any(1, keepdim=True), points.detach(), points
+        )
+
+    finding = usable(case(Front(dead), x, y), 0.25)
+    assert finding.status == "warn"
+    assert finding.figure == pytest.approx(3 / 40)
+    assert "3 of 40" in finding.advice
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.0, "pass"), (0.05, "pass"), (1.0, "fail")])
+def test_a_gradient_that_changes_when_asked_again_is_noise(share, status):
+    """w plus noise of length s‖w‖: the expected cosine of two draws is 1 / (1 + s²), give or take 1 / √192."""
+    torch.manual_seed(0)
+    noisy = Front(lambda x: x + share * (x - x.detach()) * torch.randn_like(x))
+    x, y, _ = images(20)
+    finding = repeatable(case(noisy, x, y), 0.4)
+    assert finding.status == status
+    assert finding.figure == pytest.approx(1 - 1 / (1 + share**2), abs=0.08)
+    assert "sked again" in finding.advice
+
+
+def test_no_gradient_cannot_be_compared_with_itself():
+    x, y, _ = images()
+    with pytest.raises(NotRun, match="zero"):
+        repeatable(case(Front(lambda x: x.detach()), x, y), 0.5)
 
 
 def test_a_gradient_of_something_else_is_not_the_models():

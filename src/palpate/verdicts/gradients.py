@@ -32,8 +32,15 @@ def usable(case: Case, threshold: float) -> Finding:
         broken[name] = int((~flat.isfinite()).any(1).sum())
     worst = max(zero[name] + broken[name] for name in zero)
     status = rule(worst / total, worst, threshold)
+    if not worst:
+        return Finding(status, 0.0, "Gradients of cross-entropy and margin are present and finite.")
     if status == "pass":
-        return Finding(status, worst / total, "Gradients of cross-entropy and margin are present and finite.")
+        return Finding(
+            "warn",
+            worst / total,
+            f"The gradient is zero or not a number on {of(worst, total)}, where units may be off: an attack that starts there stands still, so "
+            "look whether the checks below find that attacks without gradients do better.",
+        )
     if max(broken.values()):
         bad = max(broken, key=lambda name: broken[name])
         advice = (
@@ -98,6 +105,31 @@ def finite_differences(case: Case, threshold: float) -> Finding:
     else:
         advice = f"The gradient describes the model (cosine {1 - figure:.2f} with measured differences)."
     return Finding(status, figure, advice)
+
+
+def repeatable(case: Case, threshold: float) -> Finding:
+    """Median cosine between two gradients of the same image, asked one after the other; the figure is 1 − cosine.
+
+    Noise inside a model may leave its classes as they are and yet send every step of an attack another way.
+    """
+    places = case.right[:IMAGES]
+    points, labels = case.images[places], case.labels[places]
+    case.ledger.need(4 * len(points))
+    first, second = (case.door.gradient(points, labels, margin)[1].flatten(1) for _ in range(2))
+    known = first.isfinite().all(1) & second.isfinite().all(1) & (first != 0).any(1) & (second != 0).any(1)
+    if int(known.sum()) < LEAST:
+        raise NotRun("the gradient is zero or not a number on nearly all images, so there is nothing to compare")
+    cosine = _cosine(first[known], second[known])
+    figure = max(1 - float(cosine.median()), 0.0)
+    status = rule(figure, int((1 - cosine > threshold).sum()), threshold)
+    if status == "pass":
+        return Finding(status, figure, f"Asked again, the model gives the same gradient (cosine {1 - figure:.2f}).")
+    return Finding(
+        status,
+        figure,
+        f"The model gives another gradient when asked again (cosine {1 - figure:.2f}; 1 is the same), so noise in the model and not its "
+        "strength may stop the attack: switch the randomness off, or average over many draws (palpate.sweep(..., draws=20)).",
+    )
 
 
 @contextlib.contextmanager

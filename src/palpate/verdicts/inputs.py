@@ -6,6 +6,7 @@ They cost a few passes and catch the mistakes that make everything after them me
 import torch
 from torch import Tensor, nn
 
+from palpate.statistics.differences import mcnemar
 from palpate.verdicts.case import Case
 from palpate.verdicts.door import NotRun, as_classes
 from palpate.verdicts.finding import Finding, of, rule
@@ -17,6 +18,8 @@ UNITS = {
 }
 BLIND = 10.0
 """Points above always answering one class, up to which a model may be blind to images in [0, 1]."""
+CHANCE = 0.01
+"""Largest p (exact McNemar, times the ranges tried) at which another range is not called better by luck."""
 
 
 def input_range(case: Case, threshold: float) -> Finding:
@@ -42,18 +45,27 @@ def input_range(case: Case, threshold: float) -> Finding:
             f"No image is brighter than {float(case.images.amax()):.2g}: they seem to be divided by 255 twice, so every "
             "epsilon is 255 times too large.",
         )
-    right = int((case.clean.argmax(1) == case.labels).sum())
-    chance = int(case.labels.bincount().max())
-    best, unit = 0, ""
-    blind = case.points(right - chance) <= BLIND
+    right = case.clean.argmax(1) == case.labels
+    always = case.labels == case.labels.bincount().argmax()  # answering the commonest class
+    blind = case.points(int(right.sum()) - int(always.sum())) <= BLIND
+    before = right if int(right.sum()) >= int(always.sum()) else always
+    best, unit, p = 0, "", 1.0
     for name, change in UNITS.items() if blind else ():
-        answers = as_classes(case.door.raw(change(case.images))).argmax(1) == case.labels
-        if int(answers.sum()) - max(right, chance) > best:
-            best, unit = int(answers.sum()) - max(right, chance), name
+        after = as_classes(case.door.raw(change(case.images))).argmax(1) == case.labels
+        gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+        if gained - lost > best:
+            best, unit, p = gained - lost, name, len(UNITS) * mcnemar(gained, lost)
     gain = case.points(best)
     status = rule(gain, best, threshold)
     if status == "pass":
         return Finding(status, gain, "Images lie in [0, 1] and the model knows no other range better.")
+    if p > CHANCE:
+        return Finding(
+            "warn",
+            gain,
+            f"The model does little better than one answer for all, and with images {unit} instead of [0, 1] it is right {of(best, total)} more "
+            f"often, which may be luck (p = {min(p, 1.0):.2g}): see that it is trained, and on which range.",
+        )
     return Finding(
         status,
         gain,

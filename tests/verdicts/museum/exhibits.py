@@ -70,6 +70,10 @@ def _thermometer(shop: Workshop) -> Specimen:
     return shop.learn(lambda: nn.Sequential(defences.Thermometer(), Cnn(inputs=3 * defences.Thermometer.LEVELS))), None
 
 
+def _resized(shop: Workshop) -> Specimen:
+    return shop.learn(lambda: nn.Sequential(defences.Resized(), Cnn())), None
+
+
 def _pruned(shop: Workshop) -> Specimen:
     model = copied(shop.plain)
     assert isinstance(model, Cnn)
@@ -97,7 +101,7 @@ SATURATED = {"margin loss": "saturated", "gradients": "saturates"}
 PROBABILITIES = {"mode and logits": "probabilities"}
 NO_GRADIENT = {"gradients": "cannot be differentiated"}
 ROUGH = {"finite differences": "jumps", "steps and restarts": "does not find", "best iterate": "earlier iterate"}
-RANDOM = {"deterministic": "asked again"}
+RANDOM = {"deterministic": "asked again", "same gradient": "asked again"}
 WEAK = {"independent attacks": "its number of steps, its step size, the sign of its loss and the unit of its epsilon"}
 
 PLANTED: tuple[Exhibit, ...] = (
@@ -115,7 +119,7 @@ PLANTED: tuple[Exhibit, ...] = (
     Exhibit("k-winners-take-all", "B", lambda shop: (shop.winners, None), ROUGH, "Xiao et al. 2020, arXiv 1905.10510"),
     Exhibit("squashed logits", "B", _then(lambda shop: shop.plain, defences.Squashed()), NO_GRADIENT, f"{ATHALYE} 3"),
     Exhibit("infinite slope", "A", _in_front(defences.Gamma()), {"gradients": "not a number"}, f"{CARLINI} 4.7"),
-    Exhibit("random resizing", "A", _in_front(defences.Resized()), RANDOM, "Xie et al. 2018, arXiv 1711.01991"),
+    Exhibit("random resizing", "A", _resized, RANDOM, "Xie et al. 2018, arXiv 1711.01991"),
     Exhibit("activation pruning", "B", _pruned, RANDOM, "Dhillon et al. 2018, arXiv 1803.01442"),
     Exhibit("strong noise", "B", _in_front(defences.Noise(0.06)), RANDOM, "He et al. 2019, arXiv 1811.09310"),
     Exhibit("stale train mode", "A", _stale, {"mode and logits": "train()"}, SLIP),
