@@ -136,12 +136,12 @@ def measure(classes: int, data: Path, cache: Path) -> dict:
     """All of it, on the undefended network of that task and on larger ones with random weights."""
     task = models.task(classes, data, cache)
     net = models.network(classes, "undefended", task, cache)
-    images, labels = (part[:64] for part in task["test"])
+    images, labels = (part[:128] for part in task["test"])
     torch.manual_seed(0)
     large = Wrapped("resnet18").eval().requires_grad_(False)
     return {
         "step over bare pass": {
-            "benchmark network, 28 px, batch 64": one_pass(net, images, 40),
+            "benchmark network, 28 px, batch 128": one_pass(net, images, 40),
             "resnet18, 64 px, batch 32": one_pass(large, torch.rand(32, 3, 64, 64), 15),
         },
         "pass over folded pass": {

@@ -138,7 +138,11 @@ class AttackSpec(Spec):
     strength: Literal["fast", "standard", "ensemble"] = Field("standard", description="of the sweep")
     steps: int = Field(40, ge=1, description="of Foolbox's LinfPGD; the step is always epsilon / 30")
     images: int | None = Field(None, ge=1, description="at most so many test images; all when absent")
-    batch_size: int = Field(64, ge=1, description="Foolbox draws by batch, so its numbers depend on it")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="images per pass; chosen by their size when absent, 64 for Foolbox, whose draws depend on it",
+    )
     levels: Literal[256] | None = Field(
         None, description="256: the sweep gives only images that an 8-bit file can hold"
     )

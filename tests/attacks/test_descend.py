@@ -213,3 +213,19 @@ def test_progress_ends_at_all_images(five):
     done = [each[0] for each in told]
     assert done == sorted(done)
     assert told[-1][:2] == (64, 64)
+
+
+@pytest.mark.parametrize(("size", "count", "largest"), [(8, 150, 128), (160, 24, 20), (640, 10, 8)])
+def test_a_pass_holds_as_many_images_as_their_size_allows(size, count, largest):
+    class Seen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.most = 0
+
+        def forward(self, x):
+            self.most = max(self.most, len(x))
+            return (x.mean((1, 2, 3)) - 0.5)[:, None] * torch.tensor([-1.0, 1.0])
+
+    model = Seen().eval()
+    palpate.sweep(model, torch.full((count, 3, size, size), 0.4), torch.zeros(count, dtype=torch.long), [0.2], "fast")
+    assert model.most == largest

@@ -34,6 +34,7 @@ EFFORTS = {
 STAGES = Stages()
 RUNG_STEPS = {"fast": 5, "standard": 10, "ensemble": 30}  # of objective "loss", per epsilon
 OUTWARDS = (1e-4, 1e-3, 1e-2)  # by what share of its length a perturbation grows where its last digits decide
+PIXELS = 128 * 64 * 64  # per pass on the CPU, where larger batches are slower and memory that runs out ends the process
 BATCHES_PER_CHUNK = 8  # a chunk of images is on the device at once
 
 
@@ -87,7 +88,8 @@ def sweep(
         seed: of all random starts, which depend on seed and image alone.
         keep: "all", or "radius" to drop the adversarial images.
         progress: told images done, images in all, and what is being done.
-        batch_size: images per pass; 64 on the CPU and 256 elsewhere when absent. It halves when a device's memory runs out.
+        batch_size: images per pass. When absent 256, and on the CPU from 128 of up to 64 × 64 pixels down to 8 of large ones; 64 for "foolbox",
+            whose draws depend on it. It halves when a device's memory runs out.
         norm: "linf" or "l2".
         finding: column of a multi-label (sigmoid) head to attack: label 1 where its logit is above 0.
         draws: answers averaged per pass, for models that are not deterministic.
@@ -134,14 +136,14 @@ def sweep(
     if levels:
         how["levels"] = levels
     device = device_of(model)
-    batch = batch_size or (64 if device.type == "cpu" else 256)
     if any(module.training for module in model.modules()):
         warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=2)
     with evaluating(model):
         example = check_images(images[0:2]).to(device)
         subject, scale = check_model(model, example, label, finding, draws)
         if method == "foolbox":
-            return by_foolbox(subject, images, label, grid, steps, batch, how, keep, progress)
+            return by_foolbox(subject, images, label, grid, steps, batch_size or 64, how, keep, progress)
+        batch = batch_size or _usual_batch(device, example)
         half = precision == "bfloat16"
         ask = _in_bfloat16(fold(subject, example)) if half else fold(subject, example)
         believe = _in_float32(subject) if device.type == "cuda" else subject
@@ -150,6 +152,11 @@ def sweep(
             ask, believe, device = _visit(ask, device), _visit(believe, device), torch.device("cpu")
         plan = _Plan(ask, believe, exact, grid, strength, objective, seed, norm, draws, scale, levels)
         return _all_chunks(plan, images, label, device, batch, how, keep, progress)
+
+
+def _usual_batch(device: torch.device, example: Tensor) -> int:
+    """Images per pass where the caller does not say."""
+    return min(max(PIXELS // example[0, 0].numel(), 8), 128) if device.type == "cpu" else 256
 
 
 def _all_chunks(

@@ -30,7 +30,7 @@ class Stages:
     )
     queries: int = 300  # of Square
     descent: Effort = dataclasses.field(
-        default_factory=lambda: Effort(steps=20, cuts=((1, 3), (2, 2), (4, 1)), hopeless=((6, 1.15), (12, 1.03)))
+        default_factory=lambda: Effort(steps=30, cuts=((1, 3), (2, 2), (4, 1)), hopeless=((9, 1.15), (18, 1.03)))
     )
 
 

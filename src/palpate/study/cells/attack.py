@@ -79,7 +79,14 @@ def _by_foolbox(job: _Job) -> tuple[list[pl.DataFrame], Tensor]:
     attack, count = job.attack, len(job.epsilons)
     wrong = predict_logits(job.model, job.images).argmax(1) != job.labels
     batches = foolbox_pgd(
-        job.model, job.images, job.labels, job.epsilons, attack.steps, attack.batch_size, attack.seed, job.progress
+        job.model,
+        job.images,
+        job.labels,
+        job.epsilons,
+        attack.steps,
+        attack.batch_size or 64,
+        attack.seed,
+        job.progress,
     )
     for place, adversarial in batches:  # (E, n, C, H, W)
         kept.append(adversarial[:, : max(0, job.samples - place.start)])
