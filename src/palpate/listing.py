@@ -70,7 +70,8 @@ def estimate_table(name: str, estimates: Iterable["Estimate"]) -> Table:
     """What a study would cost here, a line per task and model."""
     table = Table(
         title=f"{name}: nothing was run",
-        caption="train, attack: passes of one image each, at most; times from a few passes made now",
+        caption="train, attack: passes of one image each, at most; time and disk: of the whole study made from nothing, judged by a few passes "
+        "made now; done: cells that the run folder holds already, and that are made again only if what they stand on changed",
         box=SIMPLE_HEAD,
         show_footer=True,
     )
@@ -79,11 +80,11 @@ def estimate_table(name: str, estimates: Iterable["Estimate"]) -> Table:
     complete, cells = sum(line.complete for line in lines), sum(line.cells for line in lines)
     footers = {
         "model": "in all",
-        "cells": f"{complete} of {cells}",
+        "done": f"{complete} of {cells}",
         "time": _span(seconds),
         "disk": f"{megabytes:,.0f} MB",
     }
-    for column in ("model", "data", "cells", "train", "attack", "time", "disk"):
+    for column in ("model", "data", "done", "train", "attack", "time", "disk"):
         table.add_column(
             column,
             footer=footers.get(column, ""),

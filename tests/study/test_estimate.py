@@ -11,7 +11,7 @@ def test_passes_are_the_settings_product(tmp_path):
     first, second = estimate(study, tmp_path / "absent", None, torch.device("cpu"))
     assert (first.model, second.model) == ("test_resnet", "test_resnet+full")
     assert first.training_passes == 2 * 2 * 48  # seeds × epochs × images
-    assert first.attack_passes == 2 * (12 * 3 * 6 + 12 * 15)  # Foolbox: 3 epsilons × (5 steps + 1); the fast sweep: 15
+    assert first.attack_passes == 2 * (12 * 3 * 6 + 12 * 10)  # Foolbox: 3 epsilons × (5 steps + 1); the fast sweep: 10
     assert (first.complete, first.cells) == (0, 2 * 6)
     assert first.present
     assert first.seconds > 0

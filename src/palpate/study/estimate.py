@@ -19,8 +19,8 @@ from palpate.prediction import evaluating
 from palpate.runs import Run
 from palpate.study.cells.context import build_model
 
-SWEEP_PASSES = {"fast": 15, "standard": 30, "ensemble": 120}
-"""Forward passes per image that a sweep is planned with; benchmarks/README.md holds what was measured."""
+SWEEP_PASSES = {"fast": 10, "standard": 20, "ensemble": 450}
+"""Passes per image, forward and backward together as one, that a sweep is planned with; benchmarks/README.md holds what was measured."""
 TIMED_BATCH = 4
 
 
