@@ -101,3 +101,19 @@ def test_dropped_images_are_asked_for_in_vain(five):
     assert lean.adversarials is None
     with pytest.raises(InputError, match='keep="all"'):
         lean.images_at(0.02)
+
+
+@pytest.mark.parametrize(
+    ("radius", "words"),
+    [
+        ([0.05, 0.12, 0.3], "median radius 0.12"),
+        ([0.05, float("inf"), float("inf")], "median radius beyond 0.2"),
+        ([float("nan"), 0.1, 0.15], "median radius 0.1"),
+    ],
+)
+def test_the_median_radius_is_said_to_lie_beyond_what_was_tried(radius, words):
+    assert words in str(made(radius))
+
+
+def test_without_a_finished_image_the_median_is_not_known():
+    assert "median radius not known" in str(made([float("nan")], ["not run"]))

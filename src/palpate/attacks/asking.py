@@ -78,7 +78,8 @@ def check_images(images: Tensor, start: int = 0) -> Tensor:
     """
     if not isinstance(images, Tensor) or images.ndim != 4:
         given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise InputError(f"images must be a tensor (N, C, H, W), or slices to such, given {given}")
+        hint = "; use torch.from_numpy(images)" if type(images).__name__ == "ndarray" else ""
+        raise InputError(f"images must be a tensor (N, C, H, W), or slices to such, given {given}{hint}")
     if images.dtype not in (torch.float32, torch.float64):
         raise InputError(f"images must be float32 or float64 in [0, 1], given {images.dtype}; use images.float() / 255")
     low, high = (float(images.min()), float(images.max())) if images.numel() else (0.0, 0.0)

@@ -198,11 +198,19 @@ class Sweep:
             accuracy = self.robust_accuracy(epsilon)
             fooled = round((1 - accuracy) * done) if done else 0
             lines.append(f"{epsilon:>10.6g} {epsilon * 255:>8.3g} {accuracy:>16.3f} {fooled:>8}")
-        finite = self.radius[self.done].nan_to_num(nan=0.0)
-        median = finite.median().item() if done else float("nan")
+        median = (
+            self.radius[self.done].nan_to_num(nan=0.0, posinf=float("inf")).median().item() if done else float("inf")
+        )
+        middle = (
+            f"{median:.3g}"
+            if median <= self.epsilons[-1]
+            else f"beyond {self.epsilons[-1]:.3g}"
+            if done
+            else "not known"
+        )
         forward, backward = self.passes[self.done].double().mean(0).tolist() if done else (0.0, 0.0)
         how = ", ".join(f"{key} {value}" for key, value in self.how.items())
-        lines.append(f"{done} images, {self.norm}, {how}; median radius {median:.3g}")
+        lines.append(f"{done} images, {self.norm}, {how}; median radius {middle}")
         lines.append(f"passes per image: {forward:.1f} forward, {backward:.1f} backward")
         for status in ("failed", "not run"):
             count = self.status.count(status)
