@@ -49,7 +49,7 @@ def test_epsilons_are_sorted_without_duplicates_and_zero():
     [
         ({"epsilom": [0.1]}, "epsilom: unknown key; did you mean `epsilons`"),
         ({"tasks": [{"name": "ham10000", "siez": 64}]}, r"tasks\[1\].siez: unknown key; did you mean `size`"),
-        ({"training": {"epochs": 0}}, "training.epochs: .*greater than or equal to 1, given 0"),
+        ({"training": {"epochs": -1}}, "training.epochs: .*greater than or equal to 0, given -1"),
         ({"training": {"name": "a/b"}}, "training.name"),
         ({"models": [{"backbone": "a"}, {"backbone": "a"}]}, "models must differ in name, given twice: a"),
         ({"models": []}, "models: .*at least 1"),

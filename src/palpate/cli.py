@@ -105,6 +105,33 @@ def study(
         _run_and_report(asked, out, data, device, threads)
 
 
+@app.command(epilog="Example: palpate attack runs/demo/train-.../weights.safetensors phantom-chest --strength ensemble")
+def attack(
+    weights: Annotated[Path, typer.Argument(help="Weights that palpate wrote, their JSON beside.", show_default=False)],
+    task: Annotated[str, typer.Argument(help="On whose test images; see `palpate tasks`.", show_default=False)],
+    epsilons: Annotated[str, typer.Option("--epsilons", help="l-infinity radii, with commas between.")] = (
+        "0.25/255, 0.5/255, 1/255, 2/255, 4/255"
+    ),
+    method: Annotated[str, typer.Option("--method", help="sweep or foolbox.")] = "sweep",
+    strength: Annotated[str, typer.Option("--strength", help="of the sweep: fast, standard or ensemble.")] = "standard",
+    images: Annotated[
+        int | None, typer.Option("--images", min=1, help="At most so many; all when absent.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The run folder; runs/attack-TASK when absent.", show_default=False)
+    ] = None,
+    data: DataOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Attack weights that are trained already: the curve, Grad-CAM, verdicts and the report, as a study of one model."""
+    from palpate.study.given import given_study
+
+    radii = [part.strip() for part in epsilons.split(",") if part.strip()]
+    asked = given_study(weights, task, radii, {"method": method, "strength": strength, "images": images})
+    _run_and_report(asked, out, data, device, threads)
+
+
 @app.command(epilog="Example: palpate status runs/demo")
 def status(run: RunArgument) -> None:
     """Say which cells of a run are complete, which failed and why, and which are missing."""

@@ -50,7 +50,7 @@ class TrainSpec(Spec):
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "one-cycle"] = "constant"
     batch_size: int = Field(16, ge=1)
-    epochs: int = Field(300, ge=1)
+    epochs: int = Field(300, ge=0, description="at most; 0 keeps the weights as the model's file gives them")
     patience: int = Field(40, ge=1, description="epochs without improvement before training stops")
     min_delta: float = Field(0.001, ge=0)
     monitor: Literal["val_loss", "val_balanced_accuracy"] = "val_loss"

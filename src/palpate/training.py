@@ -85,6 +85,9 @@ def fit(
         raise InputError("val must hold images, given none: early stopping needs them; raise val_images")
     target = choose_device(device)
     devices = [target.index or 0] if target.type == "cuda" else 1
+    if not spec.epochs:
+        model.eval()
+        return History((), 0, stopped_early=False)
     fabric = Fabric(accelerator=target.type, devices=devices)
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
         torch.manual_seed(seed)

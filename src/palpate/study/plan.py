@@ -11,7 +11,7 @@ from typing import Any
 from palpate.config import AttackSpec, ModelSpec, Spec, Study, TaskSpec, fingerprint
 from palpate.runs import Cell, sha256
 
-VERSIONS = {"train": 1, "predict": 1, "attack": 1, "explain": 1, "trust": 1}
+VERSIONS = {"train": 1, "predict": 1, "attack": 2, "explain": 1, "trust": 2}
 """Raised when a kind of cell changes what it computes, so that old results are not taken for new ones."""
 
 

@@ -11,6 +11,7 @@ from palpate.models.weights import save_weights
 from palpate.prediction import predict_logits
 from palpate.runs import Cell
 from palpate.study.cells.context import Context, build_model
+from palpate.study.given import check_given
 from palpate.study.progress import progress_bar
 from palpate.training import fit
 
@@ -22,9 +23,12 @@ def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> N
     """Train one model and keep the epoch that the recipe says."""
     dataset = context.dataset(cell.task)
     spec, seed = context.model(cell)
+    recipe = context.training(cell)
+    if not recipe.epochs:
+        check_given(spec.weights, dataset.classes)
     model = build_model(spec, seed, context.task(cell.task), len(dataset.classes))
     with progress_bar(context.console, cell.title) as progress:
-        history = fit(model, dataset, context.training(cell), seed, str(context.device), progress)
+        history = fit(model, dataset, recipe, seed, str(context.device), progress)
     images = dataset.train.images[: min(LEARNED, len(dataset.train))]
     learned = predict_logits(model, images).argmax(1).numpy() == np.asarray(dataset.train.labels)[: len(images)]
     save_weights(model, folder / "weights.safetensors", {"classes": list(dataset.classes), "task": cell.task})
@@ -34,7 +38,7 @@ def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> N
     facts |= {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "train_accuracy": float(learned.mean()),
-        "training_passes": history.epochs[-1].passes,
+        "training_passes": history.epochs[-1].passes if history.epochs else 0,
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,
         "stopped_early": history.stopped_early,
