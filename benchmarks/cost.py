@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 import models
 import palpate
-from palpate.attacks import race
-from palpate.attacks.fold import fold
-from palpate.attacks.found import Found
-from palpate.attacks.oracle import Oracle
+from palpate.attacks import minimum_norm as race
+from palpate.attacks.access import Oracle
+from palpate.attacks.best import Found
+from palpate.attacks.fuse import fold
 
 
 class Wrapped(nn.Module):

@@ -109,7 +109,7 @@ def _digits() -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def _phantoms() -> dict[str, tuple[Tensor, Tensor]]:
-    from palpate.data.phantom import generate
+    from palpate.data.synthetic.generate import generate
 
     drawn = generate("skin", 2400, 28, seed=0)
     x = torch.from_numpy(drawn.images.transpose(0, 3, 1, 2) / np.float32(255)).contiguous()

@@ -3,7 +3,7 @@
     python benchmarks/trust.py                  # five seeds; about fifteen minutes on two quiet cores
     python benchmarks/trust.py --seeds 0        # one of them
 
-The exhibits stand in tests/verdicts/museum, where the tests use them too. Thresholds were fixed on half A alone.
+The exhibits stand in tests/verdicts/known_failures, where the tests use them too. Thresholds were fixed on half A alone.
 """
 
 import argparse
@@ -17,10 +17,10 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import torch  # noqa: E402
-from tests.verdicts.museum.exhibits import EXHIBITS, Workshop, caught, examine  # noqa: E402
+from tests.verdicts.known_failures.exhibits import EXHIBITS, Workshop, caught, examine  # noqa: E402
 
-from palpate.runs import versions  # noqa: E402
-from palpate.verdicts.table import CHECKS  # noqa: E402
+from palpate.core.run_folder import versions  # noqa: E402
+from palpate.verdicts.checks import CHECKS  # noqa: E402
 
 SIGNS = {"pass": ".", "warn": "w", "fail": "F", "not run": "-"}
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "build": "palpate.models.classifier",
-    "wrap": "palpate.models.classifier",
-    "Classifier": "palpate.models.classifier",
+    "build": "palpate.models.build",
+    "wrap": "palpate.models.build",
+    "Classifier": "palpate.models.build",
     "load": "palpate.data.dataset",
-    "fit": "palpate.training",
-    "TrainSpec": "palpate.config",
-    "sweep": "palpate.attacks.descend",
-    "trust": "palpate.verdicts.checking",
-    "grad_cam": "palpate.explanation",
+    "fit": "palpate.training.loop",
+    "TrainSpec": "palpate.training.spec",
+    "sweep": "palpate.attacks.api",
+    "trust": "palpate.verdicts.api",
+    "grad_cam": "palpate.explain.grad_cam",
     "compare": "palpate.statistics.paired",
     "run": "palpate.study.run",
 }
@@ -25,15 +25,15 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
-    from palpate.attacks.descend import sweep
-    from palpate.config import TrainSpec
+    from palpate.attacks.api import sweep
     from palpate.data.dataset import load
-    from palpate.explanation import grad_cam
-    from palpate.models.classifier import Classifier, build, wrap
+    from palpate.explain.grad_cam import grad_cam
+    from palpate.models.build import Classifier, build, wrap
     from palpate.statistics.paired import compare
     from palpate.study.run import run
-    from palpate.training import fit
-    from palpate.verdicts.checking import trust
+    from palpate.training.loop import fit
+    from palpate.training.spec import TrainSpec
+    from palpate.verdicts.api import trust
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import palpate
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 GRID = [0.02, 0.05, 0.25]
 

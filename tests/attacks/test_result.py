@@ -6,7 +6,7 @@ import torch
 import palpate
 from palpate.attacks.norms import distance
 from palpate.attacks.result import Sweep
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 GRID = ["2/255", 0.02, 0.05]
 

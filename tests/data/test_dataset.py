@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import palpate
+from palpate.core.errors import InputError
 from palpate.data.dataset import Dataset, Split
 from palpate.data.store import UnreadableImages
-from palpate.errors import InputError
 
 LESIONS = {
     f"HAM_{dx}{i}": (dx, 1 + i % 3) for dx in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc") for i in range(8)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from palpate.core.errors import InputError
 from palpate.data.decode import Unreadable, decode, npz_images, pixel_hash
-from palpate.errors import InputError
 
 
 def test_colours_are_rgb_and_grey_has_one_channel(tmp_path: Path) -> None:

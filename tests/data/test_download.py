@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from palpate.core.errors import InputError
 from palpate.data.download import Download, fetch
-from palpate.errors import InputError
 
 CONTENT = bytes(range(256)) * 9000  # 2.3 MB: several blocks
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from palpate.core.errors import InputError
 from palpate.data.leaks import check, hash_images, resolve
 from palpate.data.readers import ham10000, idrid
-from palpate.errors import InputError
 
 
 def manifest(rows: Sequence[tuple[str, str, int, str | None]]) -> pl.DataFrame:

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from palpate.core.errors import InputError
 from palpate.data.preprocess import Preprocess, chest_filter, prepare, resize
-from palpate.errors import InputError
 
 
 def radiograph(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palpate.core.errors import InputError
 from palpate.data.readers import ham10000
 from palpate.data.readers.table import MANIFEST
 from palpate.data.split import SPLITS, check_disjoint, quotas, split, take
-from palpate.errors import InputError
 
 
 def manifest(groups: list[str], labels: list[int], splits: Sequence[str | None] | None = None) -> pl.DataFrame:

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from palpate.core.errors import InputError
 from palpate.data import store
 from palpate.data.decode import decode, pixel_hash
 from palpate.data.preprocess import Preprocess, prepare
 from palpate.data.readers import ham10000, medmnist
-from palpate.errors import InputError
 
 RGB = Preprocess()
 

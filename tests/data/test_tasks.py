@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from palpate.core.errors import InputError
 from palpate.data.tasks import TASKS, find_task, overview, task_folders
-from palpate.errors import InputError
 
 
 def test_every_task_says_what_a_user_must_know() -> None:

@@ -4,9 +4,9 @@ import pytest
 import timm
 import torch
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.models.backbones import create, resolve, settle
-from palpate.models.classifier import build
+from palpate.models.build import build
 
 
 def side(backbone, size, stride):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.models.checkpoint import read_tensors
 
 

@@ -13,9 +13,9 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 import palpate.models.pretrained as pretrained
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.models.backbones import SPECIAL
-from palpate.models.classifier import build
+from palpate.models.build import build
 from palpate.models.pretrained import KERAS_FILES, KerasFile, keras_file, locate
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.models.soft_attention import SoftAttention
 
 

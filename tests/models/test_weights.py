@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from palpate.errors import InputError
-from palpate.models.classifier import build, wrap
+from palpate.core.errors import InputError
+from palpate.models.build import build, wrap
 from palpate.models.weights import load_into, load_weights, save_weights, spec_path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from palpate import rows
+from palpate.core import rows
 
 EPSILONS = (0.00125, 0.0025, 0.005, 0.01, 0.02, 0.04)
 ATTACK_ID = "foolbox-20-0"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from palpate.report.page import write_report
+from palpate.report.page.page import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need Playwright")
 

@@ -3,7 +3,7 @@
 import json
 
 from palpate.report.checks import checks, summarise
-from palpate.report.reading import read
+from palpate.report.load import read
 from palpate.verdicts.verdict import Status, Verdict, summary
 
 

@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from palpate import rows
+from palpate.core import rows
 from palpate.report.comparisons import contrasts, points
-from palpate.report.reading import read
+from palpate.report.load import read
 from palpate.statistics.paired import compare
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import palpate.report.figures as figures
-from palpate.report.reading import read
+from palpate.report.load import read
 
 
 @given(

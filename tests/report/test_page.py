@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from palpate.errors import InputError
-from palpate.report.page import render, script_json, write_report
-from palpate.report.reading import read
+from palpate.core.errors import InputError
+from palpate.report.load import read
+from palpate.report.page.page import render, script_json, write_report
 from palpate.report.tables import blocks, curve_csv
 
 
@@ -144,7 +144,7 @@ def test_json_in_scripts_survives_the_round_trip():
 
 def test_the_report_never_imports_torch(whole_run, tmp_path):
     program = (
-        "import sys; from pathlib import Path; from palpate.report.page import write_report; "
+        "import sys; from pathlib import Path; from palpate.report.page.page import write_report; "
         "from palpate.report.tables import curve_table; run, out = map(Path, sys.argv[1:]); "
         "write_report(run, out); curve_table(run); "
         "sys.exit(', '.join({'torch', 'timm', 'captum', 'foolbox'} & sys.modules.keys()) or 0)"

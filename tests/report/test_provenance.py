@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from palpate import rows
+from palpate.core import rows
+from palpate.report.load import read
 from palpate.report.provenance import origins, software
-from palpate.report.reading import read
 
 
 def test_every_model_says_what_it_rests_on(whole_run):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from palpate.report import samples
+from palpate.report.load import read
 from palpate.report.pictures import heat, photo
-from palpate.report.reading import read
 
 CLASSES = ["nevus", "melanoma", "keratosis"]
 

@@ -7,8 +7,8 @@ import re
 import pytest
 from rich.console import Console
 
-from palpate.errors import InputError
-from palpate.report.reading import read
+from palpate.core.errors import InputError
+from palpate.report.load import read
 from palpate.report.tables import blocks, curve_csv, curve_markdown, curve_table
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from palpate import rows
+from palpate.core import rows
 
 
 def _make(

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from palpate.rows import concat
+from palpate.core.rows import concat
 from palpate.statistics.clinical import ERRORS, OPERATING, directed_curves, operating_points
 from palpate.statistics.intervals import wilson
 from palpate.statistics.operating import auroc, choose_threshold, sensitivity_specificity

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.curves import POINT, curve
 from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, wilson
 
@@ -103,7 +103,7 @@ def test_clean_rows_given_twice_count_once(make_rows):
 
 
 def test_no_rows_no_points():
-    from palpate.rows import concat
+    from palpate.core.rows import concat
 
     assert dict(curve(concat([])).schema) == POINT
 

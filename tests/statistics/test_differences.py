@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.differences import holm, mcnemar, mean_interval, paired_difference, sign_flip
 from palpate.statistics.intervals import clustered_wilson
 

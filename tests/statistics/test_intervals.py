@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.intervals import (
     balanced_accuracy,
     balanced_accuracy_interval,

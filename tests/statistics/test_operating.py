@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.intervals import clustered_wilson, wilson
 from palpate.statistics.operating import (
     auroc,

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import palpate
-from palpate import rows
-from palpate.errors import InputError
+from palpate.core import rows
+from palpate.core.errors import InputError
 from palpate.statistics.differences import holm, mcnemar
 from palpate.statistics.intervals import clustered_wilson
 

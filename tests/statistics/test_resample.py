@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics import resample
 from palpate.statistics.differences import paired_difference
 from palpate.statistics.resample import bootstrap, bootstrap_weights

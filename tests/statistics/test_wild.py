@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import palpate
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.clinical import directed_curves, operating_points
 from palpate.statistics.curves import curve
 

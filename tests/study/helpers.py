@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from palpate.config import Study, make_study
-from palpate.runs import Run
+from palpate.core.run_folder import Run
+from palpate.study.spec import Study, make_study
 
 SPEC: dict[str, Any] = {
     "name": "tiny",

@@ -10,11 +10,11 @@ import pytest
 import torch
 from tests.study.helpers import SPEC, cells_of, quiet, tiny
 
-from palpate import rows
+from palpate.core import rows
+from palpate.core.errors import InputError
+from palpate.core.run_folder import Run
 from palpate.data.dataset import load
-from palpate.errors import InputError
 from palpate.models.weights import load_weights
-from palpate.runs import Run
 from palpate.study.run import MAKERS, StudyIncomplete, run
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from palpate.attacks.result import Sweep
-from palpate.verdicts.case import Case, Found
+from palpate.verdicts.context import Case, Found
 from palpate.verdicts.door import Door, Ledger
 
 EPSILONS = (0.01, 0.02, 0.04, 0.08)

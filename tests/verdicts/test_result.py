@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.verdicts.lines import EPSILONS, Line, case, claim, images
 
-from palpate.attacks.levels import to_levels
+from palpate.attacks.quantize import to_levels
 from palpate.verdicts import result
 from palpate.verdicts.audit import ball_and_box, eight_bits
 from palpate.verdicts.door import NotRun

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from palpate.attacks.found import Found
+from palpate.attacks.access import Oracle
+from palpate.attacks.best import Found
 from palpate.attacks.losses import Loss, log_odds, margin
+from palpate.attacks.minimum_norm import Effort, Rows, run
 from palpate.attacks.norms import Norm, random_start, snap
-from palpate.attacks.oracle import Oracle
-from palpate.attacks.race import Effort, Rows, run
 from palpate.attacks.square import square
 from palpate.attacks.steps import ascend
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from palpate.attacks.norms import distance
 from palpate.attacks.result import Sweep
-from palpate.prediction import Images, Progress, predict_logits
+from palpate.models.predict import Images, Progress, predict_logits
 
 
 def by_foolbox(
@@ -26,7 +26,7 @@ def by_foolbox(
     With objective "loss" its image at each epsilon is kept as it came, fooled or not. The arguments are those of
     `palpate.sweep`, already checked.
     """
-    from palpate.attacks.foolbox import foolbox_pgd
+    from palpate.attacks.foolbox_pgd import foolbox_pgd
 
     count = len(images)
     clean = predict_logits(model, images, batch)

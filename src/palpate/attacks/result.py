@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palpate.errors import InputError
-from palpate.prediction import Images
+from palpate.core.errors import InputError
+from palpate.models.predict import Images
 
 if TYPE_CHECKING:
     import polars
@@ -220,6 +220,6 @@ class Sweep:
 
 
 def _epsilon(value: float | str) -> float:
-    from palpate.config import parse_epsilon
+    from palpate.core.epsilon import parse_epsilon
 
     return parse_epsilon(value)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from palpate.core.errors import InputError
 from palpate.data import leaks
 from palpate.data.download import fetch
-from palpate.data.drawn import open_phantoms
 from palpate.data.preprocess import Preprocess
 from palpate.data.split import SPLITS, check_disjoint, split, take
 from palpate.data.store import Store, open_store
+from palpate.data.synthetic.stored import open_phantoms
 from palpate.data.tasks import Task, find_task, task_folders
-from palpate.errors import InputError
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from typing import IO
 import cv2
 import numpy as np
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 
 class Unreadable(Exception):

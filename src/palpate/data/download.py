@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 TIMEOUT = 20  # seconds without an answer
 BLOCK = 2**20  # bytes

@@ -11,8 +11,8 @@ from typing import Literal
 
 import polars as pl
 
+from palpate.core.errors import InputError
 from palpate.data.decode import Unreadable, decode, pixel_hash
-from palpate.errors import InputError
 
 ORDER = {"train": 0, "val": 1, "test": 2}
 NEEDED = ("image_id", "group_id", "label", "split")

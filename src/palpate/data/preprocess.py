@@ -10,7 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 SIGMA = 20.0  # pixels; the paper's sigmaX, with sigmaY = 0 meaning the same
 

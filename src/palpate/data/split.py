@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 SPLITS = ("train", "val", "test")
 

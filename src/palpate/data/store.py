@@ -24,9 +24,9 @@ import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from palpate.core.errors import InputError
 from palpate.data.decode import Unreadable, decode, npz_images, pixel_hash, source_file
 from palpate.data.preprocess import Preprocess, prepare
-from palpate.errors import InputError
 
 VERSION = 1  # raise it when the same input would be stored as other pixels
 UNREADABLE_LIMIT = 0.01

@@ -12,10 +12,10 @@ from typing import Literal
 
 import polars as pl
 
+from palpate.core.errors import InputError
 from palpate.data.download import Download
 from palpate.data.preprocess import Preprocess
 from palpate.data.readers import chestxray14, ham10000, idrid, medmnist, retinopathy
-from palpate.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from timm.models import get_pretrained_cfg, is_model
 from torch import nn
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 State = dict[str, torch.Tensor]
 

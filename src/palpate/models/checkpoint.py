@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 _PICKLES = (*(bytes((0x80, protocol)) for protocol in range(2, 6)), b"PK\x03\x04")  # a raw pickle; torch.save's zip
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -6,7 +6,7 @@ import torch
 from timm.models import get_pretrained_cfg
 from torch import nn
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 # Mean and standard deviation per channel, RGB, of images in [0, 1].
 NORMALIZATIONS = {

@@ -14,7 +14,7 @@ import huggingface_hub
 from huggingface_hub import constants
 from timm.models import get_pretrained_cfg
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.models.backbones import Special
 
 PATIENCE = 5.0  # seconds to wait for a server's first answer

@@ -6,7 +6,7 @@ The papers describe one block and the released Keras code computes another, so b
 import torch
 from torch import nn
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 VARIANTS = ("full", "released")
 GAMMAS = (None, "fixed", "learned")

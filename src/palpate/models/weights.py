@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 import palpate
-from palpate.errors import InputError
+from palpate.core.errors import InputError
+from palpate.models.build import Classifier, build, describe
 from palpate.models.checkpoint import fill, read_spec, read_tensors, spec_path, write_tensors
-from palpate.models.classifier import Classifier, build, describe
 
 
 def save_weights(model: Classifier, path: str | Path, extra: dict[str, Any] | None = None) -> None:

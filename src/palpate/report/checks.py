@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from palpate.report.reading import Cell, Material
+from palpate.report.load import Cell, Material
 
 ORDER = ("fail", "warn", "not run", "pass")
 

@@ -8,9 +8,9 @@ import dataclasses
 
 import polars as pl
 
-from palpate.errors import InputError
-from palpate.report import words
-from palpate.report.reading import Material
+from palpate.core.errors import InputError
+from palpate.report import wording as words
+from palpate.report.load import Material
 from palpate.statistics.paired import Comparison, compare
 from palpate.statistics.wording import signed
 

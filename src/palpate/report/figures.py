@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from palpate.report import words
-from palpate.report.reading import Line, Point
+from palpate.report import wording as words
+from palpate.report.load import Line, Point
 
 COLOURS = ("#2b7bba", "#d55e00", "#009e73", "#b05fa5", "#a8761d", "#6b7a8f", "#c44e7b", "#12939a")
 DASHES = ("solid", "12px,3px", "12px,3px,3px,3px", "6px,2px", "16px,3px,2px,3px,2px,3px")

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from palpate.report.reading import Cell, Material
+from palpate.report.load import Cell, Material
 
 
 @dataclasses.dataclass(frozen=True)

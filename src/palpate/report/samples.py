@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate.report import pictures, words
-from palpate.report.reading import Cell, Material, arrays
+from palpate.report import pictures
+from palpate.report import wording as words
+from palpate.report.load import Cell, Material, arrays
 
 TARGETS = ("true", "predicted")
 HEAT_SIDES = (24, 16, 12)

@@ -13,9 +13,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from palpate.report import words
+from palpate.report import wording as words
 from palpate.report.checks import checks
-from palpate.report.reading import Line, Material, Point, read
+from palpate.report.load import Line, Material, Point, read
 
 WIDE = 4
 """Up to so many models stand side by side, one column each, which fits 80 characters; more go down, one line each."""

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.curves import check_rows, group_names, survived
 from palpate.statistics.intervals import Floats
 

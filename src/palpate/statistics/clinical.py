@@ -7,8 +7,8 @@ with the reason in `note`, so that no report ever prints NaN.
 import numpy as np
 import polars as pl
 
-from palpate.errors import InputError
-from palpate.rows import SCHEMA
+from palpate.core.errors import InputError
+from palpate.core.rows import SCHEMA
 from palpate.statistics.curves import CARRIED_ALONG, KEYS, check_rows, group_names, survived
 from palpate.statistics.intervals import clustered_wilson
 from palpate.statistics.operating import (

@@ -7,8 +7,8 @@ computed is null, never NaN, and `note` says why.
 
 import polars as pl
 
-from palpate.errors import InputError
-from palpate.rows import SCHEMA
+from palpate.core.errors import InputError
+from palpate.core.rows import SCHEMA
 from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, majority_rate
 
 KEYS = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index"]
@@ -38,7 +38,7 @@ def curve(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
     Shares are in [0, 1] and epsilon in units of [0, 1]. Clean accuracy is the line with attack_id "none" and epsilon_index 0.
 
     Args:
-        rows: a table with the columns of `palpate.rows.SCHEMA`; any models, attacks and splits together.
+        rows: a table with the columns of `palpate.core.rows.SCHEMA`; any models, attacks and splits together.
         level: the share of intervals that should cover the truth.
 
     Raises:
@@ -59,7 +59,7 @@ def check_rows(rows: pl.DataFrame, name: str = "rows") -> pl.DataFrame:
     missing = [column for column in SCHEMA if column not in rows.columns]
     if missing:
         raise InputError(
-            f"{name}: the columns of palpate.rows.SCHEMA are needed, {missing} are missing; give a study's images.parquet"
+            f"{name}: the columns of palpate.core.rows.SCHEMA are needed, {missing} are missing; give a study's images.parquet"
         )
     unlabelled = rows["label"].null_count()
     if unlabelled:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.intervals import Floats, check_level, clustered_wilson, group_codes
 
 SMALLEST_P = 1e-12

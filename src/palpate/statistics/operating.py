@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.intervals import Floats, check_level, clustered_wilson, group_codes
 from palpate.statistics.resample import bootstrap_weights
 

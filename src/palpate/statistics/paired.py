@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from palpate import rows
+from palpate.core import rows
 from palpate.statistics.align import CLEAN, Aligned, Side, align
 from palpate.statistics.curves import curve
 from palpate.statistics.differences import Difference, holm, mean_interval, paired_difference
@@ -144,7 +144,7 @@ def compare(
     sample; with one run on a side they are about weight files. See `palpate.statistics.differences.paired_difference`.
 
     Args:
-        a: rows (`palpate.rows.SCHEMA`) of one architecture, one run or several seeds, or the path of such a parquet file.
+        a: rows (`palpate.core.rows.SCHEMA`) of one architecture, one run or several seeds, or the path of such a parquet file.
         b: the same of the other.
         attack_id: which attack, where both tables hold several.
         level: the share of intervals that should cover the truth; a difference is shown where the adjusted p < 1 − level.

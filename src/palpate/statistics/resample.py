@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 from palpate.statistics.intervals import Floats, check_level, group_codes
 
 CHUNK = 4_000_000  # weights held at once, so that 100,000 images do not need a gigabyte

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from palpate.config import Study, TaskSpec
-from palpate.data.drawn import COUNTS
+from palpate.core.run_folder import Run
 from palpate.data.split import FRACTIONS
+from palpate.data.synthetic.stored import COUNTS
 from palpate.data.tasks import Task, find_task, overview
-from palpate.models.classifier import Classifier
-from palpate.prediction import evaluating
-from palpate.runs import Run
-from palpate.study.cells.context import build_model
+from palpate.models.build import Classifier
+from palpate.models.predict import evaluating
+from palpate.study.spec import Study, TaskSpec
+from palpate.study.stages.context import build_model
 
 SWEEP_PASSES = {"fast": 10, "standard": 20, "ensemble": 450}
 """Passes per image, forward and backward together as one, that a sweep is planned with; benchmarks/README.md holds what was measured."""

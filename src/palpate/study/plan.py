@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from palpate.config import AttackSpec, ModelSpec, Spec, Study, TaskSpec, fingerprint
-from palpate.runs import Cell, sha256
+from palpate.core.run_folder import Cell, sha256
+from palpate.core.spec import Spec, fingerprint
+from palpate.study.spec import AttackSpec, ModelSpec, Study, TaskSpec
 
 VERSIONS = {"train": 1, "predict": 1, "attack": 2, "explain": 1, "trust": 2}
 """Raised when a kind of cell changes what it computes, so that old results are not taken for new ones."""

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from palpate.config import Study
+from palpate.core.errors import InputError
+from palpate.core.run_folder import Cell, open_run, source_commit, write_study
 from palpate.data.dataset import Dataset
-from palpate.errors import InputError
-from palpate.prediction import choose_device
-from palpate.runs import Cell, open_run, source_commit, write_study
-from palpate.study.cells import attack, explain, predict, train, trust
-from palpate.study.cells.context import Context, build_model, open_dataset
+from palpate.models.predict import choose_device
 from palpate.study.plan import plan
+from palpate.study.spec import Study
+from palpate.study.stages import attack, explain, predict, train, trust
+from palpate.study.stages.context import Context, build_model, open_dataset
 
 Maker = Callable[[Cell, Context, Path, dict[str, Any]], None]
 
@@ -50,7 +50,7 @@ def run(
     """Make every cell of the study that is not complete yet.
 
     Args:
-        study: what is asked for, from `palpate.config.read_study` or built in Python.
+        study: what is asked for, from `palpate.study.spec.read_study` or built in Python.
         out: the run folder; `runs/<study's name>` when absent.
         root: the folder of the publishers' data folders; PALPATE_DATA when absent.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".

@@ -6,13 +6,13 @@ An attack's own word is never taken: distances are computed in float64 from what
 import torch
 from torch import Tensor
 
-from palpate.attacks.levels import through_png
 from palpate.attacks.norms import distance
+from palpate.attacks.quantize import through_png
 from palpate.attacks.result import Sweep
-from palpate.verdicts.case import Case
+from palpate.verdicts.baselines import fools
+from palpate.verdicts.context import Case
 from palpate.verdicts.door import NotRun
-from palpate.verdicts.finding import Finding, grey, of, rule
-from palpate.verdicts.probes import fools
+from palpate.verdicts.rules import Finding, grey, of, rule
 
 ROUNDING = 2.0**-23
 """One unit in the last place of a float32 at 1: x + δ is rounded, so the norm read back may exceed the radius by so much."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.losses import LOSSES, margin
-from palpate.verdicts.case import Case
+from palpate.verdicts.context import Case
 from palpate.verdicts.door import NotRun
-from palpate.verdicts.finding import Finding, of, rule
+from palpate.verdicts.rules import Finding, of, rule
 from palpate.verdicts.verdict import LEAST
 
 IMAGES, DIRECTIONS, STEP = 32, 16, 1 / 510

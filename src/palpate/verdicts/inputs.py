@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from palpate.statistics.differences import mcnemar
-from palpate.verdicts.case import Case
+from palpate.verdicts.context import Case
 from palpate.verdicts.door import NotRun, as_classes
-from palpate.verdicts.finding import Finding, of, rule
+from palpate.verdicts.rules import Finding, of, rule
 from palpate.verdicts.verdict import LEAST
 
 UNITS = {

@@ -6,11 +6,11 @@ Where a sweep is given it is what they are held against; without one, the usual 
 import torch
 
 from palpate.attacks.losses import margin
-from palpate.verdicts.case import Case
+from palpate.verdicts.baselines import STEPS, climb, price, squares
+from palpate.verdicts.baselines import noise as draw_noise
+from palpate.verdicts.context import Case
 from palpate.verdicts.door import NotRun
-from palpate.verdicts.finding import Finding, grey, of, rule
-from palpate.verdicts.probes import STEPS, climb, price, squares
-from palpate.verdicts.probes import noise as draw_noise
+from palpate.verdicts.rules import Finding, grey, of, rule
 
 QUERIES, SEARCHED = 150, 32
 """Square's forwards per image, and the standing images it is tried on."""

@@ -8,10 +8,10 @@ import torch
 
 from palpate.attacks.losses import cross_entropy
 from palpate.attacks.norms import project
-from palpate.verdicts.case import Case
+from palpate.verdicts.baselines import STEPS, climb, price
+from palpate.verdicts.context import Case
 from palpate.verdicts.door import NotRun
-from palpate.verdicts.finding import Finding, grey, of, rule
-from palpate.verdicts.probes import STEPS, climb, price
+from palpate.verdicts.rules import Finding, grey, of, rule
 
 RESTARTED = 24
 """Standing images on which steps are doubled and starts repeated, since five restarts cost as much as five attacks."""

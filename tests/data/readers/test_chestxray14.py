@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from palpate.core.errors import InputError
 from palpate.data.readers import chestxray14
-from palpate.errors import InputError
 
 ROWS = [
     ("00000001_000.png", "Cardiomegaly|Pneumothorax", "1"),

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from palpate.core.errors import InputError
 from palpate.data.readers import idrid
-from palpate.errors import InputError
 
 
 def test_reads_the_publishers_layout(tmp_path: Path, publish: SimpleNamespace) -> None:

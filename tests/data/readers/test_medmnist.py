@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from palpate.core.errors import InputError
 from palpate.data.readers import medmnist
-from palpate.errors import InputError
 
 LABELS = {"train": [0, 1, 1], "val": [1, 0], "test": [0]}
 

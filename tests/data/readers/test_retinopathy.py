@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 import palpate
+from palpate.core.errors import InputError
 from palpate.data.readers import retinopathy
-from palpate.errors import InputError
 
 
 def write_eyepacs(root: Path, publish: SimpleNamespace) -> Path:

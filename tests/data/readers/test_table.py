@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from palpate.core.errors import InputError
 from palpate.data.readers import table
-from palpate.errors import InputError
 
 
 def written(path: Path, data: bytes) -> Path:

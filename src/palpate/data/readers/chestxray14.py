@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from palpate.core.errors import InputError
 from palpate.data.readers import table
-from palpate.errors import InputError
 
 CLASSES = ("no pneumothorax", "pneumothorax")
 FINDINGS = (

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
+from palpate.core.errors import InputError
 from palpate.data.readers import table
 from palpate.data.split import quotas, shuffle_key
-from palpate.errors import InputError
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 CODES = {name: i for i, name in enumerate(CLASSES)}

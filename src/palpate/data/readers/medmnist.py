@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from palpate.core.errors import InputError
 from palpate.data.readers import table
-from palpate.errors import InputError
 
 SPLITS = ("train", "val", "test")
 SIZES = (28, 64, 128, 224)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from palpate.core.errors import InputError
 from palpate.data.readers import table
-from palpate.errors import InputError
 
 CLASSES = ("grade 0-1", "grade 2-4")
 GRADES = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from palpate.errors import InputError
+from palpate.core.errors import InputError
 
 MANIFEST: dict[str, pl.DataType] = {
     "image_id": pl.String(),  # names the source file, stable across machines and runs

@@ -1,0 +1,63 @@
+"""What is known so far of each image: its best adversarial point and the radius of the ball that holds it.
+
+All rows that work on an image share it, so that a success of one is the bar for the others.
+"""
+
+import torch
+from torch import Tensor
+
+from palpate.models.predict import Progress
+
+
+class Found:
+    """The best known adversarial point of every image of a chunk, on the model's device.
+
+    Args:
+        clean: the images (N, C, H, W).
+        progress: told images done, `count` and words.
+        offset: place of the first image in the whole set of `count`.
+
+    Attributes:
+        limit: (N,) float64: smallest radius known to fool; inf where none is, 0 where the clean image is wrong.
+        points: (N, C, H, W): the point at that radius, else the clean image.
+        failed: (N,) the model gave NaN or infinity.
+        pending: (N,) not finished yet.
+        radius: (N,) after the audit: the norm really reached.
+    """
+
+    def __init__(self, clean: Tensor, progress: Progress | None = None, offset: int = 0, count: int = 0) -> None:
+        self.clean, self.points = clean, clean.clone()
+        self.limit = torch.full((len(clean),), float("inf"), dtype=torch.float64, device=clean.device)
+        self.failed = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
+        self.pending = ~self.failed
+        self.radius = self.limit
+        self.offset, self._count, self._progress = offset, count, progress
+
+    def tell(self, words: str) -> None:
+        """Report the images done."""
+        if self._progress:
+            self._progress(self.offset + int((~self.pending).sum()), self._count, words)
+
+    def offer(self, image: Tensor, point: Tensor, radius: Tensor, fooled: Tensor) -> None:
+        """Take the rows that fool their image (R,) at a smaller radius than known; of several rows the smallest, then the first."""
+        offered = torch.where(fooled & (radius < self.limit[image]), radius, float("inf"))
+        limit = self.limit.scatter_reduce(0, image, offered, "amin")
+        rows = ((offered == limit[image]) & offered.isfinite()).nonzero()[:, 0]
+        if not len(rows):
+            return
+        first = torch.full_like(limit, len(image), dtype=torch.long)
+        first.scatter_reduce_(0, image[rows], rows, "amin")
+        rows = rows[first[image[rows]] == rows]
+        self.points[image[rows]] = point[rows]
+        self.limit = limit  # last, so that an interrupt between the two leaves no radius without its point
+
+    def fail(self, image: Tensor) -> None:
+        """Note images for which the model gave no number; they are neither fooled nor robust."""
+        self.failed[image] = True
+
+    def settle(self, begun: Tensor, busy: Tensor, words: str) -> None:
+        """Note that of the images begun only those with rows at work are unfinished, and report it."""
+        open_now = torch.zeros_like(self.pending)
+        open_now[busy] = True
+        self.pending[begun] &= open_now[begun]
+        self.tell(words)

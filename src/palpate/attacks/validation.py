@@ -1,0 +1,161 @@
+"""What is asked of a sweep, made sure of before any pass is spent: epsilons, images, labels, and a model that gives logits.
+
+Most wrong robustness figures come from here: images in 0–255, a softmax for logits, a model left in training mode, an epsilon in another unit.
+What cannot be attacked is refused with the remedy; what can be attacked but not believed is warned of, and the verdicts fail it.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from palpate.attacks.losses import doubt
+from palpate.attacks.norms import Norm
+from palpate.core.epsilon import parse_epsilon
+from palpate.core.errors import InputError
+
+
+def choice(name: str, value: str, allowed: Sequence[str]) -> str:
+    """The value, if it is one of those allowed.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value not in allowed:
+        raise InputError(f"{name} must be one of {', '.join(map(repr, allowed))}, given {value!r}")
+    return value
+
+
+def epsilon_grid(epsilons: Any, norm: Norm) -> tuple[float, ...]:
+    """The epsilons rising, without duplicates and without 0, at which the clean prediction always is.
+
+    >>> epsilon_grid(["2/255", 0.25, 0, 0.25], "linf") == (2 / 255, 0.25)
+    True
+
+    Raises:
+        InputError: one of them is not a number, negative, above 1 for l∞, or none is above 0.
+    """
+    given = [epsilons] if isinstance(epsilons, int | float | str) else list(epsilons)
+    if norm == "linf":
+        values = {parse_epsilon(float(each) if isinstance(each, Tensor) else each) for each in given}
+    else:  # an l2 ball may be larger than 1
+        values = {float(each) for each in given}
+        if not all(0 <= value < float("inf") for value in values):
+            raise InputError(f"epsilons must be finite and not negative, given {given}")
+    grid = tuple(sorted(values - {0.0}))
+    if not grid:
+        raise InputError(f'epsilons must hold at least one value above 0, such as "2/255", given {given}')
+    return grid
+
+
+def true_labels(labels: Any, count: int, finding: int | None) -> Tensor:
+    """Labels as a (N,) tensor of whole numbers; of a multi-label matrix the column of the finding.
+
+    Raises:
+        InputError: not as many as images, not whole numbers, negative, or a matrix without a finding.
+    """
+    values = torch.as_tensor(labels).detach().cpu()
+    if values.ndim == 2 and finding is not None and 0 <= finding < values.shape[1]:
+        values = values[:, finding]
+    if values.ndim != 1 or len(values) != count:
+        hint = "; name one finding of the multi-label matrix with finding=…" if values.ndim == 2 else ""
+        raise InputError(
+            f"labels must be one per image, ({count},), given {tuple(torch.as_tensor(labels).shape)}{hint}"
+        )
+    whole = values.long()
+    if not torch.equal(whole.to(values.dtype), values) or (whole < 0).any():
+        raise InputError(f"labels must be whole numbers from 0, given {values.unique().tolist()[:5]} …")
+    return whole
+
+
+def check_images(images: Tensor, start: int = 0) -> Tensor:
+    """A slice of images (n, C, H, W), if every value is a float in [0, 1].
+
+    Raises:
+        InputError: another type or shape, or a value outside; `start` is the place of the first image, for the message.
+    """
+    if not isinstance(images, Tensor) or images.ndim != 4:
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        hint = "; use torch.from_numpy(images)" if type(images).__name__ == "ndarray" else ""
+        raise InputError(f"images must be a tensor (N, C, H, W), or slices to such, given {given}{hint}")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"images must be float32 or float64 in [0, 1], given {images.dtype}; use images.float() / 255")
+    low, high = (float(images.min()), float(images.max())) if images.numel() else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):
+        place = start + int(((images < 0) | (images > 1) | images.isnan()).flatten(1).any(1).nonzero()[0, 0])
+        raise InputError(
+            f"images must lie in [0, 1], given {low:g} … {high:g} (first at image {place}); divide grey levels by 255, and "
+            "leave normalisation to the model: palpate.wrap(model, mean, std)"
+        )
+    return images
+
+
+class OneFinding(nn.Module):
+    """A sigmoid head as two logits (0, z): class 1 where z > 0. `column` picks the finding of a multi-label head."""
+
+    def __init__(self, model: nn.Module, column: int) -> None:
+        super().__init__()
+        self.model, self.column = model, column
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, 2)."""
+        output = self.model(images)
+        logit = output if output.ndim == 1 else output[:, self.column]
+        return torch.stack([torch.zeros_like(logit), logit], 1)
+
+
+def check_model(
+    model: nn.Module, example: Tensor, labels: Tensor, finding: int | None, draws: int
+) -> tuple[nn.Module, float]:
+    """The model to attack, itself or its one sigmoid logit as two, and its largest logit; it is in evaluation mode already.
+
+    Raises:
+        InputError: its output is not logits (N, K) or (N,), K is too small for the labels, or there is no such finding.
+    """
+    with torch.no_grad():
+        try:
+            output = model(example)
+        except (RuntimeError, ValueError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            shape = tuple(example.shape)
+            raise InputError(f"model failed on images {shape} {example.dtype} on {example.device}: {error}") from error
+        if not isinstance(output, Tensor) or output.ndim not in (1, 2) or len(output) != len(example):
+            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise InputError(
+                f"model must give logits (N, K) for images (N, C, H, W), given {given} for N = {len(example)}"
+            )
+        columns = 1 if output.ndim == 1 else output.shape[1]
+        _warn_of_probabilities(output, columns)
+        if finding is not None and not 0 <= finding < columns:
+            raise InputError(f"finding must be a column of the model's {columns}, given {finding}")
+        if columns == 1 or finding is not None:
+            model = OneFinding(model, finding or 0)
+            columns = 2
+        if int(labels.max()) >= columns:
+            raise InputError(
+                f"labels must be below the model's {columns} classes, given {int(labels.max())}; "
+                "a sigmoid head has classes 0 and 1, and a multi-label head needs finding=…"
+            )
+        if draws == 1:
+            first, second = model(example), model(example)
+            if bool(((first - second).abs().amax(1) > doubt(first)).any()):
+                warnings.warn(
+                    "model is not deterministic: two answers to the same images differ, so a radius may rest on luck; "
+                    "draws=8 attacks the mean of 8 answers (expectation over transformation)",
+                    stacklevel=4,
+                )
+    return model, float(output.abs().max().nan_to_num())
+
+
+def _warn_of_probabilities(output: Tensor, columns: int) -> None:
+    inside = bool(((output >= 0) & (output <= 1)).all())
+    sums = columns > 1 and inside and bool(((output.sum(1) - 1).abs() < 1e-3).all())
+    if sums or (columns == 1 and inside and bool((output > 0).any())):
+        warnings.warn(
+            "model seems to give probabilities instead of logits: its gradients vanish where it is sure, so it looks more robust than "
+            "it is; remove the final softmax or sigmoid",
+            stacklevel=5,
+        )

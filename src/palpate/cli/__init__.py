@@ -1,0 +1,1 @@
+"""The `palpate` command: one file per command."""

@@ -1,0 +1,1 @@
+"""Words, records and files that every room shares: no torch here."""

@@ -1,0 +1,84 @@
+"""The row: one record per image and condition, the only hand-over between the stages of a study and its report.
+
+Every number in a report is a group-by of these rows, so every number can be traced to its `image_id`s.
+Group by `epsilon_index`, never by the float `epsilon`.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+
+from palpate.core.errors import InputError
+
+SCHEMA: dict[str, pl.DataType] = {
+    "task": pl.String(),
+    "split": pl.String(),  # "val" | "test"
+    "image_id": pl.String(),  # names the source file, stable across runs
+    "group_id": pl.String(),  # patient or lesion
+    "finding": pl.String(),  # what the label is about; a multi-label image has one row per finding
+    "label": pl.Int32(),
+    "model_id": pl.String(),  # "resnet18+full#0": backbone, attention, training unless the default, seed
+    "backbone": pl.String(),
+    "attention": pl.String(),  # "none" | "full" | "released"
+    "training": pl.String(),  # the TrainSpec's name
+    "seed": pl.Int32(),
+    "attack_id": pl.String(),  # tells two settings of one attack apart; "none" for the clean prediction
+    "attack": pl.String(),  # "none" | "foolbox" | "sweep"
+    "epsilon": pl.Float64(),  # l-infinity radius in units of [0, 1]; 0 for the clean prediction
+    "epsilon_index": pl.Int32(),  # 0 is the clean prediction, 1.. the study's epsilons in rising order
+    "carried": pl.Boolean(),  # the image was found at a smaller epsilon and is valid here too
+    "logits": pl.List(pl.Float64()),  # (K,) re-predicted from the stored image, never the attack's own word
+    "prediction": pl.Int32(),
+    "correct": pl.Boolean(),
+    "margin": pl.Float64(),  # true logit minus the best other logit; negative where fooled
+    "radius": pl.Float64(),  # smallest epsilon found to fool the image; 0 already wrong, inf never fooled, null unknown
+    "linf": pl.Float64(),  # the norm really reached
+    "in_ball": pl.Boolean(),
+    "in_box": pl.Boolean(),
+    "survives_8bit": pl.Boolean(),  # still fooled after rounding to 255 grey levels; null where not fooled by the attack
+    "passes_forward": pl.Int64(),  # spent on this image by the whole attack, the same in each of its rows
+    "passes_backward": pl.Int64(),
+    "status": pl.String(),  # "ok" | "failed"; a failed image is never counted as robust
+}
+
+
+def frame(records: Iterable[dict]) -> pl.DataFrame:
+    """Build a table of rows, strictly: every column of SCHEMA must be present in every record and of its type."""
+    records = list(records)
+    for record in records[:1]:
+        missing, extra = SCHEMA.keys() - record.keys(), record.keys() - SCHEMA.keys()
+        if missing or extra:
+            raise ValueError(f"row lacks {sorted(missing)} and has unknown {sorted(extra)}")
+    return pl.DataFrame(records, schema=SCHEMA, strict=True)
+
+
+def write(rows: pl.DataFrame, path: Path) -> None:
+    """Write rows to parquet, refusing any table whose columns or types are not those of SCHEMA."""
+    if dict(rows.schema) != SCHEMA:
+        raise ValueError(f"not a table of rows: {rows.schema} where {SCHEMA} is needed")
+    rows.write_parquet(path)
+
+
+def read(path: Path) -> pl.DataFrame:
+    """Read rows back.
+
+    Raises:
+        InputError: the file is absent, is not parquet, or holds other columns.
+    """
+    try:
+        rows = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a table of rows ({error}); run the study again to remake it"
+        ) from None
+    if dict(rows.schema) != SCHEMA:
+        odd = sorted(set(rows.schema.items()) ^ set(SCHEMA.items()), key=str)
+        raise InputError(f"{path}: not a table of rows of this version (differs in {odd}); run the study again")
+    return rows
+
+
+def concat(tables: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Stack tables of rows; an empty one when there are none."""
+    tables = list(tables)
+    return pl.concat(tables) if tables else pl.DataFrame(schema=SCHEMA)

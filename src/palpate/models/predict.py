@@ -1,0 +1,87 @@
+"""The logits of many images, batch by batch, in evaluation mode: the one way in which palpate asks a model what it sees.
+
+Training validates with it, and every adversarial image is judged by it again, from what is stored: no attack's own word is believed.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from palpate.core.errors import InputError
+
+Progress = Callable[[int, int, str], None]
+"""Told the work done, the work in all, and a few words; work is counted in images or passes."""
+
+
+class Images(Protocol):
+    """A tensor (N, 3, H, W) in [0, 1], or any sequence whose slices are such tensors, so that a test set need not fit in memory."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> Tensor: ...
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Hold the model in evaluation mode with frozen parameters, and restore each module's mode and each parameter's flag."""
+    modes = {module: module.training for module in model.modules()}
+    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.eval()
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's parameters (or buffers) live; the CPU when it has none."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn "auto", "cpu", "cuda", "cuda:1" or "mps" into a device that is really there.
+
+    Raises:
+        InputError: the name is unknown, or this machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f'device must be "auto", "cpu", "cuda", "cuda:N" or "mps", given {name!r}') from None
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(device.type, False) or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        raise InputError(f"device {name!r} is not on this machine; use --device cpu, or auto to take what is there")
+    return device
+
+
+def predict_logits(model: nn.Module, images: Images, batch_size: int = 128, progress: Progress | None = None) -> Tensor:
+    """Compute the model's outputs for images in [0, 1].
+
+    Args:
+        model: from images (N, 3, H, W) to logits (N, K).
+        images: float images in [0, 1], decoded batch by batch when they are not a tensor.
+        batch_size: images per forward pass.
+        progress: told the images done.
+
+    Returns:
+        Logits (N, K) on the CPU, in the model's precision.
+    """
+    device = device_of(model)
+    parts: list[Tensor] = []
+    with evaluating(model), torch.no_grad():
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size].to(device)
+            parts.append(model(batch).cpu())
+            if progress:
+                progress(min(start + batch_size, len(images)), len(images), "predict")
+    return torch.cat(parts)

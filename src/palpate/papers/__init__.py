@@ -1,0 +1,1 @@
+"""Papers reproduced with palpate, each a plug-in of its own."""

@@ -1,0 +1,98 @@
+"""What every cell is handed: the study, its run folder, the data and the device."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from palpate.core.run_folder import Cell, Run
+from palpate.data.dataset import Dataset, load
+from palpate.models.build import Classifier, build
+from palpate.models.weights import load_weights
+from palpate.study.plan import model_id
+from palpate.study.spec import ModelSpec, Study, TaskSpec
+from palpate.training.spec import TrainSpec
+
+
+@dataclasses.dataclass
+class Context:
+    """Finds the parts of a cell by their names; data sets are opened once."""
+
+    study: Study
+    run: Run
+    root: Path | None
+    device: torch.device
+    console: Console
+    _datasets: dict[str, Dataset] = dataclasses.field(default_factory=dict)
+
+    def task(self, name: str) -> TaskSpec:
+        """The task's specification."""
+        return next(task for task in self.study.tasks if task.name == name)
+
+    def model(self, cell: Cell) -> tuple[ModelSpec, int]:
+        """The specification and the seed of the cell's model."""
+        pairs = ((model, seed) for model in self.study.models for seed in self.study.seeds)
+        return next(pair for pair in pairs if model_id(*pair) == cell.model_id)
+
+    def training(self, cell: Cell) -> TrainSpec:
+        """The recipe of the cell's task."""
+        return self.study.training_of(self.task(cell.task))
+
+    def dataset(self, name: str) -> Dataset:
+        """The task's images, decoded once into the store."""
+        if name not in self._datasets:
+            self._datasets[name] = open_dataset(self.task(name), self.root)
+        return self._datasets[name]
+
+    def trained(self, cell: Cell) -> Classifier:
+        """The model of the cell's train parent, in evaluation mode on the device."""
+        parent = next(name for name in cell.parents if name.startswith("train-"))
+        self.run.verify(parent)
+        model = load_weights(self.run.folder(parent) / "weights.safetensors")
+        return model.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+
+    def keys(self, cell: Cell, split: str) -> dict[str, Any]:
+        """The columns of the row that are the same for all images of the cell."""
+        model, seed = self.model(cell)
+        return {
+            "task": cell.task,
+            "split": split,
+            "finding": self.dataset(cell.task).finding,
+            "model_id": cell.model_id,
+            "backbone": model.backbone,
+            "attention": model.attention or "none",
+            "training": self.training(cell).name,
+            "seed": seed,
+        }
+
+
+def open_dataset(task: TaskSpec, root: Path | None) -> Dataset:
+    """Open a task as its specification says."""
+    return load(
+        task.name,
+        root,
+        size=task.size,
+        seed=task.split_seed,
+        train_images=task.train_images,
+        val_images=task.val_images,
+        test_images=task.test_images,
+        chest_filter=task.chest_filter,
+        chest_dtype=task.chest_dtype or "uint8",
+    )
+
+
+def build_model(model: ModelSpec, seed: int, task: TaskSpec, num_classes: int) -> Classifier:
+    """Build the untrained model; its random weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(
+            model.backbone,
+            attention=model.attention,
+            gamma=model.gamma,
+            num_classes=num_classes,
+            weights=model.weights,
+            size=task.size,
+            output_stride=model.output_stride,
+        )

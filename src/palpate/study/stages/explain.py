@@ -1,0 +1,85 @@
+"""The explain cell: Grad-CAM of the samples, clean and at every epsilon, for the true and the predicted class, with numbers on how far maps move."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from palpate.core.run_folder import Cell
+from palpate.explain.grad_cam import grad_cam
+from palpate.models.build import Classifier
+from palpate.models.predict import predict_logits
+from palpate.statistics.agreement import map_similarity, share_on_mask
+from palpate.study.progress import progress_bar
+from palpate.study.stages.context import Context
+
+TARGETS = ("true", "predicted")
+
+
+def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> None:
+    """Explain the samples of the attack cell."""
+    attack = next(name for name in cell.parents if name.startswith("attack-"))
+    context.run.verify(attack)
+    with np.load(context.run.folder(attack) / "samples.npz", allow_pickle=False) as file:
+        samples = {name: file[name] for name in file.files}
+    model = context.trained(cell)
+    labels = torch.as_tensor(samples["labels"], dtype=torch.long)
+    stages = [torch.from_numpy(samples["clean"]), *torch.from_numpy(samples["adversarial"])]
+    maps, predictions = [], []
+    with progress_bar(context.console, cell.title) as progress:
+        for done, images in enumerate(stages):
+            progress(done, len(stages), "Grad-CAM")
+            predicted, both = _explain(model, images, labels, cell.spec["layer"])
+            predictions.append(predicted)
+            maps.append(both)
+    stacked = np.stack(maps)  # (E + 1, T, n, H, W)
+    predicted = np.stack(predictions)  # (E + 1, n)
+    np.savez_compressed(folder / "maps.npz", allow_pickle=False, maps=stacked, predictions=predicted)
+    keys = {"task": cell.task, "model_id": cell.model_id}
+    table = pl.concat(
+        _records(keys, stacked[:, target], predicted, samples, name) for target, name in enumerate(TARGETS)
+    )
+    table.write_parquet(folder / "explanations.parquet")
+    facts |= {"samples": len(labels), "layer": cell.spec["layer"], "empty_maps": int(table["empty"].sum())}
+
+
+def _explain(model: Classifier, images: Tensor, labels: Tensor, layer: str) -> tuple[np.ndarray, np.ndarray]:
+    """The predictions (n,) and the maps (T, n, H, W) of one stage."""
+    predicted = predict_logits(model, images).argmax(1)
+    both = [grad_cam(model, images, classes, layer) for classes in (labels, predicted)]
+    return predicted.numpy(), torch.stack(both).numpy()
+
+
+def _records(
+    keys: dict[str, str], maps: np.ndarray, predictions: np.ndarray, samples: dict[str, np.ndarray], target: str
+) -> pl.DataFrame:
+    """One row per sample and epsilon: maps (E + 1, n, H, W) of one target class."""
+    epsilons = [0.0, *samples["epsilons"].tolist()]
+    masks = samples.get("masks")
+    parts = []
+    for index, epsilon in enumerate(epsilons):
+        n = len(samples["labels"])
+        nothing = np.full(n, np.nan)
+        parts.append(
+            pl.DataFrame(
+                {name: [value] * n for name, value in keys.items()}
+                | {
+                    "image_id": samples["image_ids"].tolist(),
+                    "label": samples["labels"],
+                    "epsilon": [epsilon] * n,
+                    "epsilon_index": np.full(n, index, np.int32),
+                    "target": [target] * n,
+                    "target_class": samples["labels"] if target == "true" else predictions[index],
+                    "prediction": predictions[index],
+                    "similarity_clean": map_similarity(maps[0], maps[index]),
+                    "similarity_previous": map_similarity(maps[index - 1], maps[index]) if index else nothing,
+                    "on_sign": nothing if masks is None else share_on_mask(maps[index], masks),
+                    "chance_on_sign": nothing if masks is None else masks.mean((1, 2)),
+                    "empty": maps[index].max((1, 2)) <= 0,
+                }
+            ).with_columns(pl.selectors.float().fill_nan(None))
+        )
+    return pl.concat(parts)

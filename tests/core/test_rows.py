@@ -1,0 +1,78 @@
+"""The row: strict on the way in, strict on the way out."""
+
+import polars as pl
+import pytest
+
+from palpate.core import rows
+from palpate.core.errors import InputError
+
+RECORD = {
+    "task": "t",
+    "split": "test",
+    "image_id": "a.png",
+    "group_id": "1",
+    "finding": "f",
+    "label": 0,
+    "model_id": "m#0",
+    "backbone": "m",
+    "attention": "none",
+    "training": "paper",
+    "seed": 0,
+    "attack_id": "none",
+    "attack": "none",
+    "epsilon": 0.0,
+    "epsilon_index": 0,
+    "carried": False,
+    "logits": [0.5, -0.5],
+    "prediction": 0,
+    "correct": True,
+    "margin": 1.0,
+    "radius": None,
+    "linf": 0.0,
+    "in_ball": True,
+    "in_box": True,
+    "survives_8bit": None,
+    "passes_forward": 1,
+    "passes_backward": 0,
+    "status": "ok",
+}
+
+
+def test_rows_survive_the_file(tmp_path):
+    table = rows.frame([RECORD, RECORD | {"image_id": "b.png", "radius": float("inf")}])
+    rows.write(table, tmp_path / "images.parquet")
+    assert rows.read(tmp_path / "images.parquet").equals(table)
+
+
+def test_a_record_with_other_columns_is_refused():
+    with pytest.raises(ValueError, match="lacks \\['status'\\]"):
+        rows.frame([{key: value for key, value in RECORD.items() if key != "status"}])
+    with pytest.raises(ValueError, match="unknown \\['extra'\\]"):
+        rows.frame([RECORD | {"extra": 1}])
+
+
+def test_a_value_of_another_type_is_refused():
+    with pytest.raises((TypeError, pl.exceptions.PolarsError)):
+        rows.frame([RECORD | {"label": "zero"}])
+
+
+def test_a_table_of_other_columns_is_refused_on_writing_and_reading(tmp_path):
+    other = rows.frame([RECORD]).drop("margin")
+    with pytest.raises(ValueError, match="not a table of rows"):
+        rows.write(other, tmp_path / "x.parquet")
+    other.write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="margin"):
+        rows.read(tmp_path / "x.parquet")
+
+
+def test_a_file_that_is_absent_or_cut_short_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.parquet"):
+        rows.read(tmp_path / "absent.parquet")
+    rows.write(rows.frame([RECORD]), tmp_path / "cut.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "cut.parquet").read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"cut\.parquet"):
+        rows.read(tmp_path / "cut.parquet")
+
+
+def test_nothing_stacks_to_an_empty_table():
+    assert rows.concat([]).schema == pl.Schema(rows.SCHEMA)

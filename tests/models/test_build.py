@@ -1,0 +1,177 @@
+"""build and wrap: the same contract whoever made the network, and refusals that say what would work."""
+
+import copy
+import json
+import re
+
+import pytest
+import torch
+
+from palpate.core.errors import InputError
+from palpate.models.backbones import create, settle
+from palpate.models.build import Classifier, build, wrap
+from palpate.models.normalize import NORMALIZATIONS
+from palpate.models.soft_attention import SoftAttention
+
+
+@pytest.mark.parametrize("attention", [None, "full", "released", True])
+def test_a_classifier_is_normalisation_backbone_attention_head(attention):
+    torch.manual_seed(0)
+    model = build("resnet10t", attention=attention, num_classes=4, size=64, output_stride=16).eval()
+    images = torch.rand(2, 3, 64, 64)
+    x = model.backbone(images * 255 - torch.tensor([123.68, 116.779, 103.939]).view(1, 3, 1, 1))
+    expected = model.head(x) if model.attention is None else model.head(x, model.attention(x))
+    torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
+    assert (model.num_classes, model.size) == (4, 64)
+    assert model.spec is not None
+    assert json.loads(json.dumps(model.spec)) == model.spec
+    assert model.spec["attention"] == ("full" if attention is True else attention)
+
+
+def test_feature_layers_give_x_and_u():
+    model = build("resnet10t", attention="full", size=64, output_stride=16).eval()
+    outputs = {}
+    for name in ("x", "u"):
+        model.feature_layer(name).register_forward_hook(lambda _m, _i, out, name=name: outputs.update({name: out}))
+    model(torch.rand(1, 3, 64, 64))
+    assert isinstance(model.attention, SoftAttention)
+    torch.testing.assert_close(outputs["u"], model.attention(outputs["x"]))
+    with pytest.raises(InputError, match="layer: expected 'x' or 'u', got 'y'"):
+        model.feature_layer("y")
+    with pytest.raises(InputError, match="has none; use 'x'"):
+        build("resnet10t", size=64).feature_layer("u")
+
+
+def test_the_same_seed_builds_the_same_classifier():
+    models = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        models.append(build("resnet10t", attention="full", size=64, output_stride=16))
+    for one, other in zip(models[0].state_dict().values(), models[1].state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("name", "low", "high"), [("caffe", -123.68, 151.061), ("inception", -1, 1)])
+def test_normalisations_span_their_published_range(name, low, high):
+    mean, std = (torch.tensor(part) for part in NORMALIZATIONS[name])
+    assert float(((0 - mean) / std).min()) == pytest.approx(low, abs=1e-3)
+    assert float(((1 - mean) / std).max()) == pytest.approx(high, abs=1e-3)
+
+
+def test_normalisation_can_be_timms_own():
+    model = build("vit_tiny_patch16_224", size=32, normalization="pretrained")
+    assert model.normalize.mean.flatten().tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "stride"),
+    [("resnet18", 64, 32), ("resnet50", 32, 16), ("vit_tiny_patch16_224", 48, 32), ("inception_resnet_v2", 160, 32)],
+)
+def test_attention_without_room_is_refused_with_a_pair_that_works(backbone, size, stride):
+    with pytest.raises(InputError, match=f"size={size} and output_stride={stride} leaves a map of") as caught:
+        build(backbone, attention="full", size=size, output_stride=stride)
+    found = re.search(r"size=(\d+) with output_stride=(\d+) works", str(caught.value))
+    assert found is not None
+    works = int(found[1]), int(found[2])
+    with torch.device("meta"):
+        assert settle(create(backbone, *works), works[0])[1] >= 4
+    build(backbone, attention=None, size=size, output_stride=stride)  # without attention the map may be small
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"attention": "soft"}, "attention: expected None, 'full', 'released' or True, got 'soft'"),
+        ({"gamma": "learned"}, "gamma: 'learned' scales the attended map, but attention is None"),
+        ({"num_classes": 1}, "num_classes: expected an integer of at least 2, got 1"),
+        ({"size": 8}, "size: expected an integer of at least 16 pixels, got 8"),
+        ({"size": 64.0}, "size: expected an integer"),
+        ({"normalization": "torch"}, "expected one of caffe, imagenet, inception, pretrained; got 'torch'"),
+        ({"backbone": "resnet18s"}, "near matches"),
+        ({"dropout": 1.5}, r"dropout: expected a probability in \[0, 1\), got 1\.5"),
+    ],
+)
+def test_arguments_out_of_range_are_named(arguments, message):
+    with pytest.raises(InputError, match=message):
+        build(**({"backbone": "resnet10t", "size": 64} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "float tensor"),
+        (torch.zeros(1, 1, 64, 64), "repeat grey images"),
+        (torch.zeros(3, 64, 64), "got torch.float32"),
+        (torch.zeros(1, 3, 32, 32), "built for 64 × 64 px"),
+    ],
+)
+def test_images_that_are_none_are_refused(images, message):
+    with pytest.raises(InputError, match=message):
+        build("resnet10t", size=64)(images)
+
+
+class Theirs(torch.nn.Module):
+    """Somebody's network: its convolutions are registered in another order than they run."""
+
+    def __init__(self, outputs=2, squeeze=False):
+        super().__init__()
+        self.last = torch.nn.Conv2d(4, 5, 3)
+        self.first = torch.nn.Conv2d(3, 4, 3)
+        self.fc = torch.nn.Linear(5, outputs)
+        self.squeeze = squeeze
+
+    def forward(self, x):
+        logits = self.fc(self.last(self.first(x).relu()).relu().mean((2, 3)))
+        return logits[:, 0] if self.squeeze else logits
+
+
+def test_wrap_keeps_the_function_and_finds_the_last_convolution_that_runs():
+    network = Theirs().train()
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    model = wrap(network, mean, std, size=32)
+    images = torch.rand(2, 3, 32, 32)
+    m, s = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
+    torch.testing.assert_close(model(images), network((images - m) / s))
+    assert model.feature_layer("x") is network.last
+    assert network.training
+    assert (model.num_classes, model.spec, model.attention) == (2, None, None)
+    assert not network.last._forward_hooks
+    twin = copy.deepcopy(model)
+    assert twin.feature_layer("x") is not network.last  # a copy explains itself
+
+
+@pytest.mark.parametrize("squeeze", [False, True])
+def test_a_single_logit_stays_single(squeeze):
+    model = wrap(Theirs(1, squeeze), (0, 0, 0), (1, 1, 1), size=32)
+    assert model.num_classes == 1
+    assert model(torch.rand(4, 3, 32, 32)).shape == (4, 1)
+
+
+def test_a_wrapped_classifier_can_be_wrapped_double_precision_and_all():
+    inner = build("resnet10t", size=64).double()
+    model = wrap(inner, (0, 0, 0), (1, 1, 1), size=64)
+    assert model(torch.rand(1, 3, 64, 64, dtype=torch.double)).dtype == torch.double
+
+
+def test_wrap_refuses_what_gives_no_logits():
+    with pytest.raises(InputError, match=r"expected logits \(N, K\).*\(1, 8, 30, 30\)"):
+        wrap(torch.nn.Conv2d(3, 8, 3), (0, 0, 0), (1, 1, 1), size=32)
+    with pytest.raises(InputError, match=r"failed on an image \(1, 3, 32, 32\)"):
+        wrap(torch.nn.Linear(3, 8), (0, 0, 0), (1, 1, 1), size=32)
+    with pytest.raises(InputError, match="mean: expected three numbers"):
+        wrap(Theirs(), (0.5,), (1, 1, 1), size=32)
+    with pytest.raises(InputError, match="std: expected three positive"):
+        wrap(Theirs(), (0, 0, 0), (1, 0, 1), size=32)
+    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
+    with pytest.raises(InputError, match="has no convolution"):
+        wrap(flat, (0, 0, 0), (1, 1, 1), size=32).feature_layer("x")
+
+
+def test_gradients_reach_the_image_through_every_part():
+    for attention in (None, "full", "released"):
+        model = build("resnet10t", attention=attention, size=64, output_stride=16).eval()
+        images = torch.rand(1, 3, 64, 64, requires_grad=True)
+        model(images)[0, 0].backward()
+        assert images.grad is not None
+        assert images.grad.abs().min(1).values.sum() > 0
+        assert isinstance(model, Classifier)

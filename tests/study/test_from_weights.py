@@ -1,0 +1,100 @@
+"""Weights that are trained already, attacked as they are."""
+
+import json
+
+import pytest
+import torch
+
+import palpate
+from palpate.core.errors import InputError
+from palpate.core.run_folder import Run
+from palpate.models.weights import load_weights, save_weights
+from palpate.study.from_weights import check_given, given_study
+from palpate.study.run import run
+from palpate.study.spec import make_study
+
+CLASSES = ["no pleural line", "pleural line"]
+LIMITS = {"train_images": 8, "val_images": 4, "test_images": 8}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    model = palpate.build("test_resnet", attention="full", size=32, output_stride=8)
+    save_weights(
+        model, tmp_path / "mine.safetensors", {"classes": palpate.load("phantom-chest", size=32, **LIMITS).classes}
+    )
+    return tmp_path / "mine.safetensors"
+
+
+def few(study):
+    return study.model_copy(update={"tasks": (study.tasks[0].model_copy(update=LIMITS),)})
+
+
+def test_the_weights_are_attacked_as_they_came(weights, tmp_path):
+    study = few(given_study(weights, "phantom-chest", ["1/255", "4/255"], {"strength": "fast", "images": 4}))
+    folder = run(study, tmp_path / "run", device="cpu")
+    (train,) = folder.glob("train-*")
+    kept, given = load_weights(train / "weights.safetensors").state_dict(), load_weights(weights).state_dict()
+    assert all(torch.equal(kept[name], given[name]) for name in given)
+    facts = json.loads((train / "cell.json").read_text())["facts"]
+    assert (facts["epochs"], facts["training_passes"]) == (0, 0)
+    assert study.models[0].name == "test_resnet+full"
+    assert {cell["kind"] for cell in Run(folder).study()["cells"]} == {"train", "predict", "attack", "explain", "trust"}
+
+
+def test_other_weights_are_other_cells(weights, tmp_path):
+    before = given_study(weights, "phantom-chest", ["1/255"], {})
+    folder = run(few(before), tmp_path / "run", device="cpu")
+    (old,) = folder.glob("attack-*")
+    torch.manual_seed(1)
+    again = palpate.build("test_resnet", attention="full", size=32, output_stride=8)
+    save_weights(again, weights, json.loads(weights.with_suffix(".json").read_text())["extra"])
+    run(few(before), tmp_path / "run", device="cpu")
+    assert len(list(folder.glob("attack-*"))) == 2
+    assert old.is_dir()
+
+
+@pytest.mark.parametrize("given", [None, "imagenet", "absent.safetensors"])
+def test_no_training_needs_weights(given):
+    with pytest.raises(InputError, match="epochs = 0 trains nothing"):
+        check_given(given, CLASSES)
+
+
+def test_weights_of_other_classes_are_refused(weights):
+    with pytest.raises(InputError, match="the task has nv, mel"):
+        check_given(str(weights), ["nv", "mel"])
+
+
+def test_a_study_without_training_or_weights_names_the_fault(tmp_path):
+    study = make_study(
+        {
+            "name": "x",
+            "tasks": [{"name": "phantom-chest", "size": 32} | LIMITS],
+            "models": [{"backbone": "test_resnet", "output_stride": 8}],
+            "epsilons": ["1/255"],
+            "training": {"epochs": 0},
+        },
+        "test",
+    )
+    with pytest.raises((InputError, palpate.study.run.StudyIncomplete), match="epochs = 0 trains nothing"):
+        run(study, tmp_path / "run", device="cpu")
+
+
+def test_the_file_s_own_faults_are_named(weights, tmp_path):
+    with pytest.raises(InputError, match="is missing"):
+        given_study(tmp_path / "none.safetensors", "phantom-chest", ["1/255"], {})
+    told = json.loads(weights.with_suffix(".json").read_text())
+    weights.with_suffix(".json").write_text(json.dumps(told | {"spec": None}))
+    with pytest.raises(InputError, match="wrapped network"):
+        given_study(weights, "phantom-chest", ["1/255"], {})
+
+
+def test_the_command_refuses_a_typo_before_it_runs(weights, capsys, monkeypatch):
+    from palpate.cli.main import main as cli
+
+    monkeypatch.setattr("sys.argv", ["palpate", "attack", str(weights), "phantom-chest", "--strength", "strong"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    assert "attacks[1].strength" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+"""Specifications: what is refused, what the message says, and what the fingerprint sees."""
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from palpate.core.epsilon import parse_epsilon
+from palpate.core.errors import InputError
+from palpate.core.spec import fingerprint
+from palpate.study.spec import Study, make_study, read_study
+
+SMALL = {"name": "s", "epsilons": ["1/255"], "tasks": [{"name": "ham10000"}], "models": [{"backbone": "resnet18"}]}
+
+
+@given(st.integers(0, 255))
+def test_grey_levels_are_shares_of_255(levels: int):
+    assert parse_epsilon(f"{levels}/255") == levels / 255
+
+
+@given(st.one_of(st.text(), st.floats(), st.integers(), st.booleans(), st.none()))
+def test_any_epsilon_is_a_number_in_the_unit_interval_or_refused(value):
+    try:
+        epsilon = parse_epsilon(value)
+    except InputError as error:
+        assert "epsilon" in str(error)
+    else:
+        assert 0 <= epsilon <= 1
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.5, "8", "-1/255", "1/0", "nan", math.nan, math.inf, "abc", True])
+def test_epsilons_outside_the_unit_interval_are_refused(value):
+    with pytest.raises(InputError, match="epsilon"):
+        parse_epsilon(value)
+
+
+def test_an_epsilon_in_grey_levels_is_told_how_to_write_it():
+    with pytest.raises(InputError, match="8/255"):
+        parse_epsilon(8)
+
+
+def test_epsilons_are_sorted_without_duplicates_and_zero():
+    study = make_study(SMALL | {"epsilons": [0.02, "0.01", 0, 0.02]}, "test")
+    assert study.epsilons == (0.01, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epsilom": [0.1]}, "epsilom: unknown key; did you mean `epsilons`"),
+        ({"tasks": [{"name": "ham10000", "siez": 64}]}, r"tasks\[1\].siez: unknown key; did you mean `size`"),
+        ({"training": {"epochs": -1}}, "training.epochs: .*greater than or equal to 0, given -1"),
+        ({"training": {"name": "a/b"}}, "training.name"),
+        ({"models": [{"backbone": "a"}, {"backbone": "a"}]}, "models must differ in name, given twice: a"),
+        ({"models": []}, "models: .*at least 1"),
+        ({"epsilons": [0]}, "at least one value above 0"),
+        ({"seeds": [0, 0]}, "seeds must differ"),
+        ({"attacks": [{"method": "foolbox", "levels": 256}]}, r"attacks\[1\]: levels go with method 'sweep' only"),
+        ({"attacks": [{"levels": 255}]}, r"attacks\[1\].levels: .*256, given 255"),
+        ({"attacks": [{"method": "pgd"}]}, r"attacks\[1\].method: .*'sweep' or 'foolbox', given 'pgd'"),
+        ({"name": "../x"}, "name"),
+    ],
+)
+def test_faults_name_their_place_and_the_remedy(change, message):
+    with pytest.raises(InputError, match=message):
+        make_study(SMALL | change, "study.toml")
+
+
+def test_every_fault_is_listed_at_once(tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text('name = "x"\nepsilons = [3]\nwrong = 1\n[[tasks]]\nname = "a"\n[[models]]\n')
+    with pytest.raises(InputError, match="3 fault") as caught:
+        read_study(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="palpate init"):
+        read_study(tmp_path / "absent.toml")
+    (tmp_path / "broken.toml").write_text("name = ")
+    with pytest.raises(InputError, match="not valid TOML"):
+        read_study(tmp_path / "broken.toml")
+
+
+def test_a_task_may_have_its_own_epsilons_and_training():
+    own = {"name": "ham10000", "epsilons": ["8/255"], "training": {"epochs": 3}}
+    study = make_study(SMALL | {"tasks": [own, {"name": "idrid"}]}, "test")
+    assert study.epsilons_of(study.tasks[0]) == (8 / 255,)
+    assert study.epsilons_of(study.tasks[1]) == (1 / 255,)
+    assert study.training_of(study.tasks[0]).epochs == 3
+    assert study.training_of(study.tasks[1]).epochs == 300
+
+
+def test_the_default_training_is_the_papers():
+    training = make_study(SMALL, "test").training
+    assert (training.optimizer, training.learning_rate, training.adam_epsilon) == ("adam", 0.01, 0.1)
+    assert (training.epochs, training.patience, training.min_delta) == (300, 40, 0.001)
+    assert training.class_weights == "inverse"
+
+
+def test_a_specification_survives_json():
+    study = make_study(SMALL | {"training": {"adversarial": {"epsilon": "2/255"}}}, "test")
+    assert Study.model_validate(study.to_dict()) == study
+
+
+@given(
+    st.dictionaries(st.text(), st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()))
+)
+def test_the_fingerprint_ignores_order_and_sees_every_value(value: dict):
+    backwards = dict(reversed(list(value.items())))
+    assert fingerprint(value) == fingerprint(backwards)
+    assert fingerprint(value) != fingerprint(value | {"one more key": 1, "k" * 40: 0})
+
+
+def test_a_reading_puts_the_papers_epsilons_into_the_unit_interval():
+    tasks = [{"name": "ham10000", "epsilon_reading": "B"}, {"name": "idrid", "epsilons": [0.32]}]
+    study = make_study(SMALL | {"epsilons": [0.01], "epsilon_reading": "C", "tasks": tasks}, "test")
+    assert study.epsilons_of(study.tasks[0]) == (0.005,)
+    assert study.epsilons_of(study.tasks[1]) == (0.32 / 255,)
+    assert [study.reading_of(task) for task in study.tasks] == ["B", "C"]
+
+
+def test_a_preset_gives_way_to_what_is_set_beside_it():
+    training = make_study(SMALL | {"training": {"preset": "reference", "epochs": 2}}, "test").training
+    assert (training.name, training.epochs, training.class_weights) == ("reference", 2, {"mel": 5.0})
+    assert make_study(SMALL | {"training": {"preset": "paper-skin"}}, "test").training.epoch_fraction == 0.1
+    with pytest.raises(InputError, match="preset must be one of paper, paper-skin, reference, given 'imagenet'"):
+        make_study(SMALL | {"training": {"preset": "imagenet"}}, "test")
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "studies").glob("*.toml")), ids=lambda f: f.stem)
+def test_the_studies_that_come_along_are_valid(file):
+    study = read_study(file)
+    assert study.name == file.stem
+    if file.stem == "paper":
+        assert len(study.tasks) * len(study.models) == 12

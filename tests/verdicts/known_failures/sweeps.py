@@ -1,0 +1,81 @@
+"""Planted results: sweeps by attacks that are broken in the ways that attacks are broken.
+
+Each is run from scratch at every epsilon on an honest model and written down as a `Sweep`, as somebody's own tool might do.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from palpate.attacks.losses import cross_entropy
+from palpate.attacks.norms import project
+from palpate.attacks.result import Sweep
+from palpate.attacks.steps import input_gradient, pgd
+from palpate.models.predict import predict_logits
+
+Attack = Callable[[float], Tensor]
+
+
+def record(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...], attack: Attack) -> Sweep:
+    """A sweep by an attack epsilon → images (N, …): the first epsilon at which each image is fooled is its radius."""
+    wrong = predict_logits(model, x).argmax(1) != y
+    radius = torch.where(wrong, 0.0, torch.inf).double()
+    kept = x.clone()
+    for epsilon in epsilons:
+        points = attack(epsilon)
+        fooled = (predict_logits(model, points).argmax(1) != y) & (radius == torch.inf)
+        radius[fooled], kept[fooled] = epsilon, points[fooled]
+    return as_sweep(radius, x, y, epsilons, kept)
+
+
+def as_sweep(radius: Tensor, x: Tensor, y: Tensor, epsilons: tuple[float, ...], kept: Tensor) -> Sweep:
+    """The record of a sweep that took 20 steps at each epsilon."""
+    passes = torch.tensor([21, 20]).repeat(len(x), 1) * len(epsilons)
+    how = {"method": "planted"}
+    return Sweep(radius, y, epsilons, passes, ("ok",) * len(x), x, kept, None, "linf", how)
+
+
+def wrong_unit(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """Epsilon divided by 255 twice: what is called 8/255 is 8/65,025."""
+    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon / 255, 20))
+
+
+def tiny_steps(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """Twenty steps that together cover a fiftieth of the ball."""
+    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, 20, None, 0.001))
+
+
+def zero_steps(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """Only the clean image is ever tried."""
+    return record(model, x, y, epsilons, lambda epsilon: x)
+
+
+def wrong_sign(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """The loss is lowered where it should be raised, as when a targeted attack is given the true class."""
+    return record(
+        model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, 20, loss=lambda z, t: -cross_entropy(z, t))
+    )
+
+
+def no_projection(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """Each step is held to the ball around the last point, not around the clean image, so the attack walks away."""
+
+    def attack(epsilon: float) -> Tensor:
+        points = x
+        radius = torch.full((len(x),), epsilon, dtype=torch.float64)
+        for _ in range(10):
+            _, _, slope = input_gradient(model, points, y, cross_entropy)
+            points = project(points + epsilon * slope.sign(), points, radius)
+        return points
+
+    return record(model, x, y, epsilons, attack)
+
+
+def crashes_counted(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """A third of the images could not be attacked, and are counted as standing."""
+    whole = record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, 20))
+    radius, status = whole.radius.clone(), list(whole.status)
+    for place in range(0, len(x), 3):
+        radius[place], status[place] = torch.inf, "failed"
+    return Sweep(radius, y, epsilons, whole.passes, tuple(status), x, whole.adversarials, None, "linf", whole.how)

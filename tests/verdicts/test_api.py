@@ -1,0 +1,254 @@
+"""`trust`: every check answers whatever it is given, the budget holds, and the model is left as it was."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from tests.verdicts.lines import EPSILONS, SIZE, Line, claim, images
+from torch import nn
+
+from palpate.core.errors import InputError
+from palpate.verdicts.api import trust
+from palpate.verdicts.checks import CHECKS
+from palpate.verdicts.verdict import Verdict, summary
+
+COUNT = sum(check.threshold is not None for check in CHECKS)
+
+
+class Net(nn.Module):
+    """Small, with everything that has a state: batch norm, dropout, buffers."""
+
+    def __init__(self, outputs: int = 2) -> None:
+        super().__init__()
+        self.line = Line()
+        self.norm, self.drop = nn.BatchNorm2d(3), nn.Dropout(0.3)
+        self.outputs = outputs
+
+    def forward(self, x):
+        z = self.line(self.drop(self.norm(x)))
+        return z[:, 1:] - z[:, :1] if self.outputs == 1 else z
+
+
+def _of(verdicts: list[Verdict]) -> dict[str, Verdict]:
+    return {verdict.name: verdict for verdict in verdicts}
+
+
+def _sane(verdicts: list[Verdict]) -> None:
+    """Every check answered, in words, with numbers that JSON knows."""
+    assert [verdict.name for verdict in verdicts] == [check.name for check in CHECKS]
+    text = json.dumps([verdict.to_dict() for verdict in verdicts], allow_nan=False)
+    assert json.loads(text)
+    for verdict in verdicts:
+        assert verdict.status in ("pass", "warn", "fail", "not run")
+        assert verdict.advice.endswith(".")
+        assert "\n" not in verdict.advice
+        assert "robust" not in verdict.advice.lower().replace("robust accuracy", "")
+        assert verdict.source
+        if verdict.status != "not run":
+            assert verdict.figure is not None
+
+
+def test_a_line_passes_all_that_can_be_asked_of_it():
+    x, y, _ = images(20, (0.012, 0.1))
+    verdicts = trust(Line(0.5).eval(), x, y, EPSILONS)  # half: no margin near 17 logits, where cross-entropy saturates
+    _sane(verdicts)
+    assert not [verdict.name for verdict in verdicts if verdict.status in ("fail", "warn")]
+    assert [verdict.name for verdict in verdicts if verdict.status == "not run"] == [
+        "ball and box",
+        "transfer",
+        "independent attacks",
+    ]
+    assert summary(verdicts) == f"no failure detected by {COUNT - 3} of {COUNT} checks, 3 not run"
+
+
+def test_equal_seeds_give_equal_verdicts_and_torchs_own_state_is_left():
+    x, y, _ = images(20, (0.012, 0.1))
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = trust(Line().eval(), x, y, EPSILONS, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(5)
+    assert trust(Line().eval(), x, y, EPSILONS, seed=3) == first
+
+
+def test_modes_flags_buffers_and_gradients_are_put_back():
+    model = Net()
+    model.norm.eval()
+    model.line.weight.requires_grad_(False)
+    model.norm.weight.grad = torch.ones(3)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    x, y, _ = images()
+    found = _of(trust(model, x, y, EPSILONS))
+    assert found["mode and logits"].status == "fail"  # the dropout was left on
+    assert [model.training, model.norm.training, model.drop.training] == [True, False, True]
+    assert not model.line.weight.requires_grad
+    assert model.norm.weight.requires_grad
+    assert torch.equal(model.norm.weight.grad, torch.ones(3))
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name])
+
+
+@pytest.mark.parametrize("budget", [0, 1, 100, 1000, 3000, 6000])
+def test_the_budget_is_kept_and_what_does_not_fit_says_so(budget):
+    seen = 0
+
+    class Watched(Line):
+        def forward(self, x):
+            nonlocal seen
+            seen += len(x)
+            return super().forward(x)
+
+    x, y, _ = images(12, (0.05, 0.1))
+    verdicts = trust(Watched().eval(), x, y, EPSILONS, budget=budget, sibling=Watched())
+    _sane(verdicts)
+    forward, backward = (sum(verdict.passes[side] for verdict in verdicts) for side in (0, 1))
+    assert forward == seen
+    assert forward + backward <= budget
+    unaffordable = [verdict for verdict in verdicts if "passes" in verdict.advice and verdict.status == "not run"]
+    assert bool(unaffordable) == (budget < 6000)
+    for verdict in unaffordable:
+        assert "raise budget" in verdict.advice
+
+
+def test_the_default_budget_fits_every_check_on_the_most_expensive_model():
+    """Nothing ever falls, so that every attack goes its whole way on every image."""
+
+    class Wall(Line):
+        def forward(self, x):
+            return super().forward(x.detach().round() + (x - x.detach()) * 1e-9)
+
+    x, y = torch.full((70, 3, SIZE, SIZE), 0.1), torch.zeros(70, dtype=torch.long)
+    model = Wall().eval()
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+    infinite = torch.full((70,), torch.inf, dtype=torch.float64)
+    sweep = claim(x, y, infinite, x.clone()).sweep
+    verdicts = trust(model, x, y, (0.01, 0.02, 0.05, 0.08), sweep, sibling=Line())
+    spent = sum(sum(verdict.passes) for verdict in verdicts)
+    assert spent <= 500 * 64
+    assert not [verdict.name for verdict in verdicts if "raise budget" in verdict.advice]
+
+
+def test_a_dear_sweep_raises_the_default_budget():
+    x, y, _ = images(6)
+    told = []
+    for passes in (1, 10**6):
+        sweep = claim(x, y, torch.full((6,), torch.inf, dtype=torch.float64), x.clone()).sweep
+        sweep = dataclasses.replace(sweep, passes=torch.full((6, 2), passes))
+        trust(Line(), x, y, EPSILONS, sweep, progress=lambda done, total, name: told.append((done, total)))
+    totals = {total for _, total in told}
+    assert totals == {500 * 6, 12 * 10**6 // 4}
+    assert all(0 <= done <= total for done, total in told)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": torch.zeros(3)}, "labels"),
+        ({"labels": torch.zeros(0), "images": torch.zeros(0, 3, 8, 8)}, "labels"),
+        ({"epsilons": []}, "epsilons"),
+        ({"epsilons": [8]}, "8/255"),
+        ({"epsilons": ["nonsense"]}, "epsilon"),
+        ({"budget": -1}, "budget"),
+    ],
+)
+def test_mistakes_are_named_before_any_pass(change, message):
+    class Never(Line):
+        def forward(self, x):
+            raise AssertionError
+
+    x, y, _ = images()
+    arguments = {"images": x, "labels": y, "epsilons": EPSILONS, **change}
+    with pytest.raises(InputError, match=message):
+        trust(Never(), **arguments)
+
+
+def _cases():
+    x, y, _ = images(12)
+    yield "one class", x[::2], y[::2], Line()
+    yield "two images", x[:2], y[:2], Line()
+    yield "one image", x[:1], y[:1], Line()
+    yield "all wrong when clean", x, 1 - y, Line()
+    yield "never fooled", *images(12, (0.4, 0.45))[:2], Line()
+    yield "all fooled everywhere", *images(12, (0.0001, 0.0002))[:2], Line()
+    yield "images in bytes", 255 * x, y, Line()
+    yield "not a number", x * torch.nan, y, Line()
+    yield "answers not a number", x, y, nn.Sequential(Line(), _Lambda(lambda z: z * torch.nan))
+    yield "labels beyond the classes", x, y + 5, Line()
+    yield "one logit", x, y, Net(1)
+    yield "flat logit", x, y, nn.Sequential(Net(1), nn.Flatten(0))
+    yield "constant", x, y, nn.Sequential(Line(), _Lambda(lambda z: 0 * z))
+    yield "crashing", x, y, nn.Sequential(Line(), _Lambda(lambda z: z[:, 7]))
+    yield "three classes", x, y, nn.Sequential(Line(0.25), _Lambda(lambda z: torch.cat([z, -z[:, 1:] - 5], 1)))
+    yield "integers", x, y.to(torch.int32), Line()
+
+
+class _Lambda(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, z):
+        return self.function(z)
+
+
+@pytest.mark.parametrize(("name", "x", "y", "model"), list(_cases()), ids=[name for name, *_ in _cases()])
+@pytest.mark.parametrize("swept", [False, True])
+def test_odd_inputs_end_in_a_verdict_and_a_reason(name, x, y, model, swept):
+    radius = torch.full((len(x),), 0.03, dtype=torch.float64)
+    sweep = claim(x, y.long(), radius, x.clone()).sweep if swept else None
+    verdicts = trust(model.eval(), x, y, EPSILONS, sweep)
+    _sane(verdicts)
+    if name == "all wrong when clean":
+        assert "0 of 12 images are classified correctly" in _of(verdicts)["gradients"].advice
+    if name == "two images":
+        assert not [verdict.name for verdict in verdicts if verdict.status == "fail"]
+    if name == "crashing":
+        assert "IndexError" in _of(verdicts)["gradients"].advice
+    if name == "images in bytes":
+        assert _of(verdicts)["input range"].status == "fail"
+        assert _of(verdicts)["margin loss"].status == "not run"
+    if name in ("one logit", "flat logit", "three classes", "integers") and not swept:
+        assert not [verdict.name for verdict in verdicts if verdict.status == "fail"]
+
+
+def test_a_sweep_of_other_images_is_not_compared():
+    x, y, _ = images(12)
+    sweep = claim(x[:6], y[:6], torch.full((6,), 0.03, dtype=torch.float64), None).sweep
+    found = _of(trust(Line().eval(), x, y, EPSILONS, sweep))
+    for name in ("ball and box", "noise", "square", "independent attacks"):
+        assert found[name].subject == "result"
+        assert found[name].status == "not run"
+        assert "other images (6" in found[name].advice
+    assert found["margin loss"].status == "pass"
+
+
+def test_a_sweep_in_another_norm_is_audited_and_not_compared():
+    x, y, _ = images(12)
+    sweep = claim(x, y, torch.full((12,), torch.inf, dtype=torch.float64), x.clone()).sweep
+    found = _of(trust(Line().eval(), x, y, EPSILONS, dataclasses.replace(sweep, norm="l2")))
+    assert found["ball and box"].status == "pass"
+    assert "l2" in found["square"].advice
+
+
+def test_at_most_64_images_are_taken_each_class_in_proportion_and_by_slices_only():
+    x, y, _ = images(200, (0.02, 0.06))
+    y = torch.where(torch.arange(200) < 180, 0, 1)
+    asked = []
+
+    class Lazy:
+        def __len__(self):
+            return len(x)
+
+        def __getitem__(self, index):
+            assert isinstance(index, slice)
+            asked.append(index.start)
+            return x[index]
+
+    verdicts = trust(Line().eval(), Lazy(), torch.as_tensor(np.asarray(y)), EPSILONS, budget=200)
+    _sane(verdicts)
+    assert len(asked) == len(set(asked)) == 64
+    rare = sum(start >= 180 for start in asked)
+    assert 6 <= rare <= 7  # a tenth of 64
