@@ -1,0 +1,166 @@
+"""How numbers are written: epsilons, percentages, intervals, differences, p-values, counts and times.
+
+The page, the terminal, the tables, messages and figures all call these functions, so a number is written in one way wherever it is read.
+"""
+
+NO_VALUE = "–"
+"""What is written where there is no number."""
+
+DECIMAL_FROM = 500
+"""From so many images on a percentage has a decimal; below, one image is more than a fifth of a percent."""
+
+
+def number(value: float) -> str:
+    """A number from 0 on in three significant digits, without an exponent where it is readable without.
+
+    >>> number(0.00125), number(2 / 255), number(2.5), number(12.345), number(2345.6), number(0.000012), number(0)
+    ('0.00125', '0.00784', '2.5', '12.3', '2,346', '1.20e-05', '0')
+    """
+    if value >= 999.5:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value == 0 or value >= 1e-4 else f"{value:.2e}"
+
+
+def grey_levels(value: float) -> str:
+    """An epsilon in [0, 1] as grey levels of 255.
+
+    >>> grey_levels(2 / 255), grey_levels(0.01), grey_levels(0.32)
+    ('2/255', '2.55/255', '81.6/255')
+    """
+    return f"{255 * value:.3g}/255"
+
+
+def epsilon(value: float, norm: str = "linf") -> str:
+    """A radius of an attack in the unit of its norm: an l∞ radius, which lies in [0, 1], in grey levels too.
+
+    Args:
+        value: the radius, images in [0, 1]; an l2 or l1 radius may be above 1.
+        norm: "linf", "l2" or "l1".
+
+    >>> epsilon(2 / 255), epsilon(0), epsilon(3.25, "l2"), epsilon(120.0, "l1")
+    ('0.00784 (2/255)', '0', '3.25', '120')
+    """
+    if norm != "linf" or value == 0:
+        return number(value)
+    return f"{number(value)} ({grey_levels(value)})"
+
+
+def percent(value: float | None, n: int = 0) -> str:
+    """A share in [0, 1] as a percentage, with a decimal from DECIMAL_FROM images on.
+
+    >>> percent(0.405), percent(0.405, n=600), percent(None)
+    ('41%', '40.5%', '–')
+    """
+    if value is None:
+        return NO_VALUE
+    return f"{100 * value + 1e-9:.{_digits(n)}f}%"
+
+
+def interval(low: float | None, high: float | None, n: int = 0) -> str:
+    """An interval of a share, in percent as `percent` writes it; "" where there is none.
+
+    >>> interval(0.281, 0.5499), interval(0.281, 0.5499, n=600)
+    ('[28, 55]', '[28.1, 55.0]')
+    """
+    if low is None or high is None:
+        return ""
+    return f"[{100 * low:.{_digits(n)}f}, {100 * high:.{_digits(n)}f}]"
+
+
+def percent_interval(value: float | None, low: float | None, high: float | None, n: int = 0) -> str:
+    """A share with its interval.
+
+    >>> percent_interval(0.405, 0.281, 0.5499), percent_interval(None, None, None)
+    ('41% [28, 55]', '–')
+    """
+    return f"{percent(value, n)} {interval(low, high, n)}".strip()
+
+
+def epsilon_interval(
+    value: float | None, low: float | None, high: float | None, largest: float, norm: str = "linf"
+) -> str:
+    """A radius with its interval; None stands for a radius above the largest epsilon tried.
+
+    >>> epsilon_interval(0.5, 0.25, None, 1.0), epsilon_interval(None, None, None, 8 / 255)
+    ('0.5 [0.25, > 1]', '> 0.0314')
+    """
+    texts = [f"> {number(largest)}" if radius is None else number(radius) for radius in (value, low, high)]
+    return texts[0] if len(set(texts)) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def points(value: float, plus: bool = False) -> str:
+    """A difference in percentage points, with a true minus sign and never "−0.0".
+
+    >>> points(-1.24), points(3.06, plus=True), points(-0.01, plus=True)
+    ('−1.2', '+3.1', '0.0')
+    """
+    shown = f"{abs(value):.1f}"
+    if shown == "0.0":
+        return shown
+    return ("−" if value < 0 else "+" if plus else "") + shown
+
+
+def points_interval(value: float, low: float, high: float) -> str:
+    """A difference in percentage points with its interval.
+
+    >>> points_interval(3.06, -1.24, 7.3)
+    '+3.1 [−1.2, 7.3]'
+    """
+    return f"{points(value, plus=True)} [{points(low)}, {points(high)}]"
+
+
+def p_value(p: float) -> str:
+    """A p-value: two digits from 0.1 on, three below, and no value under 0.001.
+
+    >>> p_value(0.214), p_value(0.0004), p_value(1.0), p_value(0.049)
+    ('p = 0.21', 'p < 0.001', 'p = 1.00', 'p = 0.049')
+    """
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.2f}" if p >= 0.0995 else f"p = {p:.3f}"
+
+
+def count(value: int) -> str:
+    """A large count in three digits.
+
+    >>> count(950), count(23_545_200), count(49_200)
+    ('950', '23.5 M', '49.2 k')
+    """
+    for unit, size in (("M", 1_000_000), ("k", 1_000)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return str(value)
+
+
+def plural(value: int, noun: str) -> str:
+    """A number of things.
+
+    >>> plural(1, "image"), plural(12000, "image")
+    ('1 image', '12,000 images')
+    """
+    return f"{value:,} {noun}{'' if value == 1 else 's'}"
+
+
+def span(seconds: float) -> str:
+    """A time in the largest unit that fits.
+
+    >>> span(30), span(600), span(20_000), span(500_000)
+    ('30 s', '10 min', '5.6 h', '5.8 days')
+    """
+    for unit, size, digits in (("days", 86_400, 1), ("h", 3_600, 1), ("min", 60, 0)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def sentence(note: str) -> str:
+    """A note as a sentence.
+
+    >>> sentence("left out: 3"), sentence("HAM10000 is skin.")
+    ('Left out: 3.', 'HAM10000 is skin.')
+    """
+    return note[:1].upper() + note[1:].rstrip(".") + "."
+
+
+def _digits(n: int) -> int:
+    return 1 if n >= DECIMAL_FROM else 0
