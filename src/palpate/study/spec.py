@@ -4,17 +4,16 @@ Everything that changes a result is a field here, and nothing else is: devices, 
 refused, because a mistyped `epsilon = …` that is silently ignored costs hours and is never noticed.
 """
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from palpate.core.epsilon import READINGS, rising
 from palpate.core.errors import InputError
 from palpate.core.spec import Epsilon, Name, Spec
-from palpate.training.spec import AdversarialSpec, TrainSpec
+from palpate.training.spec import TrainSpec
 
 Reading = Literal["A", "B", "C"]
 
@@ -179,50 +178,4 @@ def make_study(data: dict[str, Any], source: str) -> Study:
     Raises:
         InputError: as `read_study`.
     """
-    try:
-        return Study.model_validate(data)
-    except ValidationError as error:
-        details = [dict(detail) for detail in error.errors()]
-        faults = [_fault(detail) for detail in details if not _is_echo(detail, details)]
-        raise InputError(f"{source}: {len(faults)} fault(s)\n" + "\n".join(f"  {fault}" for fault in faults)) from None
-
-
-def _is_echo(detail: dict[str, Any], details: list[dict[str, Any]]) -> bool:
-    """Whether a fault "too short" only repeats that an item of the list was faulty."""
-    place = detail["loc"]
-    return detail["type"] == "too_short" and any(
-        other["loc"][: len(place)] == place and other is not detail for other in details
-    )
-
-
-def _fault(detail: dict[str, Any]) -> str:
-    """One line for one fault: the place as a user would write it, what was wrong, and the nearest known key."""
-    place = ""
-    for part in detail["loc"]:
-        place += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if place else str(part)
-    if detail["type"] == "extra_forbidden":
-        known = _keys_at(detail["loc"][:-1])
-        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
-        return f"{place}: unknown key; {hint}"
-    if detail["type"] == "missing":
-        return f"{place}: is required"
-    given = detail["input"]
-    shown = "" if isinstance(given, dict | list) else f", given {given!r}"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{place or 'the study'}: {message}{'' if 'given' in message else shown}"
-
-
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    """The keys that the specification at this place knows."""
-    rooms: dict[str, type[Spec]] = {
-        "tasks": TaskSpec,
-        "models": ModelSpec,
-        "attacks": AttackSpec,
-        "training": TrainSpec,
-        "explain": ExplainSpec,
-        "trust": TrustSpec,
-        "adversarial": AdversarialSpec,
-    }
-    names = [part for part in location if isinstance(part, str)]
-    return list((rooms[names[-1]] if names else Study).model_fields)
+    return Study.read(data, source)

@@ -15,12 +15,12 @@ from palpate.attacks.foolbox_pgd import foolbox_pgd
 from palpate.attacks.quantize import to_levels
 from palpate.attacks.result import Sweep
 from palpate.core import rows
+from palpate.core.progress import progress_bar
 from palpate.core.run_folder import Cell
 from palpate.data.dataset import Split
 from palpate.models.build import Classifier
 from palpate.models.predict import Progress, predict_logits
 from palpate.study.plan import attack_id
-from palpate.study.progress import progress_bar
 from palpate.study.spec import AttackSpec
 from palpate.study.stages.context import Context
 from palpate.study.stages.table import Condition, clean, make_rows

@@ -8,12 +8,12 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from palpate.core.progress import progress_bar
 from palpate.core.run_folder import Cell
-from palpate.explain.grad_cam import grad_cam
+from palpate.explainers.grad_cam import grad_cam
 from palpate.models.build import Classifier
 from palpate.models.predict import predict_logits
 from palpate.statistics.agreement import map_similarity, share_on_mask
-from palpate.study.progress import progress_bar
 from palpate.study.stages.context import Context
 
 TARGETS = ("true", "predicted")

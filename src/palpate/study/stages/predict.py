@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from palpate.core import rows
+from palpate.core.progress import progress_bar
 from palpate.core.run_folder import Cell
 from palpate.models.predict import predict_logits
-from palpate.study.progress import progress_bar
 from palpate.study.stages.context import Context
 from palpate.study.stages.table import clean, make_rows
 

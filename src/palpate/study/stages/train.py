@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from palpate.core.progress import progress_bar
 from palpate.core.run_folder import Cell
 from palpate.models.predict import predict_logits
 from palpate.models.weights import save_weights
 from palpate.study.from_weights import check_given
-from palpate.study.progress import progress_bar
 from palpate.study.stages.context import Context, build_model
 from palpate.training.loop import fit
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from palpate.attacks.result import Sweep
+from palpate.core.progress import progress_bar
 from palpate.core.run_folder import Cell
 from palpate.models.weights import load_weights
-from palpate.study.progress import progress_bar
 from palpate.study.stages.attack import EXAMINED
 from palpate.study.stages.context import Context
 from palpate.verdicts.api import trust
