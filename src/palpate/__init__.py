@@ -17,7 +17,7 @@ _PUBLIC = {
     "TrainSpec": "palpate.training.spec",
     "sweep": "palpate.attacks.api",
     "trust": "palpate.verdicts.api",
-    "grad_cam": "palpate.explain.grad_cam",
+    "grad_cam": "palpate.explainers.grad_cam",
     "compare": "palpate.statistics.paired",
     "run": "palpate.study.run",
 }
@@ -27,7 +27,7 @@ __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAl
 if TYPE_CHECKING:
     from palpate.attacks.api import sweep
     from palpate.data.dataset import load
-    from palpate.explain.grad_cam import grad_cam
+    from palpate.explainers.grad_cam import grad_cam
     from palpate.models.build import Classifier, build, wrap
     from palpate.statistics.paired import compare
     from palpate.study.run import run

@@ -185,7 +185,7 @@ CORRUPTIONS: Registry[Any] = Registry("corruption", "palpate.corruptions")
 VERDICTS: Registry[Any] = Registry("check", "palpate.verdicts")
 """Checks of whether an attack's result can be believed."""
 
-EXPLAINERS: Registry[Any] = Registry("explainer", "palpate.explain")
+EXPLAINERS: Registry[Any] = Registry("explainer", "palpate.explainers")
 """Functions from a model and images to maps."""
 
 SECTIONS: Registry[Any] = Registry("report section", "palpate.report.sections")

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 import palpate
 from palpate.core.errors import InputError
-from palpate.explain.grad_cam import grad_cam
+from palpate.explainers.grad_cam import grad_cam
 
 
 class _Linear(nn.Module):
