@@ -34,12 +34,13 @@ class Entry:
 
     Attributes:
         name: how users write it.   value: the thing, or a reference "package.module:attribute" to it.
-        package: the distribution or top-level package that it comes from.
+        package: the distribution or top-level package that it comes from.   builtin: whether it is of the registry's home package.
     """
 
     name: str
     value: Any
     package: str
+    builtin: bool
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -77,16 +78,24 @@ class Registry(Mapping[str, T], Generic[T]):
     def add(self, name: str, value: T | str) -> None:
         """Enter `value`, or a reference "package.module:attribute" to it, under `name`.
 
+        A plug-in may be read before the home package is. Then a built-in entry takes back its name, with a warning.
+
         Raises:
             InputError: the name is taken.
         """
-        module = value.split(":")[0] if isinstance(value, str) else getattr(value, "__module__", None) or _caller()
-        package = _loading[-1] if _loading else module.split(".")[0]
-        if name in self._entries:
+        module = _caller()
+        builtin = self.home is not None and f"{module}.".startswith(f"{self.home}.")
+        package = _loading[-1] if _loading and not builtin else module.split(".")[0]
+        taken = self._entries.get(name)
+        if taken and (taken.builtin or not builtin):
             raise InputError(
-                f"{self.kind} {name!r} of {package} is registered already by {self._entries[name].package}; choose another name"
+                f"{self.kind} {name!r} of {package} is registered already by {taken.package}; choose another name"
             )
-        self._entries[name] = Entry(name, value, package)
+        if taken:
+            warnings.warn(
+                f"{self.kind} {name!r} of {taken.package} was left out: palpate has one of that name", stacklevel=3
+            )
+        self._entries[name] = Entry(name, value, package, builtin)
 
     def entries(self) -> list[Entry]:
         """All entries, those of palpate first, with the package that each comes from."""
@@ -140,15 +149,18 @@ def load_plugins() -> None:
     _plugins_loaded = True
     for point in importlib.metadata.entry_points(group=GROUP):
         package = point.dist.name if point.dist else point.value.split(".")[0]
-        before = [dict(registry._entries) for registry in _ALL]
+        before = [set(registry._entries) for registry in _ALL]
         _loading.append(package)
         try:
             needed = getattr(point.load(), "palpate_interface", 1)
             if needed > INTERFACE:
-                raise InputError(f"it needs plug-in interface {needed}, and this palpate has {INTERFACE}; update palpate")
+                raise InputError(
+                    f"it needs plug-in interface {needed}, and this palpate has {INTERFACE}; update palpate"
+                )
         except Exception as error:
-            for registry, entries in zip(_ALL, before, strict=False):
-                registry._entries = entries
+            for registry, names in zip(_ALL, before, strict=False):
+                kept = {name: entry for name, entry in registry._entries.items() if name in names or entry.builtin}
+                registry._entries = kept
             reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             warnings.warn(f"plug-in {point.name!r} of {package} was left out: {reason}", stacklevel=2)
         finally:
@@ -157,11 +169,26 @@ def load_plugins() -> None:
 
 def registries() -> list[Registry[Any]]:
     """Every registry, in the order in which palpate's documentation names them."""
-    return [TASKS, IMAGE_FILTERS, MODEL_SOURCES, RECIPES, ATTACKS, CORRUPTIONS, VERDICTS, EXPLAINERS, SECTIONS, COMMANDS]
+    return [
+        TASKS,
+        IMAGE_FILTERS,
+        MODEL_SOURCES,
+        RECIPES,
+        ATTACKS,
+        CORRUPTIONS,
+        VERDICTS,
+        EXPLAINERS,
+        SECTIONS,
+        COMMANDS,
+    ]
 
 
 def _caller() -> str:
-    return sys._getframe(2).f_globals.get("__name__", "?")
+    """The module that registers: the first outside this one."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "?")
 
 
 TASKS: Registry[Any] = Registry("task", "palpate.data.readers")
