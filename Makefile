@@ -19,7 +19,7 @@ test-keras: $(READY)
 	test -x .venv-keras/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python .venv-keras
 	$(BIN)/uv pip install --quiet --python .venv-keras/bin/python -r requirements.lock -r tests/requirements-keras.txt
 	$(BIN)/uv pip install --quiet --python .venv-keras/bin/python --no-deps -e .
-	CUDA_VISIBLE_DEVICES= .venv-keras/bin/python -m pytest -m keras tests/models/test_keras.py tests/models/test_keras_weights.py
+	CUDA_VISIBLE_DEVICES= .venv-keras/bin/python -m pytest -m keras tests/papers/wasserman2022
 
 lint: $(READY)
 	$(BIN)/ruff check
