@@ -109,8 +109,8 @@ def test_failed_images_are_left_out_and_said(scored, make_rows):
     assert points["failed"].to_list() == [0, 1, 60]
     assert points["note"].to_list() == [
         "",
-        "no answer on 1 of 60 images: left out",
-        "no answer on all 60 images: no result",
+        "no prediction for 1 of 60 images: left out",
+        "no prediction for any of 60 images: no result",
     ]
 
 

@@ -110,7 +110,7 @@ def test_no_rows_no_points():
 
 def test_tables_that_cannot_be_counted(make_rows):
     table = make_rows(falling(), LABELS)
-    with pytest.raises(InputError, match="'i0000' has several under 'resnet18#0'"):
+    with pytest.raises(InputError, match="'i0000' has several for 'resnet18#0'"):
         curve(pl.concat([table, table.with_columns(correct=~pl.col("correct"))]))
     with pytest.raises(InputError, match="missing"):
         curve(table.drop("status"))

@@ -3,6 +3,8 @@
 The page, the terminal, the tables, messages and figures all call these functions, so a number is written in one way wherever it is read.
 """
 
+import re
+
 NO_VALUE = "–"
 """What is written where there is no number."""
 
@@ -45,6 +47,16 @@ def epsilon(value: float, norm: str = "linf") -> str:
     return f"{number(value)} ({grey_levels(value)})"
 
 
+def norm_of(attack_id: str) -> str:
+    """The norm of an attack's radii, from its id: "linf" unless the id ends in another norm (before the seed).
+
+    >>> norm_of("standard"), norm_of("standard-l2"), norm_of("ensemble-l1#3")
+    ('linf', 'l2', 'l1')
+    """
+    found = re.search(r"-(l1|l2)(#\d+)?$", attack_id)
+    return found[1] if found else "linf"
+
+
 def percent(value: float | None, n: int = 0) -> str:
     """A share in [0, 1] as a percentage, with a decimal from DECIMAL_FROM images on.
 
@@ -81,11 +93,14 @@ def epsilon_interval(
 ) -> str:
     """A radius with its interval; None stands for a radius above the largest epsilon tried.
 
-    >>> epsilon_interval(0.5, 0.25, None, 1.0), epsilon_interval(None, None, None, 8 / 255)
-    ('0.5 [0.25, > 1]', '> 0.0314')
+    >>> epsilon_interval(2 / 255, 1 / 255, None, 8 / 255), epsilon_interval(None, None, None, 0.25)
+    ('0.00784 [0.00392, > 0.0314] (2/255)', '> 0.25')
+    >>> epsilon_interval(1.5, 0.75, 2.25, 4, norm="l2")
+    '1.5 [0.75, 2.25]'
     """
-    texts = [f"> {number(largest)}" if radius is None else number(radius) for radius in (value, low, high)]
-    return texts[0] if len(set(texts)) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+    middle, *limits = [f"> {number(largest)}" if radius is None else number(radius) for radius in (value, low, high)]
+    unit = f" ({grey_levels(value)})" if norm == "linf" and value else ""
+    return (middle if limits == [middle] * 2 else f"{middle} [{', '.join(limits)}]") + unit
 
 
 def points(value: float, plus: bool = False) -> str:

@@ -1,1 +1,1 @@
-"""What a table of rows can honestly say: intervals, curves, paired comparisons and operating points, without torch."""
+"""Intervals, curves, paired comparisons and operating points from tables of rows, without torch."""

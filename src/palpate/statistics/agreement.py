@@ -1,4 +1,4 @@
-"""How far two Grad-CAM maps agree, and how much of a map lies on a mask; numbers on which panels of pictures can be checked."""
+"""Similarity of two Grad-CAM maps, and the share of a map's mass inside a mask."""
 
 import numpy as np
 from scipy.stats import rankdata
@@ -7,13 +7,13 @@ from scipy.stats import rankdata
 def map_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation of each pair of maps, over their pixels, ties at their average rank.
 
-    Ranks are compared because a map's scale has no meaning between models.
+    Ranks are compared because the scale of a map differs between models.
 
     Args:
         first, second: maps (n, H, W).
 
     Returns:
-        Correlations (n,) in [-1, 1]; NaN where a map is constant, an empty one above all, since it has no order to agree on.
+        Correlations (n,) in [-1, 1]; NaN where a map is constant, since its pixels have no order (an empty map is constant).
 
     >>> rising = np.arange(4.0).reshape(1, 2, 2)
     >>> map_similarity(rising, np.exp(rising)).round(6).tolist(), map_similarity(rising, -rising).round(6).tolist()

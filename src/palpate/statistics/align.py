@@ -1,7 +1,7 @@
-"""Puts two result tables side by side, image by image, so that a comparison is paired or does not happen.
+"""Puts two result tables side by side, image by image, so that a comparison is paired or is refused.
 
-Comparing two means over different images compares the images. Whatever the two tables do not share is left out and said; where
-they disagree about what an image is, or share nothing, there is no comparison.
+Two means over different images differ because of the images. Whatever the two tables do not share is left out and named; where they
+disagree about the label of an image, or share nothing, there is no comparison.
 """
 
 from dataclasses import dataclass
@@ -95,14 +95,14 @@ def align(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None = None) -> Ali
         raise InputError(f"a, b: the same finding is needed, {a['finding'][0]!r} and {b['finding'][0]!r} were given")
     split, notes = _split(a, b)
     attack = _attack(a, b, attack_id)
-    once = ["model_id", "epsilon_index", "image_id"]  # the clean rows may stand under the attack's name as well
+    once = ["model_id", "epsilon_index", "image_id"]  # the clean rows may also be stored with the attack's id
     tables = {
         name: table.filter(pl.col("split") == split, pl.col("attack_id").is_in([CLEAN, attack]))
         .unique(once, keep="first", maintain_order=True)
         .with_columns(
             survived=survived(),
             group=group_names(),
-            answered=(pl.col("status") == "ok") & pl.col("correct").is_not_null(),
+            predicted=(pl.col("status") == "ok") & pl.col("correct").is_not_null(),
         )
         for name, table in tables.items()
     }
@@ -111,9 +111,9 @@ def align(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None = None) -> Ali
     first, second = (_side(tables[name], images, epsilons, attack) for name in tables)
     if set(first.seeds) != set(second.seeds):
         listed = [", ".join(map(str, side.seeds)) for side in (first, second)]
-        notes.append(f"seeds differ ({listed[0]} against {listed[1]}): runs are independent, never paired by seed")
+        notes.append(f"seeds differ ({listed[0]} vs. {listed[1]}): runs are independent, never paired by seed")
     if len(first.runs) != len(second.runs):
-        notes.append(f"{len(first.runs)} runs against {len(second.runs)}: each run of a side weighs the same")
+        notes.append(f"{len(first.runs)} vs. {len(second.runs)} runs: each run of a side has the same weight")
     return Aligned(
         a["task"][0],
         a["finding"][0],
@@ -190,16 +190,16 @@ def _epsilons(tables: dict[str, pl.DataFrame], notes: list[str]) -> dict[int, fl
 
 
 def _images(tables: dict[str, pl.DataFrame], indices: list[int], notes: list[str]) -> pl.DataFrame:
-    """image_id, label and group of the images that every run of both tables answered at every epsilon, sorted by image_id."""
+    """image_id, label and group of the images with a prediction of every run of both tables at every epsilon, sorted by image_id."""
     present, whole = [], []
     for table in tables.values():
         runs = table["model_id"].n_unique()
         here = table.filter(pl.col("epsilon_index").is_in(indices))
         per_image = here.group_by("image_id").agg(
-            pl.col("label").first(), pl.col("group").first(), pl.col("answered").sum()
+            pl.col("label").first(), pl.col("group").first(), pl.col("predicted").sum()
         )
         present.append(per_image)
-        whole.append(per_image.filter(pl.col("answered") == runs * len(indices)))
+        whole.append(per_image.filter(pl.col("predicted") == runs * len(indices)))
     shared = present[0].join(present[1], on="image_id", suffix="_b")
     if shared.is_empty():
         raise InputError(
@@ -241,10 +241,10 @@ def _side(table: pl.DataFrame, images: pl.DataFrame, epsilons: dict[int, float],
 
 
 def _radius(attacked: pl.DataFrame, correct: NDArray[np.bool_], epsilons: Floats) -> Floats:
-    """The radius the attack gave, or where it gave none the smallest epsilon at which the image is wrong; (S, N)."""
+    """The radius that the attack found, or where it found none the smallest epsilon at which the image is wrong; (S, N)."""
     fell = np.where(correct.all(0), np.inf, epsilons[np.argmin(correct, axis=0)])
     if not attacked.height:
         return fell
-    given = attacked.group_by("model_id", "image_id").agg(pl.col("radius").min()).sort("model_id", "image_id")["radius"]
-    known = given.fill_null(np.nan).to_numpy().reshape(fell.shape)
+    found = attacked.group_by("model_id", "image_id").agg(pl.col("radius").min()).sort("model_id", "image_id")["radius"]
+    known = found.fill_null(np.nan).to_numpy().reshape(fell.shape)
     return np.where(np.isnan(known), fell, known)

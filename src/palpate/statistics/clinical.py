@@ -1,7 +1,7 @@
-"""From rows to what a clinic asks: which way the model errs as epsilon grows, and how it stands at a threshold fixed beforehand.
+"""False negatives and false positives as epsilon grows, and AUROC, sensitivity and specificity at a threshold fixed on validation data.
 
-A missed disease and a false alarm are different harms, and one accuracy mixes them. Both tables keep what does not apply as null,
-with the reason in `note`, so that no report ever prints NaN.
+A missed disease and a false alarm do different harm, and accuracy does not tell them apart. Both tables keep what does not apply as
+null, with the reason in `note`, so that no report prints NaN.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.rows import SCHEMA
-from palpate.statistics.curves import CARRIED_ALONG, KEYS, check_rows, group_names, survived
+from palpate.statistics.curves import DETAILS, KEYS, check_rows, group_names, survived
 from palpate.statistics.intervals import clustered_wilson
 from palpate.statistics.operating import (
     auroc,
@@ -23,7 +23,7 @@ from palpate.statistics.operating import (
 MODEL = ["task", "finding", "model_id"]
 
 ERRORS: dict[str, pl.DataType] = {
-    **{name: SCHEMA[name] for name in [*KEYS, *CARRIED_ALONG, "label"]},
+    **{name: SCHEMA[name] for name in [*KEYS, *DETAILS, "label"]},
     "error": pl.String(),  # "missed disease" | "false alarm" | "missed class k"
     "n": pl.Int64(),  # images of this class
     "groups": pl.Int64(),
@@ -35,8 +35,8 @@ ERRORS: dict[str, pl.DataType] = {
 
 FIGURES = ["auroc", "sensitivity", "specificity", "brier", "calibration_error"]
 OPERATING: dict[str, pl.DataType] = {
-    **{name: SCHEMA[name] for name in KEYS + CARRIED_ALONG},
-    "n": pl.Int64(),  # images with an answer
+    **{name: SCHEMA[name] for name in KEYS + DETAILS},
+    "n": pl.Int64(),  # images with a prediction
     "failed": pl.Int64(),  # images without, left out
     "threshold": pl.Float64(),  # on the logit difference of class 1 to class 0, from clean validation
     **{name + end: pl.Float64() for name in FIGURES for end in ("", "_low", "_high")},
@@ -48,7 +48,7 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
     """Share of each class's images that are misclassified, one line per class and point of the curve, with the columns of `ERRORS`.
 
     With two classes label 1 is the disease: its errors are missed disease, those of label 0 false alarms. The prediction is the
-    model's own (largest logit), so every attack's rows can be read, carried ones included. Failed images count as errors.
+    model's own (largest logit), so the rows of every attack can be used, also those inherited from a smaller epsilon. Failed images count as errors.
 
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
@@ -63,7 +63,7 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
         if first["classes"] == 2:
             name = "missed disease" if first["label"] == 1 else "false alarm"
         counts = {"n": len(part), "groups": part["group"].n_unique(), "failed": int((part["status"] != "ok").sum())}
-        keys = {key: first[key] for key in [*KEYS, *CARRIED_ALONG, "label"]}
+        keys = {key: first[key] for key in [*KEYS, *DETAILS, "label"]}
         lines.append(keys | counts | {"error": name, "rate": float(wrong.mean()), "low": low, "high": high})
     return pl.DataFrame(lines, schema=ERRORS).sort([*KEYS, "label"])
 
@@ -73,7 +73,7 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
 
     One line per point of the curve on every split but "val", whose clean rows give the threshold (`choose_threshold`). Brier score and
     calibration error are given for clean images. An attack that stops at the first success leaves its images at the boundary, where
-    no score means anything: where any of its images is carried from a smaller epsilon, its scores do not apply.
+    no score means anything: where any of its images is inherited from a smaller epsilon, its scores do not apply.
 
     Args:
         rows: any models, attacks and splits together; put the validation rows of each model in.
@@ -96,11 +96,11 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
         first = part.row(0, named=True)
         model = tuple(first[key] for key in MODEL)
         answered = part.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
-        line: dict = dict.fromkeys(OPERATING) | {key: first[key] for key in KEYS + CARRIED_ALONG}
+        line: dict = dict.fromkeys(OPERATING) | {key: first[key] for key in KEYS + DETAILS}
         line |= {"n": len(answered), "failed": len(part) - len(answered)}
-        notes = [f"no answer on {line['failed']} of {len(part)} images: left out"] if line["failed"] else []
+        notes = [f"no prediction for {line['failed']} of {len(part)} images: left out"] if line["failed"] else []
         if not len(answered):
-            notes = [f"no answer on all {len(part)} images: no result"]
+            notes = [f"no prediction for any of {len(part)} images: no result"]
         elif (*model, first["attack_id"]) in stopped:
             notes.append(
                 "the attack stops at the first success: AUROC, sensitivity and specificity under it do not apply"
@@ -167,12 +167,12 @@ def _calibration(line: dict, notes: list[str], part: pl.DataFrame, level: float,
     if not np.isfinite(logits).all():
         notes.append("logits that are not finite: Brier score and calibration error do not apply")
         return
-    labels, groups, said = part["label"].to_numpy(), part["group"].to_numpy(), probabilities(logits)
-    _fill(line, "brier", brier(labels, said, groups, level))
+    labels, groups, predicted = part["label"].to_numpy(), part["group"].to_numpy(), probabilities(logits)
+    _fill(line, "brier", brier(labels, predicted, groups, level))
     if part["group"].n_unique() < 2:
         notes.append("one patient or lesion: the calibration error does not apply")
         return
-    _fill(line, "calibration_error", calibration_error(labels, said, groups, level, seed, repetitions))
+    _fill(line, "calibration_error", calibration_error(labels, predicted, groups, level, seed, repetitions))
 
 
 def _fill(line: dict, name: str, found: tuple[float, float, float]) -> None:

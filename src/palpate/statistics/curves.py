@@ -1,8 +1,7 @@
 """From rows to the points of a robust-accuracy curve, each with its interval, its baselines and what does not apply.
 
-The report, the terminal and the JSON all print these points, so a figure means the same wherever it is read. An image on
-which the attack failed stays in the denominator and counts as not correct: a crash is never a robust image. What cannot be
-computed is null, never NaN, and `note` says why.
+The report, the terminal and the JSON files all print these points, so a number means the same wherever it is read. An image on which
+the attack failed stays in the denominator and counts as not correct. What cannot be computed is null, never NaN, and `note` says why.
 """
 
 import polars as pl
@@ -12,10 +11,10 @@ from palpate.core.rows import SCHEMA
 from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, majority_rate
 
 KEYS = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index"]
-CARRIED_ALONG = ["backbone", "attention", "training", "seed", "attack", "epsilon"]
+DETAILS = ["backbone", "attention", "training", "seed", "attack", "epsilon"]
 
 POINT: dict[str, pl.DataType] = {
-    **{name: SCHEMA[name] for name in KEYS + CARRIED_ALONG},
+    **{name: SCHEMA[name] for name in KEYS + DETAILS},
     "n": pl.Int64(),  # images, the failed among them
     "groups": pl.Int64(),  # patients or lesions
     "failed": pl.Int64(),
@@ -25,8 +24,8 @@ POINT: dict[str, pl.DataType] = {
     "balanced_accuracy": pl.Float64(),
     "balanced_low": pl.Float64(),
     "balanced_high": pl.Float64(),
-    "majority_rate": pl.Float64(),  # accuracy of always saying the commonest class
-    "chance": pl.Float64(),  # balanced accuracy of any answer that does not look: 1 / classes present
+    "majority_rate": pl.Float64(),  # accuracy of always predicting the most frequent class
+    "chance": pl.Float64(),  # balanced accuracy of a prediction that does not depend on the image: 1 / classes present
     "signal": pl.Boolean(),  # the interval of the balanced accuracy lies above chance; null where that does not apply
     "note": pl.String(),  # what does not apply and why, or ""
 }
@@ -42,7 +41,7 @@ def curve(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
         level: the share of intervals that should cover the truth.
 
     Raises:
-        InputError: columns are missing, a label is missing, or an image has two answers under one condition.
+        InputError: columns are missing, a label is missing, or an image has two predictions under one condition.
     """
     points = [_point(part, level) for part in _prepared(check_rows(rows)).partition_by(KEYS)]
     return pl.DataFrame(points, schema=POINT).sort(KEYS)
@@ -51,10 +50,10 @@ def curve(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
 def check_rows(rows: pl.DataFrame, name: str = "rows") -> pl.DataFrame:
     """The rows, each image once per condition, or a refusal of what cannot be counted.
 
-    A prediction and an attack cell both hold the clean rows of the attacked images: the second copy is dropped where it says the same.
+    The predict and attack stages both hold the clean rows of the attacked images: a second copy that agrees with the first is dropped.
 
     Raises:
-        InputError: columns are missing, labels are missing, or one image has two answers under one condition.
+        InputError: columns are missing, labels are missing, or one image has two predictions under one condition.
     """
     missing = [column for column in SCHEMA if column not in rows.columns]
     if missing:
@@ -72,14 +71,14 @@ def check_rows(rows: pl.DataFrame, name: str = "rows") -> pl.DataFrame:
     if twice.any():
         example = rows.filter(twice).row(0, named=True)
         raise InputError(
-            f"{name}: one answer per image, model, attack and epsilon is needed; {example['image_id']!r} has several under "
+            f"{name}: one prediction per image, model, attack and epsilon is needed; {example['image_id']!r} has several for "
             f"{example['model_id']!r}, {example['attack_id']!r}, epsilon index {example['epsilon_index']}; give one study's tables"
         )
     return rows
 
 
 def survived(status: str = "status", correct: str = "correct") -> pl.Expr:
-    """Whether the image is still classified correctly; a failed one, or one without an answer, is not."""
+    """Whether the image is still classified correctly; a failed one, or one without a prediction, is not."""
     return (pl.col(status) == "ok") & pl.col(correct).fill_null(False)
 
 
@@ -91,7 +90,7 @@ def group_names() -> pl.Expr:
 def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
         *KEYS,
-        *CARRIED_ALONG,
+        *DETAILS,
         "label",
         failed=pl.col("status") != "ok",
         survived=survived(),
@@ -103,7 +102,7 @@ def _point(part: pl.DataFrame, level: float) -> dict:
     labels, correct, groups = (part[name].to_numpy() for name in ("label", "survived", "group"))
     n, failed, classes = len(part), int(part["failed"].sum()), part["label"].n_unique()
     number = part["group"].n_unique()
-    point: dict = dict.fromkeys(POINT) | part.select(KEYS + CARRIED_ALONG).row(0, named=True)
+    point: dict = dict.fromkeys(POINT) | part.select(KEYS + DETAILS).row(0, named=True)
     point |= {"n": n, "groups": number, "failed": failed, "majority_rate": majority_rate(labels)}
     notes = []
     if failed == n:
@@ -117,8 +116,8 @@ def _point(part: pl.DataFrame, level: float) -> dict:
     if classes == 1:
         notes.append("one class: balanced accuracy and signal do not apply")
     else:
-        said = (labels + 1) * correct - 1  # the label where correct, else a class that does not exist
-        value, low, high = balanced_accuracy_interval(labels, said, groups, level)
+        predicted = (labels + 1) * correct - 1  # the label where correct, else a class that does not exist
+        value, low, high = balanced_accuracy_interval(labels, predicted, groups, level)
         point |= {"balanced_accuracy": value, "balanced_low": low, "balanced_high": high}
         point |= {"chance": 1 / classes, "signal": low > 1 / classes}
     return point | {"note": "; ".join(notes)}

@@ -2,7 +2,7 @@
 
 Two weight files differ or do not on a population of patients; two *architectures* differ on a population of trainings as well, and
 no number of images replaces a second seed. `paired_difference` therefore asks how many runs each side has, and answers the question
-that they can answer. It is closed form: a two-level bootstrap of three seeds against three cries difference in 16 % of null cases,
+that they can answer. It is closed form: a two-level bootstrap of three seeds on each side finds a difference in 16 % of the cases without one,
 because three values resampled show a third less variance than they have.
 """
 
@@ -16,7 +16,7 @@ from palpate.core.errors import InputError
 from palpate.statistics.intervals import Floats, check_level, clustered_wilson, group_codes
 
 SMALLEST_P = 1e-12
-"""Rounding of the Fourier transform leaves nothing to tell below this, so smaller p-values are given as this."""
+"""Rounding of the Fourier transform makes smaller p-values meaningless; they are returned as this."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def sign_flip(differences: ArrayLike) -> float:
     """Exact two-sided p-value of a sum when the sign of each group's total could as well be the other.
 
     This is McNemar's test with patients in place of images: where each group holds one image it *is* exact McNemar, and where
-    groups repeat it stays exact, while McNemar would count one patient's images as so many witnesses. All 2^G signs are counted, by
+    groups repeat it stays exact, while McNemar would count the images of one patient as independent. All 2^G signs are counted, by
     the product of their characteristic functions, cos(t·d).
 
     Args:
@@ -110,7 +110,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = Non
     share (the interaction, which both contain): V = V_runs + V_images − V_interaction, never below V_runs or V_images, with Welch and
     Satterthwaite's degrees of freedom over all parts. p comes from the same t. With one run on a side p is `sign_flip` over groups,
     exact McNemar where none repeats, and holds for these weight files alone; where the values are shares, it is read off the interval.
-    An exact permutation of the seed means is not offered: of three against three its smallest p is .1.
+    An exact permutation of the seed means is not offered: with three on each side its smallest p is .1.
 
     Args:
         a: (S_a, N) or (N,), values in [0, 1] of each run on each image: correct or not, or a share.

@@ -1,8 +1,7 @@
-"""Intervals for proportions and balanced accuracy that stay honest when images are few or patients repeat.
+"""Intervals for proportions and balanced accuracy that hold for few images and for several images of one patient.
 
-A share of images without an interval invites the reader to believe it to the last digit, and the textbook interval
-p ± 1.96 √(pq/n) has no width at all where no image fails. Everything here is closed form: the same rows always give
-the same interval, without a seed. Images of one patient or lesion are no independent evidence, so every function that
+The textbook interval p ± 1.96 √(pq/n) has no width where no image fails. Everything here is closed form: the same rows always give
+the same interval, without a seed. Images of one patient or lesion are not independent, so every function that
 sees images takes `groups`.
 """
 
@@ -68,7 +67,7 @@ def clustered_wilson(correct: ArrayLike, groups: ArrayLike | None = None, level:
     with (groups − 1) degrees of freedom. Where no group repeats this is `wilson`. The design effect is seen only in the e groups that
     hold the rarer outcome, and comes out low where they happen to be few: its excess over 1 is raised by the share 2/e, without which
     coverage at p = .05 falls to 92 % (with it 93.5–97 %, benchmarks/interval_coverage.py). Where all or no images are correct it cannot be
-    seen at all, and the worst is taken: images of one group say the same, which leaves n²/Σm² images of groups of sizes m. One
+    seen at all, and the worst is taken: all images of a group have the same outcome, which leaves n²/Σm² images of groups of sizes m. One
     group alone therefore counts as one image.
 
     Args:
@@ -152,13 +151,15 @@ def balanced_accuracy_interval(
     correct, classes = _correct_by_class(labels, predictions)
     codes, number = group_codes(groups, len(correct))
     count = int(classes.max()) + 1
-    cell = classes * number + codes
-    sizes = np.bincount(cell, minlength=count * number).reshape(count, number).astype(float)  # (K, G)
-    totals = np.bincount(cell, correct, count * number).astype(float).reshape(count, number)  # (K, G)
+    place = classes * number + codes
+    sizes = np.bincount(place, minlength=count * number).reshape(count, number).astype(float)  # (K, G)
+    totals = np.bincount(place, correct, count * number).astype(float).reshape(count, number)  # (K, G)
     low, high = clustered_limits(totals, sizes, level)  # (K,) each
     n = sizes.sum(1)
     recall = totals.sum(1) / n
-    residual = (totals - recall[:, None] * sizes) / n[:, None]  # (K, G): each group's pull on each recall
+    residual = (totals - recall[:, None] * sizes) / n[
+        :, None
+    ]  # (K, G): each group's contribution to the error of each recall
     covariance = residual @ residual.T
     spread = np.sqrt(np.diag(covariance))
     scale = np.where(spread > 0, spread, 1.0)
@@ -172,7 +173,7 @@ def balanced_accuracy_interval(
 
 
 def majority_rate(labels: ArrayLike) -> float:
-    """Share of the commonest class: the accuracy of saying the same about every image.
+    """Share of the commonest class: the accuracy of the same prediction for every image.
 
     Raises:
         InputError: no image.
@@ -202,10 +203,10 @@ def _zero_one(correct: ArrayLike) -> Floats:
 
 def _correct_by_class(labels: ArrayLike, predictions: ArrayLike) -> tuple[Floats, NDArray[np.intp]]:
     """Whether each image is right, and its class as 0 … K − 1 among the classes present; (N,) each."""
-    true, said = _vector("labels", labels), _vector("predictions", predictions)
-    if len(true) != len(said):
-        raise InputError(f"predictions: one per label, {len(true)}, is needed, {len(said)} were given")
-    return (true == said).astype(float), np.unique(true, return_inverse=True)[1]
+    true, predicted = _vector("labels", labels), _vector("predictions", predictions)
+    if len(true) != len(predicted):
+        raise InputError(f"predictions: one per label, {len(true)}, is needed, {len(predicted)} were given")
+    return (true == predicted).astype(float), np.unique(true, return_inverse=True)[1]
 
 
 def group_codes(groups: ArrayLike | None, n: int) -> tuple[NDArray[np.intp], int]:

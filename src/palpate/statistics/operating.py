@@ -1,7 +1,8 @@
-"""What a two-class model is worth at the bedside: AUROC, sensitivity, specificity, calibration, each with an interval.
+"""Clinical performance of a two-class model: AUROC, sensitivity, specificity and calibration, each with an interval.
 
-Accuracy hides which way a model errs, and a threshold chosen on the test images flatters it. So the threshold is fixed on clean
-validation images and used unchanged everywhere else. All functions take arrays; `palpate.statistics.clinical` reads rows.
+Accuracy does not separate false negatives from false positives, and a threshold chosen on the test images makes both
+look too good. So the threshold is fixed on clean validation images and used unchanged everywhere else. All functions take arrays;
+`palpate.statistics.clinical` reads rows.
 """
 
 from collections.abc import Callable
@@ -51,7 +52,7 @@ def auroc(
     codes, number = group_codes(groups, len(x))
     m, n = int(positive.sum()), int((~positive).sum())
     ranks = stats.rankdata(x)
-    # Share of the other class that each image is placed rightly against; (N,)
+    # Share of the other class that each image is ranked correctly against; (N,)
     placed = np.empty(len(x))
     placed[positive] = (ranks[positive] - stats.rankdata(x[positive])) / n
     placed[~positive] = 1 - (ranks[~positive] - stats.rankdata(x[~positive])) / m
@@ -83,19 +84,19 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
 
 def _variance(residual: Floats, positive: NDArray[np.bool_], codes: NDArray[np.intp], number: int) -> float:
     """Obuchowski's variance of the AUROC from each image's placement less the AUROC; DeLong's where each image is a group."""
-    total, pulls = 0.0, []
+    total, parts = 0.0, []
     for side in (positive, ~positive):
-        pull = np.bincount(codes[side], residual[side], number) / side.sum()
+        part = np.bincount(codes[side], residual[side], number) / side.sum()
         holders = len(np.unique(codes[side]))
-        total += np.square(pull).sum() * holders / max(holders - 1, 1)
-        pulls.append(pull)
-    return float(total + 2 * (pulls[0] @ pulls[1]) * number / max(number - 1, 1))
+        total += np.square(part).sum() * holders / max(holders - 1, 1)
+        parts.append(part)
+    return float(total + 2 * (parts[0] @ parts[1]) * number / max(number - 1, 1))
 
 
 def choose_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
-    """The threshold of the largest sensitivity + specificity − 1, midway between two scores; disease is said at or above it.
+    """The threshold of the largest sensitivity + specificity − 1, midway between two scores; the disease is predicted at or above it.
 
-    Give it clean validation images only: chosen on the test images it flatters the model.
+    Give it clean validation images only: chosen on the test images it overstates the model's performance.
 
     Raises:
         InputError: labels of one class only or other than 0 and 1, or scores that are not finite.
@@ -134,7 +135,7 @@ def sensitivity_specificity(
 def brier(
     labels: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """Brier score (value, low, high): the mean squared distance of the probabilities from what is.
+    """Brier score (value, low, high): the mean squared distance of the probabilities from the true class.
 
     Two classes: mean (p₁ − label)², in [0, 1]. More: Σk (p_k − [label = k])² averaged, in [0, 2]. The interval is Student's on the
     totals of the groups; None groups means every image is its own. One group alone leaves everything possible.
@@ -173,10 +174,10 @@ def calibration_error(
 ) -> tuple[float, float, float]:
     """Expected calibration error (value, low, high): the mean gap between confidence and accuracy over 15 equal bins.
 
-    Confidence is the probability of the class that is said. Few images give a perfectly calibrated model an error too, as each
-    bin's accuracy strays, so the value is too high and no percentile of it can be trusted near 0. The interval holds every c·g, with g
-    the gaps found in the bins, under which an error as large as the value is not unusual when the strays of the bootstrap (by patient
-    and class) are added to it; it may lie below the value. Where nothing strays at all, the share of errors that may have been missed is
+    Confidence is the probability of the predicted class. Few images give a perfectly calibrated model an error too, as each
+    bin's accuracy varies by chance, so the value is too high and no percentile of it can be trusted near 0. The interval holds every c·g, with g
+    the gaps found in the bins, under which an error as large as the value is not unusual when the deviations of the bootstrap (by patient
+    and class) are added to it; it may lie below the value. Where nothing deviates at all, the share of errors that may have been missed is
     its upper limit. Simulated coverage is 92–97 % (benchmarks/interval_coverage.py).
 
     Raises:
@@ -194,13 +195,13 @@ def calibration_error(
         weights @ member / weights.sum(1, keepdims=True)
         for weights in bootstrap_weights(true, groups, seed, repetitions)
     ]
-    strays = np.concatenate(draws) - gaps  # (R, bins)
-    largest = float(np.abs(strays).sum(1).max())
+    deviations = np.concatenate(draws) - gaps  # (R, bins)
+    largest = float(np.abs(deviations).sum(1).max())
     if value == 0 or largest == 0:
         return value, 0.0, max(value, clustered_wilson(~right, groups, level)[1])
 
     def excess(scale: float, share: float) -> float:
-        return float(np.quantile(np.abs(scale * gaps + strays).sum(1), share)) - value
+        return float(np.quantile(np.abs(scale * gaps + deviations).sum(1), share)) - value
 
     upper, lower = (1 + level) / 2, (1 - level) / 2
     low = 0.0 if excess(0.0, upper) >= 0 else _root(lambda scale: excess(scale, upper), 0.0, 2.0 + largest / value)

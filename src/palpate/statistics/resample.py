@@ -1,7 +1,7 @@
 """Bootstrap that draws whole patients within each class, for figures without a closed form.
 
-Drawing images apart would treat a patient's twenty images as twenty patients, and drawing without regard to class would let
-a rare class vanish from a replicate. Where a closed form exists (shares, differences, AUROC) it is used instead: it needs no
+Drawing single images would treat a patient's twenty images as twenty patients, and drawing without regard to class would leave
+a rare class out of some replicates. Where a closed form exists (shares, differences, AUROC) it is used instead: it needs no
 seed and keeps a width where the sample shows no variation, which no bootstrap can.
 """
 

@@ -1,0 +1,87 @@
+"""What a section of the report is: a function that is given the run's data and returns a title and HTML, or None where it has nothing to say.
+
+A new section is one new file in `report/sections/`, or a function of a plug-in:
+
+    @SECTIONS.register("largest-radii")
+    @ranked(35, scope="task")
+    def largest_radii(data: RunData, task: str) -> Section | None:
+        return Section("Images with the largest radii", Markup("<p>…</p>"))
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import jinja2
+from markupsafe import Markup, escape
+
+from palpate.core import formatting
+
+Scope = Literal["run", "task"]
+Function = TypeVar("Function", bound=Callable[..., "Section | None"])
+
+TASKS_RANK = 50
+"""Sections of the whole run with a smaller rank stand before the tasks, the others after them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        title: its heading.   html: what stands below the heading.
+        menu: its name in the page's menu; "" leaves it out. Sections of a task are never in the menu.
+    """
+
+    title: str
+    html: Markup
+    menu: str = ""
+
+
+def ranked(rank: float, scope: Scope = "run") -> Callable[[Function], Function]:
+    """Decorator that gives a section its place.
+
+    Args:
+        rank: sections stand in rising order of it.
+        scope: "run", called once with the run's data, or "task", called for each task with the run's data and the task's name.
+    """
+
+    def place(function: Function) -> Function:
+        function.rank, function.scope = rank, scope  # pyright: ignore[reportFunctionMemberAccess]
+        return function
+
+    return place
+
+
+def render(template: str, **values: Any) -> Markup:
+    """Fill a template of `report/sections/` or `report/page/`; everything that is not `Markup` is escaped."""
+    return Markup(_ENVIRONMENT.get_template(template).render(**values))
+
+
+def script_json(value: Any) -> Markup:
+    """JSON that is safe inside a script element; NaN is refused (ValueError)."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def breakable(name: str) -> Markup:
+    """A model's name that a narrow table may break where its parts meet.
+
+    >>> breakable("resnet18+full#0")
+    Markup('resnet18+<wbr>full#0')
+    """
+    return Markup(str(escape(name)).replace("+", "+<wbr>"))
+
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.ChoiceLoader(
+        [jinja2.PackageLoader("palpate.report", "sections"), jinja2.PackageLoader("palpate.report", "page")]
+    ),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.globals["formatting"] = formatting
+_ENVIRONMENT.filters |= {"breakable": breakable, "sentence": formatting.sentence}
