@@ -1,4 +1,4 @@
-"""The rules of docs/design.md that a machine can check: who imports whom, sizes, words, and that the core works without its plug-in.
+"""The rules of docs/design.md that a machine can check: who imports whom, sizes, and that the core works without its plug-in.
 
 The table of rooms in docs/design.md is read here, so the page cannot differ from the code, and the contracts of pyproject.toml must forbid
 exactly what the table does not allow.
@@ -19,13 +19,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from tests.sources import HOUSE, ROOT, text_files
 
 import palpate
-
-ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / "src"
-HOUSE = SOURCE / "palpate"
-TEXT = {".py", ".html", ".css", ".js", ".toml", ".md"}
 
 MOST_LINES = 300  # of one file
 MOST_CODE_LINES = 9300  # of src/, without blanks, comments and docstrings
@@ -35,16 +31,13 @@ MOST_POSITIONAL = 5  # of a public call with more parameters than that
 HEAVY = {"torch", "torchvision", "timm", "captum", "foolbox", "lightning_fabric", "safetensors"}
 WITHOUT_TORCH = {"core", "statistics", "report"}
 
-FREE_OF_THE_PAPER = ("core", "data", "attacks", "verdicts", "statistics", "report")
-OTHER_MEANINGS = re.compile(r'paper_bgcolor|[xy]?ref"?[=:] ?"paper"')  # Plotly's names of the sheet it draws on
-
 
 @cache
 def files() -> dict[str, Path]:
     """The modules of palpate by their dotted names."""
     found = {}
     for path in sorted(HOUSE.rglob("*.py")):
-        parts = path.relative_to(SOURCE).with_suffix("").parts
+        parts = path.relative_to(HOUSE.parent).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 
@@ -109,6 +102,18 @@ def test_no_module_imports_palpate_itself():
     assert not wrong, wrong
 
 
+def test_extras_are_imported_only_where_they_are_used():
+    """At the top of no file, so that palpate works without its extras."""
+    wrong = [
+        f"{module}: {ast.unparse(node)}"
+        for module, path in files().items()
+        for node in tree(path).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and re.match(r"(import|from) (foolbox|eagerpy|h5py)", ast.unparse(node))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_results_import_no_torch():
     wrong = [
         f"{module} imports {heavy}"
@@ -147,22 +152,6 @@ def test_contracts_forbid_exactly_what_the_table_does_not_allow():
             told = "forbid" if (one, other) in forbidden else "allow"
             table = "allow" if other in rooms[one] else "forbid"
             assert told == table, f"{one} → {other}: the contracts {told} it, the table of docs/design.md {table}s it"
-
-
-@pytest.mark.parametrize("name", FREE_OF_THE_PAPER)
-def test_core_names_no_paper(name):
-    wrong = []
-    for path in text_files(HOUSE / name):
-        assert not re.search("wasserman|keras|paper", path.name), path
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if re.search("wasserman|keras|paper", OTHER_MEANINGS.sub("", line), re.IGNORECASE):
-                wrong.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
-    assert not wrong, "\n".join(wrong)
-
-
-def text_files(*places: Path) -> list[Path]:
-    found = [path for place in places for path in ([place] if place.is_file() else sorted(place.rglob("*")))]
-    return [path for path in found if path.suffix in TEXT and "__pycache__" not in path.parts]
 
 
 def test_no_file_is_longer_than_one_sitting():
@@ -221,46 +210,12 @@ def test_the_house_stays_small():
     assert sum(total.values()) <= MOST_CODE_LINES, f"{sum(total.values())} code lines: {by_room}"
 
 
-BANNED = """
-    oracle door ledger museum exhibit exhibits planted bedside afresh arena settle settles hopeless shy climb climbs rung rungs ladder
-    mend mends mended cell cells effort efforts carried material
-    learned_by_heart presses_on press_on pressed_on gives_at stands_on which_way_they_err on_the_sign with_against_without
-    no_difference_shown where_does_each_one_give where_each_one_gives where_it_gives mend_the_cause rows_of_a_race epsilon_reading
-"""
-"""Words of the first version that readers could not understand (the table of the design); "_" stands for a space or an underscore."""
-
-ELSEWHERE = {
-    "src/palpate/data/readers/medmnist.py": {"cell", "cells"},  # of blood, and of kidneys
-}
-
-
-def words(text: str) -> str:
-    """Text with its identifiers taken apart: "found.offerBest_now" → " found offer best now "."""
-    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
-    return f" {' '.join(re.findall(r'[a-z]+', text.lower()))} "
-
-
-@pytest.mark.parametrize(
-    "place", ["src", "README.md", "CONTRIBUTING.md", "docs", "examples", "studies", "tests", "benchmarks"]
-)
-def test_words_are_those_of_the_field(place):
-    wrong = []
-    for path in text_files(ROOT / place):
-        name = path.relative_to(ROOT).as_posix()
-        if path == Path(__file__):
-            continue
-        banned = set(BANNED.split()) - ELSEWHERE.get(name, set())
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            held = words(line)
-            wrong += [f"{name}:{number}: {each}" for each in sorted(banned) if f" {each.replace('_', ' ')} " in held]
-    assert not wrong, f"{len(wrong)} places\n" + "\n".join(wrong)
-
-
 WITHOUT_PAPERS = """
 import importlib, pkgutil, sys, warnings
 from pathlib import Path
 warnings.filterwarnings("ignore", "plug-in 'wasserman2022'")   # its entry point is installed, its folder is gone
 import palpate
+from tests.sources import HOUSE, ROOT, text_files
 out = Path(sys.argv[1])
 assert Path(palpate.__file__).is_relative_to(out), palpate.__file__
 for module in pkgutil.walk_packages(palpate.__path__, "palpate."):
