@@ -32,7 +32,7 @@ def test_directed_curves_are_counts_by_hand(make_rows):
     )
     table = directed_curves(make_rows(correct, LABELS, failed={(1, 0)}))
     assert dict(table.schema) == ERRORS
-    missed, alarms = (table.filter(error=error) for error in ("missed disease", "false alarm"))
+    missed, alarms = (table.filter(error=error) for error in ("false negative", "false positive"))
     assert missed["rate"].to_list() == pytest.approx([0.1, 0.5, 1.0])
     assert alarms["rate"].to_list() == pytest.approx([0.05, 5 / 40, 0.2])  # the failed image is an error
     assert alarms["failed"].to_list() == [0, 1, 0]
@@ -42,7 +42,11 @@ def test_directed_curves_are_counts_by_hand(make_rows):
 def test_more_than_two_classes_have_no_disease(make_rows):
     labels = np.arange(30) % 3
     table = directed_curves(make_rows(np.ones((3, 30), bool), labels))
-    assert table["error"].unique().sort().to_list() == ["missed class 0", "missed class 1", "missed class 2"]
+    assert table["error"].unique().sort().to_list() == [
+        "class 0 misclassified",
+        "class 1 misclassified",
+        "class 2 misclassified",
+    ]
 
 
 def test_threshold_comes_from_clean_validation_and_nowhere_else(scored):

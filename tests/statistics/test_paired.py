@@ -252,7 +252,7 @@ def test_paths_frames_and_json_agree(plain, attentive, tmp_path):
         (lambda t: pl.concat([t, t.with_columns(task=pl.lit("other"))]), "rows of one task"),
         (lambda t: t.with_columns(status=pl.lit("failed")), "no image has a result"),
         (lambda t: t.clear(), "no row"),
-        (lambda t: t.drop("margin"), "missing"),
+        (lambda t: t.drop("radius"), "missing"),
         (lambda t: t.filter(epsilon_index=2).with_columns(epsilon_index=pl.lit(9, pl.Int32)), "none is shared"),
     ],
 )

@@ -87,7 +87,7 @@ def align(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None = None) -> Ali
     """
     tables = {"a": a, "b": b}
     for name, table in tables.items():
-        tables[name] = table = check_rows(table, name)
+        tables[name] = table = check_rows(table, name, needed=["radius"])
         _one(table, name, ["backbone", "attention", "training"], "architecture")
         _one(table, name, ["task"], "task")
         _one(table, name, ["finding"], "finding")

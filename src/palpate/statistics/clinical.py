@@ -1,6 +1,6 @@
 """False negatives and false positives as epsilon grows, and AUROC, sensitivity and specificity at a threshold fixed on validation data.
 
-A missed disease and a false alarm do different harm, and accuracy does not tell them apart. Both tables keep what does not apply as
+A false negative and a false positive do different harm, and accuracy does not tell them apart. Both tables keep what does not apply as
 null, with the reason in `note`, so that no report prints NaN.
 """
 
@@ -24,7 +24,7 @@ MODEL = ["task", "finding", "model_id"]
 
 ERRORS: dict[str, pl.DataType] = {
     **{name: SCHEMA[name] for name in [*KEYS, *DETAILS, "label"]},
-    "error": pl.String(),  # "missed disease" | "false alarm" | "missed class k"
+    "error": pl.String(),  # "false negative" | "false positive" | "class k misclassified"
     "n": pl.Int64(),  # images of this class
     "groups": pl.Int64(),
     "failed": pl.Int64(),  # counted as errors
@@ -44,24 +44,32 @@ OPERATING: dict[str, pl.DataType] = {
 }
 
 
-def directed_curves(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
+def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None = None) -> pl.DataFrame:
     """Share of each class's images that are misclassified, one line per class and point of the curve, with the columns of `ERRORS`.
 
-    With two classes label 1 is the disease: its errors are missed disease, those of label 0 false alarms. The prediction is the
-    model's own (largest logit), so the rows of every attack can be used, also those inherited from a smaller epsilon. Failed images count as errors.
+    With two classes label 1 is the disease: its errors are false negatives, those of label 0 false positives. The prediction is the
+    model's own (largest logit), so the rows of every attack can be used, also those inherited from a smaller epsilon. Failed images count
+    as errors.
+
+    Args:
+        rows: any models, attacks and splits together.
+        level: the share of intervals that should cover the truth.
+        classes: number of classes of the models; counted in their logits when absent.
 
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
     """
-    table = check_rows(rows).with_columns(survived=survived(), group=group_names().rank("dense"), classes=_classes())
+    table = check_rows(rows).with_columns(
+        survived=survived(), group=group_names().rank("dense"), classes=_classes() if classes is None else classes
+    )
     lines = []
     for part in table.partition_by([*KEYS, "label"]):
         first = part.row(0, named=True)
         wrong, groups = ~part["survived"].to_numpy(), part["group"].to_numpy()
         low, high = clustered_wilson(wrong, groups, level)
-        name = f"missed class {first['label']}"
+        name = f"class {first['label']} misclassified"
         if first["classes"] == 2:
-            name = "missed disease" if first["label"] == 1 else "false alarm"
+            name = "false negative" if first["label"] == 1 else "false positive"
         counts = {"n": len(part), "groups": part["group"].n_unique(), "failed": int((part["status"] != "ok").sum())}
         keys = {key: first[key] for key in [*KEYS, *DETAILS, "label"]}
         lines.append(keys | counts | {"error": name, "rate": float(wrong.mean()), "low": low, "high": high})
@@ -84,7 +92,8 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
     """
-    table = check_rows(rows).with_columns(group=group_names().rank("dense"), classes=_classes())
+    table = check_rows(rows, needed=["logits", "carried"])
+    table = table.with_columns(group=group_names().rank("dense"), classes=_classes())
     thresholds = {
         tuple(part.select(MODEL).row(0)): _threshold(part)
         for part in table.filter(pl.col("split") == "val", pl.col("epsilon_index") == 0).partition_by(MODEL)

@@ -4,6 +4,8 @@ The report, the terminal and the JSON files all print these points, so a number 
 the attack failed stays in the denominator and counts as not correct. What cannot be computed is null, never NaN, and `note` says why.
 """
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from palpate.core.errors import InputError
@@ -12,6 +14,9 @@ from palpate.statistics.intervals import balanced_accuracy_interval, clustered_w
 
 KEYS = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index"]
 DETAILS = ["backbone", "attention", "training", "seed", "attack", "epsilon"]
+
+COUNTED = [*KEYS, *DETAILS, "image_id", "group_id", "label", "correct", "status"]
+"""The columns that every count is made from."""
 
 POINT: dict[str, pl.DataType] = {
     **{name: SCHEMA[name] for name in KEYS + DETAILS},
@@ -47,18 +52,23 @@ def curve(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
     return pl.DataFrame(points, schema=POINT).sort(KEYS)
 
 
-def check_rows(rows: pl.DataFrame, name: str = "rows") -> pl.DataFrame:
+def check_rows(rows: pl.DataFrame, name: str = "rows", needed: Sequence[str] = ()) -> pl.DataFrame:
     """The rows, each image once per condition, or a refusal of what cannot be counted.
 
     The predict and attack stages both hold the clean rows of the attacked images: a second copy that agrees with the first is dropped.
 
+    Args:
+        rows: a table with columns of `palpate.core.rows.SCHEMA`, at least those that every count needs (`COUNTED`).
+        name: of the table, for messages.
+        needed: further columns that must be there.
+
     Raises:
         InputError: columns are missing, labels are missing, or one image has two predictions under one condition.
     """
-    missing = [column for column in SCHEMA if column not in rows.columns]
+    missing = [column for column in (*COUNTED, *needed) if column not in rows.columns]
     if missing:
         raise InputError(
-            f"{name}: the columns of palpate.core.rows.SCHEMA are needed, {missing} are missing; give a study's images.parquet"
+            f"{name}: columns of palpate.core.rows.SCHEMA are needed, {missing} are missing; give a study's images.parquet"
         )
     unlabelled = rows["label"].null_count()
     if unlabelled:
