@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from palpate.core.registry import IMAGE_FILTERS, Registry
+
 CHEST_HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
@@ -23,6 +25,24 @@ HAM_HEADER = "lesion_id,image_id,dx,dx_type,age,sex,localization"
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PALPATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PALPATE_DATA", raising=False)
+
+
+@pytest.fixture
+def enter(monkeypatch: pytest.MonkeyPatch) -> Callable[[Registry, str, object], None]:
+    """Registers a thing for the length of a test, in the place of one of that name."""
+
+    def one(registry: Registry, name: str, value: object) -> None:
+        others = {entry.name: entry for entry in registry.entries() if entry.name != name}
+        monkeypatch.setattr(registry, "_entries", others)
+        registry.add(name, value)
+
+    return one
+
+
+@pytest.fixture
+def mirror(enter: Callable) -> None:
+    """An image filter of that name."""
+    enter(IMAGE_FILTERS, "mirror", lambda image: image[:, ::-1].copy())
 
 
 @pytest.fixture(scope="session")

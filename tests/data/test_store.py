@@ -39,6 +39,7 @@ def test_holds_every_image_prepared_and_hashed(manifest: pl.DataFrame) -> None:
     assert made.index["error"].is_null().all()
 
 
+@pytest.mark.usefixtures("mirror")
 def test_is_reused_until_something_that_shapes_it_changes(
     manifest: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -51,7 +52,7 @@ def test_is_reused_until_something_that_shapes_it_changes(
     others = [
         store.open_store(manifest, "ham10000", 24, RGB),
         store.open_store(manifest, "ham10000", 16, Preprocess(grey=True)),
-        store.open_store(manifest, "ham10000", 16, Preprocess(chest_filter="after")),
+        store.open_store(manifest, "ham10000", 16, Preprocess(filter="mirror")),
         store.open_store(manifest[:4], "ham10000", 16, RGB),
     ]
     os.utime(manifest["path"][0], (1, 1))

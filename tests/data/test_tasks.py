@@ -1,12 +1,17 @@
 """The table of tasks, and where they are looked for."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import polars as pl
 import pytest
 
+import palpate
 from palpate.core.errors import InputError
-from palpate.data.tasks import TASKS, find_task, overview, task_folders
+from palpate.core.registry import TASKS
+from palpate.data.readers import table
+from palpate.data.tasks import Task, find_task, overview, task_folders
 
 
 def test_every_task_says_what_a_user_must_know() -> None:
@@ -15,7 +20,7 @@ def test_every_task_says_what_a_user_must_know() -> None:
         assert len(task.classes) >= 2
         assert len(set(task.classes)) == len(task.classes)
         assert all((task.title, task.finding, task.licence, task.cite, task.how_to_get, task.images > 0))
-        assert (task.kind == "phantom") == (task.phantom is not None) == (task.reader is None)
+        assert (task.kind == "synthetic") == (task.generate is not None) == (task.reader is None)
 
 
 def test_published_sizes_are_selected_by_name() -> None:
@@ -27,8 +32,28 @@ def test_published_sizes_are_selected_by_name() -> None:
 
 @pytest.mark.parametrize("name", ["ham1000", "", "pathmnist-96", "ham10000-64", "mnist-28"])
 def test_an_unknown_task_is_refused_with_the_known_ones(name: str) -> None:
-    with pytest.raises(InputError, match=f"ham10000, .*phantom-chest are allowed, got '{name}'"):
+    with pytest.raises(InputError, match=f"task must be one of .*'ham10000', .*'phantom-chest'.*, given '{name}'"):
         find_task(name)
+
+
+def test_a_plug_ins_task_is_read_like_a_built_in_one(tmp_path: Path, publish: SimpleNamespace, enter: Callable) -> None:
+    def reader(folder: Path) -> pl.DataFrame:
+        files = sorted(folder.glob("*.png"))
+        rows = pl.DataFrame({"image_id": [f.stem for f in files], "path": [str(f) for f in files]}).with_columns(
+            pl.col("image_id").alias("group_id"),
+            pl.col("image_id").str.ends_with("1").cast(pl.Int32).alias("label"),
+            pl.col("image_id").str.tail(1).alias("published"),
+        )
+        return table.manifest(rows, "finding", folder)
+
+    task = Task("mine", "Mine", ("a", "b"), "finding", 60, "none", "nobody", "ask me", folder="mine", reader=reader)
+    enter(TASKS, "mine", task)
+    for i in range(60):
+        publish.image(tmp_path / "mine" / f"{i:03d}_{i % 2}.png", i, (20, 20))
+    dataset = palpate.load("mine", tmp_path, size=8)
+    assert dataset.classes == ("a", "b")
+    assert len(dataset.train) + len(dataset.val) + len(dataset.test) == 60
+    assert "mine" in {line.task.name for line in overview(tmp_path) if line.present}
 
 
 def test_without_a_root_the_error_says_how_to_give_one_and_get_the_data() -> None:

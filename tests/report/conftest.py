@@ -269,7 +269,7 @@ def write_run(
                 "groups": {"train": 200, "val": n // 2, "test": n // 2},
                 "majority_rate": 0.5,
                 "notes": ["A phantom: no claim about patients."],
-                "kind": "phantom",
+                "kind": "synthetic",
             }
             for task, classes in tasks.items()
         },

@@ -7,9 +7,9 @@ image sequence, where stored bytes become float tensors.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ from palpate.data.download import fetch
 from palpate.data.preprocess import Preprocess
 from palpate.data.split import SPLITS, check_disjoint, split, take
 from palpate.data.store import Store, open_store
-from palpate.data.synthetic.stored import open_phantoms
+from palpate.data.synthetic.stored import open_synthetic
 from palpate.data.tasks import Task, find_task, task_folders
 
 if TYPE_CHECKING:
@@ -108,38 +108,40 @@ def load(
     root: Path | str | None = None,
     size: int = 224,
     seed: int = 0,
+    *,
     train_images: int | None = None,
     val_images: int | None = None,
     test_images: int | None = None,
-    chest_filter: str | None = None,
-    chest_dtype: str = "uint8",
+    filter: str | None = None,
+    filter_at: Literal["before", "after"] = "after",
 ) -> Dataset:
     """Load a task, decoding and resizing it first where that was not done before.
 
     Args:
-        task: a name in `palpate.data.tasks.TASKS`, or one with a published size, as "pathmnist-224".
-        root: the folder of the publishers' folders; `PALPATE_DATA` where None. Phantoms need none.
-        size: side in pixels, 8 to 1024 (phantoms from 28).
-        seed: of the split, of the subsets and of phantoms.
+        task: a name that `palpate tasks` lists, or one with a published size, as "pathmnist-224".
+        root: the folder of the publishers' folders; `PALPATE_DATA` where None. Synthetic tasks need none.
+        size: side in pixels, 8 to 1024 (synthetic images from 28).
+        seed: of the split, of the subsets and of synthetic images.
         train_images, val_images, test_images: at most so many, in the split's class proportions; exactly so many
-            phantoms.
-        chest_filter: "off", "after" or "before" the resize; None for the task's own (`palpate.data.preprocess`).
-        chest_dtype: of the chest filter, "uint8" or "float32".
+            synthetic images.
+        filter: a registered image filter, instead of the task's own; None for the task's own, which most tasks lack.
+        filter_at: whether `filter` runs "before" or "after" the resize.
 
     Raises:
-        InputError: unknown task, missing data, unusable tables, or a class without training images.
+        InputError: unknown task or filter, missing data, unusable tables, or a class without training images.
     """
     spec = find_task(task)
     if not 8 <= size <= 1024:
-        raise InputError(f"size: 8 to 1024 pixels are allowed, got {size}")
+        raise InputError(f"size: 8 to 1024 pixels are allowed, given {size}")
     limits: dict[str, int | None] = dict(zip(SPLITS, (train_images, val_images, test_images), strict=True))
     for name, limit in limits.items():
         if limit is not None and limit < 1:
-            raise InputError(f"{name}_images: at least 1 is needed, got {limit}")
-    filtered = spec.preprocess.chest_filter if chest_filter is None else chest_filter
-    settings = Preprocess(spec.preprocess.grey, filtered, chest_dtype)  # pyright: ignore[reportArgumentType]
-    if spec.kind == "phantom":
-        store, masks = open_phantoms(spec, size, seed, limits, settings)
+            raise InputError(f"{name}_images: at least 1 is needed, given {limit}")
+    if filter is None and filter_at != "after":
+        raise InputError(f"filter_at: {filter_at!r} is given without a filter; give filter too, or leave filter_at out")
+    settings = spec.preprocess if filter is None else replace(spec.preprocess, filter=filter, filter_at=filter_at)
+    if spec.kind == "synthetic":
+        store, masks = open_synthetic(spec, size, seed, limits, settings)
         return _compose(spec, size, settings, take(store.index.with_row_index("row"), {}, seed), store, masks, [])
     assert spec.reader is not None
     folders = task_folders(spec, root)

@@ -1,8 +1,4 @@
-"""From a decoded photograph to the square uint8 image a network sees: resize, and the paper's chest filter.
-
-OpenCV's own functions are called with the paper's own parameters (Wasserman 2022, section 3.1), because the blur's
-kernel length follows from the pixel type inside OpenCV: 121 taps for uint8, 161 for float32 at sigma 20.
-"""
+"""From a decoded image to the square uint8 image a network sees: resize, and a registered image filter before or after it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,8 +7,7 @@ import cv2
 import numpy as np
 
 from palpate.core.errors import InputError
-
-SIGMA = 20.0  # pixels; the paper's sigmaX, with sigmaY = 0 meaning the same
+from palpate.core.registry import IMAGE_FILTERS
 
 
 @dataclass(frozen=True)
@@ -21,22 +16,18 @@ class Preprocess:
 
     Attributes:
         grey: decode to one channel; it is repeated to three when served.
-        chest_filter: "off", or when it runs: "after" or "before" the resize. The paper does not say which; its fixed
-            sigma fits 224 px, hence "after".
-        chest_dtype: "uint8" (kernel 121, saturating arithmetic) or "float32" (kernel 161, saturated at the end).
+        filter: an entry of `IMAGE_FILTERS`, or None.   filter_at: when it runs, "before" or "after" the resize.
     """
 
     grey: bool = False
-    chest_filter: Literal["off", "after", "before"] = "off"
-    chest_dtype: Literal["uint8", "float32"] = "uint8"
+    filter: str | None = None
+    filter_at: Literal["before", "after"] = "after"
 
     def __post_init__(self) -> None:
-        if self.chest_filter not in ("off", "after", "before"):
-            raise InputError(
-                f"chest_filter: 'off', 'after' or 'before' the resize is allowed, got {self.chest_filter!r}"
-            )
-        if self.chest_dtype not in ("uint8", "float32"):
-            raise InputError(f"chest_dtype: 'uint8' or 'float32' is allowed, got {self.chest_dtype!r}")
+        if self.filter is not None:
+            IMAGE_FILTERS[self.filter]  # raises where it is unknown
+        if self.filter_at not in ("before", "after"):
+            raise InputError(f"filter_at: 'before' or 'after' the resize is allowed, given {self.filter_at!r}")
 
 
 def prepare(image: np.ndarray, size: int, settings: Preprocess) -> np.ndarray:
@@ -48,12 +39,15 @@ def prepare(image: np.ndarray, size: int, settings: Preprocess) -> np.ndarray:
 
     Returns:
         uint8, (size, size, 1) or (size, size, 3).
+
+    Raises:
+        InputError: the filter gave another type or shape than it was given.
     """
-    if settings.chest_filter == "before":
-        image = chest_filter(image, settings.chest_dtype)
+    if settings.filter is not None and settings.filter_at == "before":
+        image = _filtered(image, settings.filter)
     image = resize(image, size)
-    if settings.chest_filter == "after":
-        image = chest_filter(image, settings.chest_dtype)
+    if settings.filter is not None and settings.filter_at == "after":
+        image = _filtered(image, settings.filter)
     return image.reshape(size, size, -1)
 
 
@@ -66,18 +60,10 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(image, (size, size), interpolation=method)
 
 
-def chest_filter(image: np.ndarray, dtype: str = "uint8") -> np.ndarray:
-    """Spread to [0, 255], subtract the local mean: 4 x - 4 blur(x) + 128, saturated to [0, 255].
-
-    Args:
-        image: uint8, (H, W) or (H, W, C).
-        dtype: of the arithmetic, "uint8" or "float32".
-
-    Returns:
-        uint8, same shape. A constant image becomes 128 everywhere.
-    """
-    kind = cv2.CV_8U if dtype == "uint8" else cv2.CV_32F
-    spread = cv2.normalize(image, np.empty(0), 0, 255, cv2.NORM_MINMAX, kind)
-    blurred = cv2.GaussianBlur(spread, (0, 0), sigmaX=SIGMA)
-    filtered = cv2.addWeighted(spread, 4, blurred, -4, 128)
-    return filtered if dtype == "uint8" else np.rint(np.clip(filtered, 0, 255)).astype(np.uint8)
+def _filtered(image: np.ndarray, name: str) -> np.ndarray:
+    result = IMAGE_FILTERS[name](image)
+    if result.dtype != image.dtype or result.shape != image.shape:
+        raise InputError(
+            f"image filter {name!r}: {image.dtype} {image.shape} must stay so, and it gave {result.dtype} {result.shape}; correct the filter"
+        )
+    return result

@@ -22,9 +22,9 @@ import cv2
 import numpy as np
 import polars as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from palpate.core.errors import InputError
+from palpate.core.progress import progress_bar
 from palpate.data.decode import Unreadable, decode, npz_images, pixel_hash, source_file
 from palpate.data.preprocess import Preprocess, prepare
 
@@ -112,12 +112,6 @@ def fingerprint(manifest: pl.DataFrame, size: int, settings: Preprocess) -> str:
             stats[file] = f"{status.st_size} {status.st_mtime_ns}"
         digest.update(f"{image_id}\n{path}\n{stats[file]}\n".encode())
     return digest.hexdigest()
-
-
-def progress_bar() -> Progress:
-    """A bar on standard error that leaves nothing behind, with time left."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _open(folder: Path, shape: tuple[int, ...]) -> Store | None:
@@ -224,11 +218,11 @@ def _decode_all(images: np.ndarray, manifest: pl.DataFrame, name: str, size: int
 
     sources = _sources(paths, settings.grey)
     done: list[int] = []
-    with _serial_opencv(), progress_bar() as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        task = bar.add_task(f"decoding {name}, {size} px", total=len(paths))
+    bar = progress_bar(Console(stderr=True), f"decoding {name}, {size} px")
+    with _serial_opencv(), bar as told, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         while wave := list(itertools.islice(sources, WAVE)):
-            for _ in pool.map(one, wave):
-                bar.advance(task)
+            for count, _ in enumerate(pool.map(one, wave), len(done) + 1):
+                told(count, len(paths), "images")
             done += [row for row, _ in wave]
             _check_share([manifest["image_id"][row] for row in done if errors[row]], len(paths), name)
     index = manifest.select("image_id").with_columns(

@@ -27,10 +27,8 @@ class TaskSpec(Spec):
     train_images: int | None = Field(None, ge=2, description="at most so many training images; all when absent")
     val_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
-    chest_filter: Literal["off", "before", "after"] | None = Field(
-        None, description="the paper's chest pipeline before or after the resize; the task's own choice when absent"
-    )
-    chest_dtype: Literal["uint8", "float32"] | None = Field(None, description="what the chest pipeline works on; uint8")
+    filter: str | None = Field(None, description="a registered image filter; the task's own, if any, when absent")
+    filter_at: Literal["before", "after"] = Field("after", description="whether the filter runs before or after the resize")
     epsilons: tuple[Epsilon, ...] | None = Field(None, description="instead of the study's epsilons")
     epsilon_reading: Reading | None = Field(None, description="instead of the study's reading")
     training: TrainSpec | None = Field(None, description="instead of the study's training")

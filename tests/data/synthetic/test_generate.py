@@ -1,4 +1,4 @@
-"""Phantoms must be repeatable, balanced and honest: the label lies in the sign and nowhere else.
+"""Synthetic images must be repeatable, balanced and honest: the label lies in the sign and nowhere else.
 
 The slow tests train the demonstration's recipe and hold what its curves need: neither a trivial nor a hopeless task, chance without the
 sign, and a robust accuracy that falls over several epsilons.
@@ -17,14 +17,14 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from palpate.core.errors import InputError
-from palpate.data.synthetic.generate import KINDS, Phantoms, generate
+from palpate.data.synthetic.generate import KINDS, SyntheticImages, generate
 
 FIELDS = ("images", "labels", "groups", "masks", "ids")
 TRAIN = 480  # of 720; a multiple of six, so no patient is on both sides
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def phantoms(request) -> Phantoms:
+def made(request) -> SyntheticImages:
     return generate(request.param, 720, 64, 5)
 
 
@@ -41,22 +41,22 @@ def test_an_image_depends_on_kind_seed_and_index_alone(kind, count, size, seed):
 
 
 def test_kinds_and_seeds_give_other_images_and_other_ids():
-    drawn = [generate(kind, 6, 32, seed) for kind in KINDS for seed in (0, 1)]
-    assert len({image.tobytes() for phantoms in drawn for image in phantoms.images}) == 36
-    assert len({image_id for phantoms in drawn for image_id in phantoms.ids}) == 36
-    assert len({group for phantoms in drawn for group in phantoms.groups}) == 24
+    sets = [generate(kind, 6, 32, seed) for kind in KINDS for seed in (0, 1)]
+    assert len({image.tobytes() for made in sets for image in made.images}) == 36
+    assert len({image_id for made in sets for image_id in made.ids}) == 36
+    assert len({group for made in sets for group in made.groups}) == 24
 
 
-def test_half_of_every_six_is_positive_and_no_patient_has_two_labels(phantoms):
-    np.testing.assert_array_equal(phantoms.labels.reshape(-1, 6).sum(axis=1), 3)
-    sizes = Counter(phantoms.groups.tolist())
+def test_half_of_every_six_is_positive_and_no_patient_has_two_labels(made):
+    np.testing.assert_array_equal(made.labels.reshape(-1, 6).sum(axis=1), 3)
+    sizes = Counter(made.groups.tolist())
     assert Counter(sizes.values()) == {1: 240, 2: 240}
-    assert len(set(zip(phantoms.groups.tolist(), phantoms.labels.tolist(), strict=True))) == len(sizes)
-    assert not set(phantoms.groups[:TRAIN]) & set(phantoms.groups[TRAIN:])
+    assert len(set(zip(made.groups.tolist(), made.labels.tolist(), strict=True))) == len(sizes)
+    assert not set(made.groups[:TRAIN]) & set(made.groups[TRAIN:])
 
 
-def test_labels_do_not_follow_the_order_of_the_images(phantoms):
-    share = phantoms.labels.reshape(-1, 6).mean(axis=0)  # 120 blocks: standard error .05
+def test_labels_do_not_follow_the_order_of_the_images(made):
+    share = made.labels.reshape(-1, 6).mean(axis=0)  # 120 blocks: standard error .05
     assert np.abs(share - 0.5).max() < 0.2
 
 
@@ -113,19 +113,19 @@ def _best_logistic(features: np.ndarray, labels: np.ndarray, penalties: tuple[fl
     return max(float(model.score(features[TRAIN:], labels[TRAIN:])) for model in fitted)
 
 
-def test_neither_mean_colour_nor_a_linear_model_on_pixels_tells_the_label(phantoms):
-    assert colour_accuracy(phantoms.images, phantoms.labels) < 0.65
-    assert pixel_accuracy(phantoms.images, phantoms.labels) < 0.65
+def test_neither_mean_colour_nor_a_linear_model_on_pixels_tells_the_label(made):
+    assert colour_accuracy(made.images, made.labels) < 0.65
+    assert pixel_accuracy(made.images, made.labels) < 0.65
 
 
 def test_those_two_would_notice_a_leak():
-    phantoms = generate("chest", 720, 32, 0)
+    made = generate("chest", 720, 32, 0)
     spot = np.zeros((32, 32, 1))
     spot[3:6, 3:6] = 40
-    leaking = np.clip(phantoms.images + spot * phantoms.labels[:, None, None, None], 0, 255).astype(np.uint8)
-    assert pixel_accuracy(leaking, phantoms.labels) > 0.8
-    darker = (phantoms.images * (1 - 0.15 * phantoms.labels[:, None, None, None])).astype(np.uint8)
-    assert colour_accuracy(darker, phantoms.labels) > 0.65
+    leaking = np.clip(made.images + spot * made.labels[:, None, None, None], 0, 255).astype(np.uint8)
+    assert pixel_accuracy(leaking, made.labels) > 0.8
+    darker = (made.images * (1 - 0.15 * made.labels[:, None, None, None])).astype(np.uint8)
+    assert colour_accuracy(darker, made.labels) > 0.65
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def as_input(images: np.ndarray) -> torch.Tensor:
     return ((scaled - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
 
 
-def train(phantoms: Phantoms, epochs: int = 5) -> torch.nn.Module:
+def train(made: SyntheticImages, epochs: int = 5) -> torch.nn.Module:
     """The demonstration's recipe: ResNet-10 at output stride 16, AdamW one-cycle to 2e-3, batch 32, mirrored at random."""
     torch.manual_seed(0)
     model = timm.create_model("resnet10t", num_classes=2, output_stride=16).to(memory_format=torch.channels_last)
-    images, labels = as_input(phantoms.images), torch.from_numpy(phantoms.labels)
+    images, labels = as_input(made.images), torch.from_numpy(made.labels)
     batches = -(-len(labels) // 32)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=epochs * batches)

@@ -1,12 +1,15 @@
-"""Phantoms behind the same data set as photographs."""
+"""Synthetic images behind the same data set as photographs."""
+
+import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 import palpate
-from palpate.data.synthetic import generate as phantom
-from palpate.data.synthetic import stored as drawn
-from palpate.data.synthetic.generate import generate
+from palpate.core.registry import TASKS
+from palpate.data.synthetic import stored
+from palpate.data.synthetic.generate import SyntheticImages, generate
 
 
 def counts() -> dict[str, int]:
@@ -29,24 +32,44 @@ def test_images_labels_groups_and_masks_are_the_generators() -> None:
     assert dataset.train.masks.dtype == bool
 
 
-def test_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def calls(enter: Callable, monkeypatch: pytest.MonkeyPatch) -> list:
+    """The calls of the generator of "phantom-chest"."""
+    made = []
+
+    def counted(*arguments: int) -> SyntheticImages:
+        made.append(arguments)
+        return generate("chest", *arguments)
+
+    enter(TASKS, "phantom-chest", dataclasses.replace(TASKS["phantom-chest"], generate=counted))
+    monkeypatch.setattr(stored, "_code", lambda _: "the same code")
+    return made
+
+
+@pytest.mark.usefixtures("mirror")
+def test_are_generated_once(calls: list) -> None:
     first = palpate.load("phantom-chest", size=32, **counts())
-    with monkeypatch.context() as patch:
-        patch.setattr(phantom, "generate", lambda *_: pytest.fail("drawn again"))
-        again = palpate.load("phantom-chest", size=32, **counts())
+    assert len(calls) == 3
+    again = palpate.load("phantom-chest", size=32, **counts())
+    assert len(calls) == 3
     assert again.identity == first.identity
     assert again.test.masks is not None
     other = palpate.load("phantom-chest", size=32, seed=1, **counts())
-    filtered = palpate.load("phantom-chest", size=32, chest_filter="after", **counts())
+    filtered = palpate.load("phantom-chest", size=32, filter="mirror", **counts())
     assert len({first.identity, other.identity, filtered.identity}) == 3
 
 
-def test_changed_drawing_code_draws_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    palpate.load("phantom-fundus", size=32, **counts())
-    monkeypatch.setattr(drawn, "_drawing_code", lambda: "changed")
-    monkeypatch.setattr(phantom, "generate", lambda *arguments: (_ for _ in ()).throw(RuntimeError("drawn anew")))
-    with pytest.raises(RuntimeError, match="drawn anew"):
-        palpate.load("phantom-fundus", size=32, **counts())
+def test_changed_code_generates_anew(calls: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    palpate.load("phantom-chest", size=32, **counts())
+    monkeypatch.setattr(stored, "_code", lambda _: "changed")
+    palpate.load("phantom-chest", size=32, **counts())
+    assert len(calls) == 6
+
+
+def test_the_code_is_the_folder_of_the_function_that_generates() -> None:
+    code = stored._code(TASKS["phantom-skin"].generate)
+    assert code == stored._code(TASKS["phantom-chest"].generate) == stored._code(generate)
+    assert code != stored._code(palpate.load)
 
 
 def test_each_kind_has_its_own_words() -> None:

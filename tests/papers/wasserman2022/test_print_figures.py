@@ -42,13 +42,14 @@ def test_the_curves_are_the_points(whole_run):
 
 
 def test_figure_one_ends_with_what_the_network_sees():
-    from palpate.data.preprocess import Preprocess, prepare
+    from palpate.data.preprocess import resize
+    from palpate.papers.wasserman2022.image_filter import chest
 
     image = np.random.default_rng(0).integers(0, 255, (300, 280), np.uint8)
     steps = [np.asarray(axes.images[0].get_array()) for axes in print_figures.preprocessing(image).axes]
     assert np.array_equal(steps[0], image)
     assert (steps[1].min(), steps[1].max()) == (0, 255)
-    assert np.array_equal(steps[3], prepare(image, 224, Preprocess(grey=True, chest_filter="after"))[..., 0])
+    assert np.array_equal(steps[3], chest(resize(image, 224)))
     assert np.array_equal(steps[3], np.clip(4.0 * steps[1] - 4.0 * steps[2] + 128, 0, 255))
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from palpate.core.errors import InputError
+from palpate.core.registry import TASKS
+from palpate.data.preprocess import Preprocess
 from palpate.data.readers import table
+from palpate.data.tasks import Task
 
 CLASSES = ("no pneumothorax", "pneumothorax")
 FINDINGS = (
@@ -75,3 +78,23 @@ def _official_split(rows: pl.DataFrame, folder: Path, path: Path) -> pl.DataFram
             "complete the lists, or remove both to split by patient instead"
         )
     return rows.with_columns(pl.col("Image Index").replace_strict(where, return_dtype=pl.String).alias("split"))
+
+
+TASKS.add(
+    "chestxray14",
+    Task(
+        name="chestxray14",
+        title="ChestX-ray14: pneumothorax",
+        classes=CLASSES,
+        finding="pneumothorax",
+        images=112120,
+        licence="free use, cite",
+        cite="Wang et al. 2017, doi:10.1109/CVPR.2017.369",
+        how_to_get="download Data_Entry_2017_v2020.csv, both lists and images_*/ from nihcc.app.box.com/v/ChestXray-NIHCC",
+        folder="chestxray14",
+        marker="Data_Entry_2017*.csv",
+        reader=read,
+        preprocess=Preprocess(grey=True),
+        caveat="labels were mined from reports by text, so some are wrong",
+    ),
+)

@@ -4,13 +4,16 @@ A lesion was photographed up to six times, so a random split would put about 40 
 training. The group is therefore the lesion. Layout and counts: Tschandl et al. 2018, doi:10.7910/DVN/DBW86T.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from palpate.core.errors import InputError
+from palpate.core.registry import TASKS
 from palpate.data.readers import table
 from palpate.data.split import quotas, shuffle_key
+from palpate.data.tasks import Task
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 CODES = {name: i for i, name in enumerate(CLASSES)}
@@ -103,3 +106,41 @@ def _from_one_hot(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
     index = values.select(pl.concat_list(pl.all()).list.arg_max()).to_series()
     dx = pl.Series("dx", [CLASSES[i] for i in index])
     return rows.select(pl.col("image").alias("image_id"), pl.col("image").alias("group_id"), dx)
+
+
+HAM10000 = Task(
+    name="ham10000",
+    title="HAM10000: pigmented skin lesions",
+    classes=CLASSES,
+    finding=FINDING,
+    images=10015,
+    licence="CC BY-NC 4.0",
+    cite="Tschandl et al. 2018, doi:10.7910/DVN/DBW86T",
+    how_to_get="download HAM10000_metadata, HAM10000_images_part_1 and _part_2 from doi.org/10.7910/DVN/DBW86T",
+    folder="ham10000",
+    marker="HAM10000_metadata*",
+    reader=read,
+)
+TASKS.add("ham10000", HAM10000)
+TASKS.add(
+    "ham10000-reference",
+    replace(
+        HAM10000,
+        name="ham10000-reference",
+        title="HAM10000, with a test set as Datta et al. 2021 drew it",
+        reader=read_reference,
+        caveat="the test set holds only lesions photographed once, so it is no fair sample of all lesions",
+    ),
+)
+TASKS.add(
+    "ham10000-isic2018",
+    replace(
+        HAM10000,
+        name="ham10000-isic2018",
+        title="HAM10000 for training, ISIC 2018 task 3 for testing",
+        images=10015 + 1511,
+        how_to_get="HAM10000 as above; ISIC2018_Task3_Test_GroundTruth.csv and _Images from the same page into isic2018/",
+        extra_folders=("isic2018",),
+        reader=read_external,
+    ),
+)

@@ -8,13 +8,18 @@ version 3 (zenodo.org/records/10519652).
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
+from palpate.core.registry import TASKS
+from palpate.data.download import Download
+from palpate.data.preprocess import Preprocess
 from palpate.data.readers import table
+from palpate.data.tasks import Task
 
 SPLITS = ("train", "val", "test")
 SIZES = (28, 64, 128, 224)
@@ -175,3 +180,30 @@ def _one_split(path: Path, split: str, labels: np.ndarray, column: int | None) -
             "split": pl.Series([split] * len(values), dtype=pl.String),
         }
     )
+
+
+def task(name: str, size: int = 28) -> Task:
+    """The task of one set at one of its published sizes."""
+    spec, file = SETS[name], file_name(name, size)
+    return Task(
+        name=name if size == 28 else f"{name}-{size}",
+        title=spec.title,
+        classes=spec.classes,
+        finding=spec.finding,
+        images=spec.images,
+        licence="CC BY-NC 4.0" if name == "dermamnist" else "CC BY 4.0",
+        cite="Yang et al. 2023, doi:10.1038/s41597-022-01721-8",
+        how_to_get=f"it is downloaded when first used; without a network put {URL}/{file} there",
+        folder="medmnist",
+        marker=file,
+        reader=partial(read, name=name, size=size),
+        preprocess=Preprocess(grey=spec.grey),
+        caveat=f"published at {size} px; the file names no patients, so one patient may be in two splits",
+        sizes=SIZES,
+        at_size=partial(task, name),
+        download=Download(file, f"{URL}/{file}", spec.md5[SIZES.index(size)]),
+    )
+
+
+for each in SETS:
+    TASKS.add(each, task(each))

@@ -4,12 +4,15 @@ EyePACS names both eyes of a patient, so the group is the patient. APTOS names n
 another grade: its task removes them (`palpate.data.leaks.resolve`).
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from palpate.core.errors import InputError
+from palpate.core.registry import TASKS
 from palpate.data.readers import table
+from palpate.data.tasks import Task
 
 CLASSES = ("grade 0-1", "grade 2-4")
 GRADES = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}
@@ -68,3 +71,49 @@ def _eyes(folder: Path, csv: str, images: str) -> pl.DataFrame:
     return rows.with_columns(pl.col("image").alias("image_id"), patient.alias("group_id")).select(
         "image_id", "group_id", "path", "label", "published"
     )
+
+
+EYEPACS = Task(
+    name="kaggledr",
+    title="Kaggle DR (EyePACS): diabetic retinopathy, grades 0-1 against 2-4",
+    classes=CLASSES,
+    finding=FINDING,
+    images=35126,
+    licence="Kaggle competition rules",
+    cite="EyePACS and California Healthcare Foundation 2015",
+    how_to_get="download trainLabels.csv and train/ from kaggle.com/c/diabetic-retinopathy-detection",
+    folder="kaggledr",
+    marker="trainLabels.csv",
+    reader=read_eyepacs,
+)
+TASKS.add("kaggledr", EYEPACS)
+TASKS.add(
+    "kaggledr-official",
+    replace(
+        EYEPACS,
+        name="kaggledr-official",
+        title=EYEPACS.title + ", official test set",
+        images=35126 + 53576,
+        how_to_get=EYEPACS.how_to_get + ", and retinopathy_solution.csv and test/ besides",
+        marker="retinopathy_solution.csv",
+        reader=read_eyepacs_official,
+    ),
+)
+TASKS.add(
+    "aptos2019",
+    Task(
+        name="aptos2019",
+        title="APTOS 2019: diabetic retinopathy, grades 0-1 against 2-4",
+        classes=CLASSES,
+        finding=FINDING,
+        images=3662,
+        licence="Kaggle competition rules",
+        cite="APTOS and Aravind Eye Hospital 2019",
+        how_to_get="download train.csv and train_images/ from kaggle.com/c/aptos2019-blindness-detection",
+        folder="aptos2019",
+        marker="train.csv",
+        reader=read_aptos,
+        caveat="patients are not named, so one patient may be in two splits",
+        deduplicate=True,
+    ),
+)

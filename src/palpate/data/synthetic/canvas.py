@@ -1,4 +1,4 @@
-"""The brushes and the camera that the three kinds of phantom share.
+"""The brushes and the camera that the three kinds of synthetic image share.
 
 Everything is drawn in a unit square on a canvas of at least 128 pixels and photographed down to the size asked for, so one seed gives the
 same picture at every size, and thin signs are blurred by the camera as real ones are instead of being drawn as stairs. Pictures are planes
@@ -55,9 +55,9 @@ def contrast(rng: np.random.Generator, low: float, high: float) -> np.float32:
     return np.float32(rng.uniform(0.05 * low, 0.5 * low) if faint else rng.uniform(low, high))
 
 
-def smooth_noise(rng: np.random.Generator, cells: int, side: int) -> Plane:
-    """Return a plane (side, side) of noise with mean 0, standard deviation near .7 and `cells` random values along a side."""
-    grid = rng.standard_normal((cells, cells), dtype=np.float32)
+def smooth_noise(rng: np.random.Generator, along: int, side: int) -> Plane:
+    """Return a plane (side, side) of noise with mean 0, standard deviation near .7 and `along` random values along a side."""
+    grid = rng.standard_normal((along, along), dtype=np.float32)
     return np.asarray(cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Phantoms: drawn images of three kinds whose label, group and sign are known, as palpate's embedded data.
+"""Synthetic images of three kinds whose label, group and sign are known, as palpate's embedded data.
 
 They need no download and no licence, so a first run, the tests and the demonstration work anywhere; and because the sign that makes the label is
 drawn, a map of what a network looked at can be checked against it, which no real image allows.
@@ -45,8 +45,8 @@ _BLOCK, _PATIENTS = len(_PATIENT_OF), 4
 
 
 @dataclass(frozen=True)
-class Phantoms:
-    """Drawn images and everything known about them."""
+class SyntheticImages:
+    """Synthetic images and everything known about them."""
 
     images: NDArray[np.uint8]  # (N, S, S, 3), RGB
     labels: NDArray[np.int64]  # (N,), 1: the sign, 0: its look-alike
@@ -55,7 +55,7 @@ class Phantoms:
     ids: NDArray[np.str_]  # (N,)
 
 
-def generate(kind: Kind, count: int, size: int, seed: int, hide: bool = False) -> Phantoms:
+def generate(kind: Kind, count: int, size: int, seed: int, hide: bool = False) -> SyntheticImages:
     """Draw `count` square images of one kind.
 
     Image `i` depends on `kind`, `seed` and `i` alone: a larger `count` only adds images, and another `size` photographs the same scene with
@@ -72,8 +72,8 @@ def generate(kind: Kind, count: int, size: int, seed: int, hide: bool = False) -
     Raises:
         InputError: an argument outside these.
 
-    >>> phantoms = generate("skin", count=6, size=32, seed=0)
-    >>> phantoms.images.shape, int(phantoms.labels.sum()), phantoms.ids[5]
+    >>> made = generate("skin", count=6, size=32, seed=0)
+    >>> made.images.shape, int(made.labels.sum()), made.ids[5]
     ((6, 32, 32, 3), 3, np.str_('phantom-skin-0-000005'))
     """
     _check(kind, count, size, seed)
@@ -91,7 +91,7 @@ def generate(kind: Kind, count: int, size: int, seed: int, hide: bool = False) -
             last_patient = patient
         images[index], masks[index] = photograph(scene, _stream(kind, seed, 2, index), size, _CAMERA[kind])
     ids = np.array([f"phantom-{kind}-{seed}-{index:06d}" for index in range(count)])
-    return Phantoms(images, labels, np.array(groups), masks, ids)
+    return SyntheticImages(images, labels, np.array(groups), masks, ids)
 
 
 def _labels_of_block(kind: str, seed: int, block: int) -> NDArray[np.int64]:

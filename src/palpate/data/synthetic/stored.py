@@ -1,36 +1,38 @@
-"""Phantoms, drawn once and kept in the same store as decoded photographs, with their masks beside them.
+"""Synthetic images, generated once and kept in the same store as decoded photographs, with their masks beside them.
 
-Drawing a few thousand takes tens of seconds, and a study opens its data each time it is resumed.
+Generating a few thousand takes tens of seconds, and a study opens its data each time it is resumed.
 """
 
 import hashlib
+import inspect
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from rich.console import Console
 
-import palpate.data
+from palpate.core.progress import progress_bar
 from palpate.data.decode import pixel_hash
 from palpate.data.preprocess import Preprocess, prepare
 from palpate.data.split import SPLITS
-from palpate.data.store import Store, cache_folder, open_or_make, progress_bar
+from palpate.data.store import Store, cache_folder, open_or_make
 from palpate.data.tasks import Task
 
 COUNTS = {"train": 1600, "val": 400, "test": 400}  # where no limit is given
 
 
-def open_phantoms(
+def open_synthetic(
     task: Task, size: int, seed: int, limits: Mapping[str, int | None], settings: Preprocess
 ) -> tuple[Store, np.ndarray]:
-    """Open the phantoms of a task, drawing them first where that was not done before.
+    """Open the images of a synthetic task, generating them first where that was not done before.
 
-    Every split is drawn with a seed of its own, so its patients are its own.
+    Every split is generated with a seed of its own, so its patients are its own.
 
     Args:
         limits: the number of images of each split; `COUNTS` where None.
-        settings: a chest filter asked for runs on the drawn image, whose size is final.
+        settings: an image filter asked for runs on the generated image, whose size is final.
 
     Returns:
         The store, whose index has image_id, group_id, label, split and pixels; and the masks, memory-mapped bool
@@ -38,25 +40,22 @@ def open_phantoms(
     """
     counts = {name: COUNTS[name] if limits[name] is None else int(limits[name] or 0) for name in SPLITS}
     total = sum(counts.values())
-    key = hashlib.sha256(f"{_drawing_code()} {counts} {size} {seed} {settings}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{_code(task.generate)} {counts} {size} {seed} {settings}".encode()).hexdigest()[:16]
     folder = cache_folder() / f"{task.name}-{size}-{key}"
-    store = open_or_make(
-        folder, (total, size, size, 3), lambda images, beside: _draw(images, beside, task, size, seed, counts, settings)
-    )
+    shape = (total, size, size, 3)
+    store = open_or_make(folder, shape, lambda images, beside: _fill(images, beside, task, seed, counts, settings))
     return store, np.load(folder / "masks.npy", mmap_mode="r")
 
 
-def _draw(
-    images: np.ndarray, beside: Path, task: Task, size: int, seed: int, counts: dict[str, int], settings: Preprocess
+def _fill(
+    images: np.ndarray, beside: Path, task: Task, seed: int, counts: dict[str, int], settings: Preprocess
 ) -> pl.DataFrame:
-    from palpate.data.synthetic.generate import generate
-
-    assert task.phantom is not None
+    assert task.generate is not None
+    total, size = images.shape[:2]
     parts, masks, start = [], [], 0
-    with progress_bar() as bar:
-        shown = bar.add_task(f"drawing {task.name}, {size} px", total=sum(counts.values()))
+    with progress_bar(Console(stderr=True), f"generating {task.name}, {size} px") as told:
         for offset, (name, count) in enumerate(counts.items()):
-            made = generate(task.phantom, count, size, len(SPLITS) * seed + offset)
+            made = task.generate(count, size, len(SPLITS) * seed + offset)
             for row, image in enumerate(made.images, start):
                 images[row] = prepare(image, size, settings)
             parts.append(
@@ -72,16 +71,15 @@ def _draw(
             )
             masks.append(made.masks)
             start += count
-            bar.advance(shown, count)
+            told(start, total, "images")
     np.save(beside / "masks.npy", np.concatenate(masks))
     return pl.concat(parts)
 
 
-@lru_cache(maxsize=1)
-def _drawing_code() -> str:
-    """A hash of the code that draws: changed code draws anew."""
-    base = Path(palpate.data.__path__[0])
+def _code(generate: Any) -> str:
+    """A hash of the folder of code that generates: with changed code the images are made anew."""
+    source = inspect.getsourcefile(getattr(generate, "func", generate))
     digest = hashlib.sha256()
-    for file in sorted([base / "phantom.py", *(base / "phantoms").glob("*.py")]):
+    for file in sorted(Path(source or "").parent.glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

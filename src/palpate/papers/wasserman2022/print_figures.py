@@ -91,12 +91,13 @@ def family(material: Material, task: str) -> str:
 
 def preprocessing(image: np.ndarray, size: int = 224) -> Figure:
     """Figure 1: a grey uint8 radiograph (H, W), resized and spread, its blur, and what the network sees."""
-    from palpate.data.preprocess import SIGMA, Preprocess, prepare, resize
+    from palpate.data.preprocess import resize
+    from palpate.papers.wasserman2022.image_filter import SIGMA, chest
 
     small = resize(image, size)
     spread = cv2.normalize(small, np.empty(0), 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     blurred = cv2.GaussianBlur(spread, (0, 0), sigmaX=SIGMA)
-    result = prepare(image, size, Preprocess(grey=True, chest_filter="after"))[..., 0]
+    result = chest(small)
     figure = _figure(6.8, 2.0)
     steps = (
         (image, "original"),
