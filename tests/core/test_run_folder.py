@@ -1,56 +1,105 @@
-"""The run folder: cells appear whole or not at all, belong to one study, and are never made twice at once."""
+"""The run folder: stage outputs appear whole or not at all, belong to one study, and are never made twice at once."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from palpate.core.errors import InputError
-from palpate.core.run_folder import Cell, Run, open_run, write_study
+from palpate.core.records import Parent, StageOutput, TaskRecord
+from palpate.core.run_folder import RunFolder, open_run
 
-CELL = Cell("train", "0123456789abcdef", "train a", {"epochs": 1}, "t", "a#0", ())
+STAGE = StageOutput(
+    kind="train", fingerprint="0123456789abcdef", title="train a", task="t", model_id="a#0", spec={"epochs": 1}
+)
+CHILD = StageOutput(
+    kind="predict",
+    fingerprint="fedcba9876543210",
+    title="predict a",
+    task="t",
+    model_id="a#0",
+    spec={},
+    parents=(Parent(kind="train", id=STAGE.id, role="model"),),
+)
+TASK = TaskRecord(
+    title="T",
+    classes=("no", "yes"),
+    finding="f",
+    licence="-",
+    cite="-",
+    kind="synthetic",
+    size=32,
+    images={"train": 1, "val": 1, "test": 1},
+    groups={"train": 1, "val": 1, "test": 1},
+    majority_rate=0.5,
+    identity="0" * 64,
+    notes=(),
+    epsilons=(0.1,),
+)
 
 
-def _make(run: Run, text: str = "weights") -> None:
-    with run.making(CELL, "cpu", "abc") as (folder, facts):
+def _make(run: RunFolder, text: str = "weights") -> None:
+    with run.making(STAGE, "cpu", "abc") as (folder, facts):
         (folder / "weights.safetensors").write_text(text)
         facts["epochs"] = 1
 
 
-def test_a_cell_appears_whole(tmp_path):
+def _study(run: RunFolder, name: str = "s") -> None:
+    run.write_study(name=name, title=name, tasks={"t": TASK}, stages=(STAGE, CHILD), spec={})
+
+
+def test_a_stage_output_appears_whole(tmp_path):
     run = open_run(tmp_path / "run", "s")
     _make(run)
-    assert run.complete(CELL.id)
-    record = run.cell(CELL.id)
-    assert record["facts"] == {"epochs": 1}
-    assert record["spec"] == CELL.spec
-    assert set(record["checksums"]) == {"weights.safetensors"}
-    assert record["versions"]["torch"]
-    run.verify(CELL.id)
+    assert run.complete(STAGE.id)
+    record = run.stage(STAGE.id)
+    assert record.facts == {"epochs": 1}
+    assert record.spec == STAGE.spec
+    assert set(record.checksums) == {"weights.safetensors"}
+    assert record.versions["torch"]
+    assert run.verify(STAGE.id) == run.folder(STAGE.id)
+
+
+def test_the_study_survives_the_file(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    _study(run)
+    record = run.study()
+    assert record.stages == (STAGE, CHILD)
+    assert record.tasks == {"t": TASK}
+    assert record.stages[1].parent("model") == CHILD.parents[0]
+    assert record.stages[1].parent("attack") is None
 
 
 def test_a_crash_leaves_nothing_that_looks_finished(tmp_path):
     run = open_run(tmp_path / "run", "s")
-    with pytest.raises(KeyboardInterrupt), run.making(CELL, "cpu", None) as (folder, _):
+    with pytest.raises(KeyboardInterrupt), run.making(STAGE, "cpu", None) as (folder, _):
         (folder / "weights.safetensors").write_text("half")
         raise KeyboardInterrupt
-    assert not run.complete(CELL.id)
-    assert not run.folder(CELL.id).exists()
-    assert not list(run.path.glob("*.part"))
+    assert not run.complete(STAGE.id)
+    assert not list(run.path.iterdir())
+
+
+def test_what_is_left_of_a_stage_without_its_record_is_replaced(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    _make(run)
+    (run.folder(STAGE.id) / "stage.json").unlink()
+    _make(run, "again")
+    assert (run.folder(STAGE.id) / "weights.safetensors").read_text() == "again"
 
 
 def test_a_changed_file_is_found(tmp_path):
     run = open_run(tmp_path / "run", "s")
     _make(run)
-    (run.folder(CELL.id) / "weights.safetensors").write_text("other")
+    (run.folder(STAGE.id) / "weights.safetensors").write_text("other")
     with pytest.raises(InputError, match="was changed"):
-        run.verify(CELL.id)
+        run.verify(STAGE.id)
 
 
 def test_the_folder_of_another_study_is_refused(tmp_path):
-    write_study(open_run(tmp_path / "run", "first"), {"name": "first"})
-    assert open_run(tmp_path / "run", "first").study()["name"] == "first"
+    _study(open_run(tmp_path / "run", "first"), "first")
+    assert open_run(tmp_path / "run", "first").study().name == "first"
     with pytest.raises(InputError, match="belongs to the study `first`, given the study `second`"):
         open_run(tmp_path / "run", "second")
 
@@ -63,43 +112,97 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
         open_run(tmp_path / "thesis.tex", "s")
 
 
-def test_a_folder_that_is_no_run_cannot_be_read(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "a JSON object is needed, given list"),
+        ('{"name": "s", "palpate": "0.1.0"}', "made by version 0.1 of palpate.*run the study again"),
+        ('{"format": 3}', "format 3, and this palpate reads 2"),
+        ('{"format": 2, "name": "s"}', "stages: is required"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_folder_that_is_no_run_cannot_be_read(tmp_path, text, message):
     with pytest.raises(InputError, match="is not a run folder"):
-        Run(tmp_path).study()
-    (tmp_path / "study.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read"):
-        Run(tmp_path).study()
+        RunFolder(tmp_path).study()
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        RunFolder(tmp_path).study()
 
 
-def test_a_failure_is_remembered_until_the_cell_succeeds(tmp_path):
+@pytest.mark.parametrize(
+    "name", ["../../secret", "train-0123456789ABCDEF", "train-0123456789abcdef\n", "", "cook-" + "0" * 16]
+)
+def test_an_id_that_is_none_never_becomes_a_path(tmp_path, name):
+    run = RunFolder(tmp_path)
+    for ask in (run.folder, run.complete, run.stage, run.verify, run.busy):
+        with pytest.raises(InputError, match="stage id must be"):
+            ask(name)
+
+
+def test_a_crafted_study_names_no_other_files(tmp_path):
     run = open_run(tmp_path / "run", "s")
-    run.record_failure(CELL, "it broke", "trace")
-    assert run.failures()[CELL.id]["error"] == "it broke"
+    _study(run)
+    record = json.loads((run.path / "study.json").read_text())
+    record["stages"][0]["fingerprint"] = "../../secret"
+    (run.path / "study.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"stages\[1\].fingerprint"):
+        run.study()
+
+
+def test_a_record_in_another_stage_s_folder_is_refused(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    _make(run)
+    shutil.copytree(run.folder(STAGE.id), run.folder("train-" + "0" * 16))
+    with pytest.raises(InputError, match=f"is the record of {STAGE.id}"):
+        run.stage("train-" + "0" * 16)
+
+
+def test_a_parent_has_the_kind_that_its_id_says():
+    with pytest.raises(InputError, match="id must be that of a predict stage"):
+        Parent(kind="predict", id=STAGE.id, role="model")
+
+
+def test_a_failure_is_remembered_until_the_stage_succeeds(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    run.record_failure(STAGE, "it broke", "trace")
+    assert run.failures()[STAGE.id].error == "it broke"
     _make(run)
     assert run.failures() == {}
 
 
-def test_a_cell_is_locked_against_other_processes(tmp_path):
+def test_a_stage_is_locked_against_other_processes(tmp_path):
     run = open_run(tmp_path / "run", "s")
     code = (
-        "import sys, pathlib; from palpate.core.run_folder import Run\n"
-        "with Run(pathlib.Path(sys.argv[1])).lock(sys.argv[2]) as held: print(held)"
+        "import sys, pathlib; from palpate.core.run_folder import RunFolder\n"
+        "run = RunFolder(pathlib.Path(sys.argv[1]))\n"
+        "print(run.busy(sys.argv[2]))\n"
+        "with run.lock(sys.argv[2]) as held: print(held)"
     )
 
-    def ask() -> str:
-        command = [sys.executable, "-c", code, str(run.path), CELL.id]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    def ask() -> list[str]:
+        command = [sys.executable, "-c", code, str(run.path), STAGE.id]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
-    with run.lock(CELL.id) as held:
+    assert not run.busy(STAGE.id)
+    with run.lock(STAGE.id) as held:
         assert held
-        assert ask() == "False"
-    assert ask() == "True"
+        assert ask() == ["True", "False"]
+    assert ask() == ["False", "True"]
+
+
+def test_reading_writes_nothing(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    _study(run)
+    _make(run)
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    run.study(), run.stage(STAGE.id), run.failures(), run.verify(STAGE.id), run.complete(CHILD.id), run.busy(CHILD.id)
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before
 
 
 def test_records_are_json_without_nan(tmp_path):
     run = open_run(tmp_path / "run", "s")
-    with pytest.raises(ValueError, match="JSON"):
-        write_study(run, {"name": "s", "value": float("nan")})
-    assert not (run.path / "study.json").exists()
-    write_study(run, {"name": "s"})
-    assert json.loads((run.path / "study.json").read_text())["name"] == "s"
+    with pytest.raises(ValueError, match="JSON"), run.making(STAGE, "cpu", None) as (_, facts):
+        facts["loss"] = float("nan")
+    assert not run.complete(STAGE.id)

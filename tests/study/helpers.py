@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from palpate.core.run_folder import Run
+from palpate.core.run_folder import RunFolder
 from palpate.study.spec import Study, make_study
 
 SPEC: dict[str, Any] = {
@@ -37,6 +37,6 @@ def quiet() -> Console:
     return Console(record=True, width=200, file=io.StringIO())
 
 
-def cells_of(folder: Path, kind: str) -> list[str]:
-    """The ids of the run's cells of one kind, in the study's order."""
-    return [cell["id"] for cell in Run(folder).study()["cells"] if cell["kind"] == kind]
+def stages_of(folder: Path, kind: str) -> list[str]:
+    """The ids of the run's stages of one kind, in the study's order."""
+    return [stage.id for stage in RunFolder(folder).study().stages if stage.kind == kind]

@@ -1,4 +1,4 @@
-"""The dry run: passes counted from the settings by hand, complete cells recognised, nothing made."""
+"""The dry run: passes counted from the settings by hand, complete stages recognised, nothing made."""
 
 import torch
 from tests.study.helpers import SPEC, tiny
@@ -12,14 +12,14 @@ def test_passes_are_the_settings_product(tmp_path):
     assert (first.model, second.model) == ("test_resnet", "test_resnet+full")
     assert first.training_passes == 2 * 2 * 48  # seeds × epochs × images
     assert first.attack_passes == 2 * (12 * 3 * 6 + 12 * 10)  # Foolbox: 3 epsilons × (5 steps + 1); the fast sweep: 10
-    assert (first.complete, first.cells) == (0, 2 * 6)
+    assert (first.complete, first.stages) == (0, 2 * 6)
     assert first.present
     assert first.seconds > 0
     assert second.megabytes > first.megabytes > 2 * 4 * 372_882 / 1e6
     assert not (tmp_path / "absent").exists()
 
 
-def test_complete_cells_are_counted(finished):
+def test_complete_stages_are_counted(finished):
     assert [line.complete for line in estimate(tiny(), finished, None, torch.device("cpu"))] == [6, 6]
 
 

@@ -7,7 +7,7 @@ import torch
 
 import palpate
 from palpate.core.errors import InputError
-from palpate.core.run_folder import Run
+from palpate.core.run_folder import RunFolder
 from palpate.models.weights import load_weights, save_weights
 from palpate.study.from_weights import check_given, given_study
 from palpate.study.run import run
@@ -37,13 +37,19 @@ def test_the_weights_are_attacked_as_they_came(weights, tmp_path):
     (train,) = folder.glob("train-*")
     kept, given = load_weights(train / "weights.safetensors").state_dict(), load_weights(weights).state_dict()
     assert all(torch.equal(kept[name], given[name]) for name in given)
-    facts = json.loads((train / "cell.json").read_text())["facts"]
+    facts = json.loads((train / "stage.json").read_text())["facts"]
     assert (facts["epochs"], facts["training_passes"]) == (0, 0)
     assert study.models[0].name == "test_resnet+full"
-    assert {cell["kind"] for cell in Run(folder).study()["cells"]} == {"train", "predict", "attack", "explain", "trust"}
+    assert {stage.kind for stage in RunFolder(folder).study().stages} == {
+        "train",
+        "predict",
+        "attack",
+        "explain",
+        "trust",
+    }
 
 
-def test_other_weights_are_other_cells(weights, tmp_path):
+def test_other_weights_are_other_stages(weights, tmp_path):
     before = given_study(weights, "phantom-chest", ["1/255"], {})
     folder = run(few(before), tmp_path / "run", device="cpu")
     (old,) = folder.glob("attack-*")
@@ -91,10 +97,10 @@ def test_the_file_s_own_faults_are_named(weights, tmp_path):
 
 
 def test_the_command_refuses_a_typo_before_it_runs(weights, capsys, monkeypatch):
-    from palpate.cli.main import main as cli
+    from palpate.cli.main import main
 
     monkeypatch.setattr("sys.argv", ["palpate", "attack", str(weights), "phantom-chest", "--strength", "strong"])
     with pytest.raises(SystemExit) as stop:
-        cli.main()
+        main()
     assert stop.value.code == 2
     assert "attacks[1].strength" in capsys.readouterr().err

@@ -8,26 +8,26 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.study.helpers import SPEC, cells_of, quiet, tiny
+from tests.study.helpers import SPEC, quiet, stages_of, tiny
 
 from palpate.core import rows
 from palpate.core.errors import InputError
-from palpate.core.run_folder import Run
+from palpate.core.run_folder import RunFolder
 from palpate.data.dataset import load
 from palpate.models.weights import load_weights
 from palpate.study.run import MAKERS, StudyIncomplete, run
 
 
 def _table(folder, kind: str, which: int = 0) -> pl.DataFrame:
-    return rows.read(folder / cells_of(folder, kind)[which] / "images.parquet")
+    return rows.read(folder / stages_of(folder, kind)[which] / "images.parquet")
 
 
-def test_every_cell_is_there_and_its_files_are_whole(finished):
-    opened = Run(finished)
-    for cell in opened.study()["cells"]:
-        assert opened.complete(cell["id"])
-        opened.verify(cell["id"])
-    assert len(opened.study()["cells"]) == 2 * 6
+def test_every_stage_is_there_and_its_files_are_whole(finished):
+    opened = RunFolder(finished)
+    for stage in opened.study().stages:
+        assert opened.complete(stage.id)
+        opened.verify(stage.id)
+    assert len(opened.study().stages) == 2 * 6
     assert not list(finished.glob(".*.part"))
 
 
@@ -35,15 +35,15 @@ def test_running_again_makes_nothing_and_says_so(finished):
     console = quiet()
     before = {file: file.stat().st_mtime_ns for file in finished.glob("*-*/*")}
     run(tiny(), finished, device="cpu", console=console)
-    assert "Everything is complete: 12 cells" in console.export_text()
+    assert "Everything is complete: 12 stages" in console.export_text()
     assert before == {file: file.stat().st_mtime_ns for file in finished.glob("*-*/*")}
 
 
 def test_the_same_study_elsewhere_gives_the_same_rows(finished, tmp_path):
     again = run(tiny(), tmp_path / "again", device="cpu", console=quiet())
     for kind in ("predict", "attack"):
-        for cell in cells_of(finished, kind):
-            first, second = (rows.read(folder / cell / "images.parquet") for folder in (finished, again))
+        for stage in stages_of(finished, kind):
+            first, second = (rows.read(folder / stage / "images.parquet") for folder in (finished, again))
             assert first.equals(second)
 
 
@@ -51,8 +51,8 @@ def test_foolbox_rows_equal_a_direct_call_of_foolbox(finished):
     task = tiny().tasks[0]
     data = load(task.name, size=32, train_images=48, val_images=16, test_images=24)
     images, labels = data.test.images[:12], torch.as_tensor(data.test.labels[:12])
-    for which, cell in enumerate(cells_of(finished, "train")):
-        model = load_weights(finished / cell / "weights.safetensors").to(memory_format=torch.channels_last).eval()
+    for which, stage in enumerate(stages_of(finished, "train")):
+        model = load_weights(finished / stage / "weights.safetensors").to(memory_format=torch.channels_last).eval()
         model.requires_grad_(False)
         table = _table(finished, "attack", 2 * which)
         assert set(table["attack"]) == {"foolbox", "none"}
@@ -89,8 +89,8 @@ def test_the_rows_of_an_attack_agree_with_one_another(finished):
 
 
 def test_samples_are_made_at_each_epsilon_and_lie_in_the_ball(finished):
-    for cell in cells_of(finished, "attack"):
-        with np.load(finished / cell / "samples.npz") as samples:
+    for stage in stages_of(finished, "attack"):
+        with np.load(finished / stage / "samples.npz") as samples:
             assert samples["adversarial"].shape == (3, 6, 3, 32, 32)
             distance = np.abs(samples["adversarial"].astype(float) - samples["clean"]).max((2, 3, 4))
             assert (distance <= samples["epsilons"][:, None] + 2**-23).all()
@@ -99,64 +99,65 @@ def test_samples_are_made_at_each_epsilon_and_lie_in_the_ball(finished):
 
 
 def test_explanations_cover_every_epsilon_and_both_targets(finished):
-    for cell in cells_of(finished, "explain"):
-        table = pl.read_parquet(finished / cell / "explanations.parquet")
+    for stage in stages_of(finished, "explain"):
+        table = pl.read_parquet(finished / stage / "explanations.parquet")
         assert len(table) == 4 * 2 * 6
         clean = table.filter(pl.col("epsilon_index") == 0)
         known = clean["similarity_clean"].drop_nulls()
         assert known.to_list() == pytest.approx([1.0] * len(known))
         assert clean.filter("empty")["similarity_clean"].is_null().all()
-        with np.load(finished / cell / "maps.npz") as maps:
+        with np.load(finished / stage / "maps.npz") as maps:
             assert maps["maps"].shape == (4, 2, 6, 32, 32)
             assert (maps["maps"] >= 0).all()
 
 
-def test_a_failing_cell_stops_neither_the_others_nor_the_next_run(finished, tmp_path, monkeypatch):
+def test_a_failing_stage_stops_neither_the_others_nor_the_next_run(finished, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     for kind in ("attack", "explain"):
-        for cell in cells_of(finished, kind):
-            shutil.rmtree(folder / cell)
-    broken = cells_of(finished, "attack")[0]
+        for stage in stages_of(finished, kind):
+            shutil.rmtree(folder / stage)
+    broken = stages_of(finished, "attack")[0]
     original = MAKERS["attack"]
 
-    def sometimes(cell, context, path, facts):
-        if cell.id == broken:
+    def sometimes(stage, context, path, facts):
+        if stage.id == broken:
             raise RuntimeError("out of memory")
-        original(cell, context, path, facts)
+        original(stage, context, path, facts)
 
     monkeypatch.setitem(MAKERS, "attack", sometimes)
-    with pytest.raises(StudyIncomplete, match="2 of 12 cells failed") as caught:
+    with pytest.raises(StudyIncomplete, match="2 of 12 stages failed") as caught:
         run(tiny(), folder, device="cpu", console=quiet())
     assert "out of memory" in str(caught.value)
     assert "which failed" in str(caught.value)
-    assert set(Run(folder).failures()) >= {broken}
-    assert sum(Run(folder).complete(cell["id"]) for cell in Run(folder).study()["cells"]) == 10
+    opened = RunFolder(folder)
+    assert set(opened.failures()) >= {broken}
+    assert sum(opened.complete(stage.id) for stage in opened.study().stages) == 10
     monkeypatch.setitem(MAKERS, "attack", original)
     run(tiny(), folder, device="cpu", console=quiet())
-    assert Run(folder).failures() == {}
-    for cell in cells_of(finished, "attack"):
-        assert rows.read(folder / cell / "images.parquet").equals(rows.read(finished / cell / "images.parquet"))
+    assert opened.failures() == {}
+    for stage in stages_of(finished, "attack"):
+        assert rows.read(folder / stage / "images.parquet").equals(rows.read(finished / stage / "images.parquet"))
 
 
 def test_an_interrupt_keeps_what_is_complete(tmp_path, monkeypatch):
-    def interrupted(cell, context, path, facts):
+    def interrupted(stage, context, path, facts):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(MAKERS, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tiny(), tmp_path / "run", device="cpu", console=quiet())
-    opened = Run(tmp_path / "run")
-    complete = [cell["kind"] for cell in opened.study()["cells"] if opened.complete(cell["id"])]
+    opened = RunFolder(tmp_path / "run")
+    complete = [stage.kind for stage in opened.study().stages if opened.complete(stage.id)]
     assert complete == ["train"]
 
 
 def test_changed_weights_are_not_attacked(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
-    weights = folder / cells_of(finished, "train")[0] / "weights.safetensors"
+    weights = folder / stages_of(finished, "train")[0] / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    shutil.rmtree(folder / cells_of(finished, "attack")[0])
+    shutil.rmtree(folder / stages_of(finished, "attack")[0])
     with pytest.raises(StudyIncomplete, match="was changed after it was made"):
         run(tiny(), folder, device="cpu", console=quiet())
 
@@ -187,17 +188,19 @@ def test_the_record_states_data_and_plan(finished):
     task = record["tasks"]["phantom-skin"]
     assert task["images"] == {"train": 48, "val": 16, "test": 24}
     assert 0.5 <= task["majority_rate"] <= 1
-    kinds = [cell["kind"] for cell in record["cells"]]
+    kinds = [stage["kind"] for stage in record["stages"]]
     assert kinds == ["train", "predict", "attack", "attack", "explain", "trust"] * 2
 
 
 def test_verdicts_examine_the_sweep_with_the_other_model_as_sibling(finished):
-    trains = cells_of(finished, "train")
-    for which, cell in enumerate(cells_of(finished, "trust")):
-        record = Run(finished).cell(cell)
-        assert record["parents"] == [trains[which], cells_of(finished, "attack")[2 * which + 1], trains[1 - which]]
-        assert record["facts"]["passes_forward"] + record["facts"]["passes_backward"] <= 600
-        verdicts = json.loads((finished / cell / "verdicts.json").read_text())
+    trains = stages_of(finished, "train")
+    for which, stage in enumerate(stages_of(finished, "trust")):
+        record = RunFolder(finished).stage(stage)
+        examined = stages_of(finished, "attack")[2 * which + 1]
+        read = {parent.role: parent.id for parent in record.parents}
+        assert read == {"model": trains[which], "attack": examined, "sibling": trains[1 - which]}
+        assert record.facts["passes_forward"] + record.facts["passes_backward"] <= 600
+        verdicts = json.loads((finished / stage / "verdicts.json").read_text())
         assert {verdict["status"] for verdict in verdicts} <= {"pass", "warn", "fail", "not run"}
         assert {"model", "result"} == {verdict["subject"] for verdict in verdicts}
 
@@ -214,6 +217,6 @@ def test_a_study_on_grey_levels_holds_images_that_a_file_can_hold(tmp_path):
     assert fooled["survives_8bit"].all()
     radius = 255 * table["radius"].filter(table["radius"].is_finite()).to_numpy()
     np.testing.assert_allclose(radius, radius.round(), atol=1e-9)
-    with np.load(folder / cells_of(folder, "attack")[0] / "samples.npz") as samples:
+    with np.load(folder / stages_of(folder, "attack")[0] / "samples.npz") as samples:
         level = 255 * samples["adversarial"].astype(float)
         np.testing.assert_allclose(level, level.round(), atol=1e-4)

@@ -130,7 +130,7 @@ def test_a_preset_gives_way_to_what_is_set_beside_it():
         make_study(SMALL | {"training": {"preset": "imagenet"}}, "test")
 
 
-@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "studies").glob("*.toml")), ids=lambda f: f.stem)
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "studies").glob("*.toml")), ids=lambda f: f.stem)
 def test_the_studies_that_come_along_are_valid(file):
     study = read_study(file)
     assert study.name == file.stem

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from palpate.core.run_folder import Run, versions
+from palpate.core.run_folder import RunFolder, versions
 from palpate.data.store import cache_folder
 from palpate.data.tasks import data_root, overview
 
@@ -26,14 +26,14 @@ def tasks_table(root: Path | None) -> Table:
         table.add_column(column, overflow="fold")
     for line in overview(root):
         task = line.task
-        if task.kind == "phantom":
+        if task.kind == "synthetic":
             place = "generated when asked for"
         elif line.present:
             place = str(line.looked_in)
         else:
             looked = f"looked in {line.looked_in}; " if line.looked_in else "no data folder was named; "
             place = looked + task.how_to_get
-        count = "any" if task.kind == "phantom" else f"{task.images:,}"
+        count = "any" if task.kind == "synthetic" else f"{task.images:,}"
         present = "[green]yes[/green]" if line.present else "[red]no[/red]"
         classes = f"{len(task.classes)}: {', '.join(task.classes)}"
         table.add_row(task.name, escape(classes), count, escape(task.licence), present, escape(place))
@@ -41,28 +41,27 @@ def tasks_table(root: Path | None) -> Table:
 
 
 def status_table(folder: Path) -> Table:
-    """The cells of a run: complete, failed and why, or missing.
+    """The stages of a run: complete, failed and why, or missing.
 
     Raises:
         InputError: the folder is not a run.
     """
-    run = Run(folder)
+    run = RunFolder(folder)
     record = run.study()
     failures = run.failures()
-    complete = sum(run.complete(cell["id"]) for cell in record["cells"])
-    table = Table(title=f"{record['name']}: {complete} of {len(record['cells'])} cells complete")
-    for column in ("cell", "state", "seconds", "device", "folder"):
+    complete = sum(run.complete(stage.id) for stage in record.stages)
+    table = Table(title=f"{escape(record.name)}: {complete} of {len(record.stages)} stages complete")
+    for column in ("stage", "state", "seconds", "device", "folder"):
         table.add_column(column, overflow="fold")
-    for cell in record["cells"]:
-        if run.complete(cell["id"]):
-            made = run.cell(cell["id"])
-            row = ("[green]complete[/green]", f"{made['seconds']:.0f}", made["device"], cell["id"])
-        elif cell["id"] in failures:
-            row = (f"[red]failed[/red]: {escape(failures[cell['id']]['error'])}", "", "", "")
+    for stage in record.stages:
+        if run.complete(stage.id):
+            made = run.stage(stage.id)
+            row = ("[green]complete[/green]", f"{made.seconds:.0f}", escape(made.device), stage.id)
+        elif stage.id in failures:
+            row = (f"[red]failed[/red]: {escape(failures[stage.id].error)}", "", "", "")
         else:
-            with run.lock(cell["id"]) as free:
-                row = ("missing" if free else "[yellow]being made[/yellow]", "", "", "")
-        table.add_row(escape(cell["title"]), *row)
+            row = ("[yellow]being made[/yellow]" if run.busy(stage.id) else "missing", "", "", "")
+        table.add_row(escape(stage.title), *row)
     return table
 
 
@@ -71,16 +70,16 @@ def estimate_table(name: str, estimates: Iterable["Estimate"]) -> Table:
     table = Table(
         title=f"{name}: nothing was run",
         caption="train, attack: passes of one image each, at most; time and disk: of the whole study made from nothing, judged by a few passes "
-        "made now; done: cells that the run folder holds already, and that are made again only if what they stand on changed",
+        "made now; done: stages that the run folder holds already, and that are made again only if what they depend on changed",
         box=SIMPLE_HEAD,
         show_footer=True,
     )
     lines = list(estimates)
     seconds, megabytes = sum(line.seconds for line in lines), sum(line.megabytes for line in lines)
-    complete, cells = sum(line.complete for line in lines), sum(line.cells for line in lines)
+    complete, stages = sum(line.complete for line in lines), sum(line.stages for line in lines)
     footers = {
         "model": "in all",
-        "done": f"{complete} of {cells}",
+        "done": f"{complete} of {stages}",
         "time": _span(seconds),
         "disk": f"{megabytes:,.0f} MB",
     }
@@ -95,7 +94,7 @@ def estimate_table(name: str, estimates: Iterable["Estimate"]) -> Table:
         table.add_row(
             f"{line.model}\n  on {line.task}",
             "[green]here[/green]" if line.present else "[red]absent[/red]",
-            f"{line.complete} of {line.cells}",
+            f"{line.complete} of {line.stages}",
             _short(line.training_passes),
             _short(line.attack_passes),
             _span(line.seconds),

@@ -4,9 +4,12 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from palpate.core.errors import InputError
 
 
 @contextlib.contextmanager
@@ -25,9 +28,29 @@ def atomic(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield draft
+        _to_disk(draft)
         draft.replace(path)
+        _to_disk(path.parent)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a hidden draft folder beside `path` to fill; on leaving without an error it takes the place of `path`, else it is removed."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        for file in (*draft.iterdir(), draft):
+            _to_disk(file)
+        if path.exists():
+            shutil.rmtree(path)
+        draft.rename(path)
+        _to_disk(path.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -50,9 +73,18 @@ def sha256(path: Path) -> str:
 @contextlib.contextmanager
 def named_errors(what: str) -> Iterator[None]:
     """Turn an operating system's error while writing into one that names `what` and the remedy."""
-    from palpate.core.errors import InputError
-
     try:
         yield
     except OSError as error:
-        raise InputError(f"{what}: cannot be written ({error.strerror or error}); check the folder, its rights and the free space") from None
+        raise InputError(
+            f"{what}: cannot be written ({error.strerror or error}); check the folder, its rights and the free space"
+        ) from None
+
+
+def _to_disk(path: Path) -> None:
+    """Have the system write a file or a folder's list of names to the disk, so that a rename cannot be kept without what was renamed."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

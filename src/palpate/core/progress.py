@@ -38,8 +38,9 @@ def progress_bar(console: Console, title: str) -> Iterator[Callable[[int, int, s
         def told(done: int, total: int, note: str) -> None:
             nonlocal last
             bars.update(bar, completed=done, total=total, note=note)
-            if not console.is_terminal and time.monotonic() - last >= LOG_SECONDS:
-                last = time.monotonic()
+            now = time.monotonic()
+            if not console.is_terminal and now - last >= LOG_SECONDS:
+                last = now
                 console.print(Text(f"{title}: {done:,} of {total:,}, {note}"))
 
         yield told

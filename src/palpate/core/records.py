@@ -1,12 +1,27 @@
 """The JSON records of a run folder, one schema each: written by a study, read by the report, checked by both."""
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field, model_validator
 
+from palpate.core.errors import InputError
 from palpate.core.spec import Spec
+
+FORMAT = 2
+"""Of a run folder; raised when the records change so that an older palpate could not read them. Version 0.1 stated none."""
+
+Kind = Literal["train", "predict", "attack", "explain", "trust", "corrupt"]
+Role = Literal["model", "attack", "sibling"]
+"""What a stage reads its parent for: the trained model, the attack to explain or examine, or another model of the same task."""
+
+STAGE_ID = "^(train|predict|attack|explain|trust|corrupt)-[0-9a-f]{16}$"
+Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+StageId = Annotated[str, Field(pattern=STAGE_ID)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 Subject = Literal["model", "result"]
 Status = Literal["fail", "warn", "not run", "pass"]
@@ -19,6 +34,149 @@ def _finite(value: Any) -> Any:
 
 Figure = Annotated[float | None, BeforeValidator(_finite)]
 """A number, or None where there is none: JSON knows neither infinity nor NaN."""
+
+
+def check_stage_id(value: str) -> str:
+    """Give back an id that may become a path.
+
+    Raises:
+        InputError: it is not a kind and a fingerprint.
+
+    >>> check_stage_id("../train-0123456789abcdef")
+    Traceback (most recent call last):
+    palpate.core.errors.InputError: stage id must be a kind and 16 hex digits, such as train-0123456789abcdef, given '../train-0123456789abcdef'
+    """
+    if not re.fullmatch(STAGE_ID, value):
+        raise InputError(f"stage id must be a kind and 16 hex digits, such as train-0123456789abcdef, given {value!r}")
+    return value
+
+
+class Parent(Spec):
+    """A stage that another reads, and what for."""
+
+    kind: Kind
+    id: StageId
+    role: Role
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> "Parent":
+        if not self.id.startswith(f"{self.kind}-"):
+            raise ValueError(f"id must be that of a {self.kind} stage, given {self.id!r}")
+        return self
+
+
+class StageOutput(Spec):
+    """One node of a study, planned or made. What it is made of decides its name, so an equal one is never made twice.
+
+    Attributes:
+        kind: what makes it.
+        fingerprint: of everything that changes its result.
+        title: for people.
+        task, model_id: what it belongs to.
+        spec: everything that changes its result, besides its parents.
+        parents: the stages that it reads.
+    """
+
+    kind: Kind
+    fingerprint: Fingerprint
+    title: str
+    task: str
+    model_id: str
+    spec: dict[str, Any]
+    parents: tuple[Parent, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The name of its folder."""
+        return f"{self.kind}-{self.fingerprint}"
+
+    def parent(self, role: Role) -> Parent | None:
+        """The first parent of a role, or None."""
+        return next((parent for parent in self.parents if parent.role == role), None)
+
+
+class StageRecord(StageOutput):
+    """stage.json: a stage output that was made, and how.
+
+    Attributes:
+        versions: of Python and of the packages that can change a result.
+        commit: of palpate's own sources, "+" added when files were changed since; None outside a git checkout.
+        device: the card's name, or the number of threads.
+        seconds: spent on making it.
+        created: date and time, ISO 8601, UTC.
+        checksums: the SHA-256 of each of its files.
+        facts: what the stage found out about itself, such as passes spent.
+    """
+
+    versions: dict[str, str]
+    commit: str | None
+    device: str
+    seconds: float = Field(ge=0)
+    created: str
+    checksums: dict[FileName, Checksum]
+    facts: dict[str, Any]
+
+
+class FailureRecord(Spec):
+    """failed/STAGE.json: why a stage failed; removed when it succeeds."""
+
+    id: StageId
+    title: str
+    error: str
+    traceback: str
+    created: str
+
+
+class TaskRecord(Spec):
+    """What a report says of a task's data.
+
+    Attributes:
+        title, classes, finding, licence, cite: as the task states them; classes in label order.
+        kind: "real" or "synthetic".
+        size: side of the images in pixels.
+        images, groups: numbers per split: "train", "val", "test".
+        majority_rate: share in [0, 1] of the test images in their most frequent class.
+        identity: SHA-256 over ids, labels, groups, splits and pixels.
+        notes: what was done to the data and what a reader of results must know about them.
+        epsilons: radii in [0, 1], rising.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    finding: str
+    licence: str
+    cite: str
+    kind: str
+    size: int
+    images: dict[str, int]
+    groups: dict[str, int]
+    majority_rate: float
+    identity: str
+    notes: tuple[str, ...]
+    epsilons: tuple[float, ...]
+
+
+class StudyRecord(Spec):
+    """study.json: what was asked for, the data's facts, and the stage outputs in the order in which they can be made.
+
+    Attributes:
+        format: of the run folder.
+        palpate: the version that wrote it.
+        created: date and time, ISO 8601, UTC.
+        name, title: of the study.
+        tasks: by name, in the study's order.
+        stages: parents first.
+        spec: the study itself, as it can be written in TOML.
+    """
+
+    format: Literal[2]
+    palpate: str
+    created: str
+    name: str
+    title: str
+    tasks: dict[str, TaskRecord]
+    stages: tuple[StageOutput, ...]
+    spec: dict[str, Any]
 
 
 class VerdictRecord(Spec):

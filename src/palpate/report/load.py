@@ -16,6 +16,7 @@ import polars as pl
 from palpate.core import rows
 from palpate.core import run_folder as runs
 from palpate.core.errors import InputError
+from palpate.core.records import FailureRecord, StageOutput
 from palpate.statistics.curves import curve
 
 Value = TypeVar("Value")
@@ -132,8 +133,8 @@ def read(path: Path) -> Material:
     Raises:
         InputError: the folder is no run folder, or its study.json cannot be read.
     """
-    run = runs.Run(Path(path))
-    study = run.study()
+    run = runs.RunFolder(Path(path))
+    study = run.study().to_dict()
     problems: list[str] = []
 
     def attempt(label: str, load: Callable[[], Value]) -> Value | None:
@@ -144,7 +145,7 @@ def read(path: Path) -> Material:
             return None
 
     failures = attempt("failed cells", run.failures) or {}
-    cells = tuple(_cell(run, entry, failures, attempt) for entry in study.get("cells", []))
+    cells = tuple(_cell(run, entry, failures, attempt) for entry in run.study().stages)
 
     def tables(kind: str, name: str, load: Callable[[Path], pl.DataFrame]) -> dict[str, pl.DataFrame]:
         files = {cell.id: cell.folder / name for cell in cells if cell.kind == kind and cell.state == "complete"}
@@ -174,23 +175,24 @@ def arrays(file: Path) -> dict[str, np.ndarray]:
         return {name: found[name] for name in found.files}
 
 
-def _cell(run: runs.Run, entry: dict[str, Any], failures: dict[str, Any], attempt: Callable) -> Cell:
+def _cell(run: runs.RunFolder, entry: StageOutput, failures: dict[str, FailureRecord], attempt: Callable) -> Cell:
     record, error, state = {}, "", "missing"
-    if run.complete(entry["id"]):
-        record = attempt(f"{entry['id']}/cell.json", lambda: run.cell(entry["id"])) or {}
+    if run.complete(entry.id):
+        made = attempt(f"{entry.id}/stage.json", lambda: run.stage(entry.id))
+        record = made.to_dict() if made else {}
         state = "complete"
-    elif entry["id"] in failures:
-        error, state = str(failures[entry["id"]].get("error", "no reason was recorded")), "failed"
+    elif entry.id in failures:
+        error, state = failures[entry.id].error, "failed"
     return Cell(
-        id=entry["id"],
-        kind=entry["kind"],
-        title=entry.get("title") or entry["id"],
-        task=entry.get("task") or "",
-        model_id=entry.get("model_id") or "",
-        parents=tuple(entry.get("parents") or ()),
+        id=entry.id,
+        kind=entry.kind,
+        title=entry.title,
+        task=entry.task,
+        model_id=entry.model_id,
+        parents=tuple(parent.id for parent in entry.parents),
         state=state,
         error=error,
-        folder=run.folder(entry["id"]),
+        folder=run.folder(entry.id),
         record=record,
     )
 
@@ -226,7 +228,7 @@ def _lines(study: dict[str, Any], predictions: pl.DataFrame, attacks: pl.DataFra
     curves = points(attacks)
     bare = [(*key, "none") for key in clean if not any(key == other[:3] for other in curves)]
     tasks = list(study.get("tasks", {}))
-    models = list(dict.fromkeys(cell.get("model_id") for cell in study.get("cells", [])))
+    models = list(dict.fromkeys(stage["model_id"] for stage in study.get("stages", [])))
 
     def place(key: tuple) -> tuple:
         at = tasks.index(key[0]) if key[0] in tasks else len(tasks)

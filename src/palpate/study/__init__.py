@@ -1,1 +1,1 @@
-"""Studies: the plan of cells, the cells themselves, and the order in which they are made."""
+"""Studies: the plan of stages, the stages themselves, and the order in which they are made."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from palpate.core.run_folder import Run
+from palpate.core.run_folder import RunFolder
 from palpate.data.split import FRACTIONS
 from palpate.data.synthetic.stored import COUNTS
 from palpate.data.tasks import Task, find_task, overview
@@ -31,8 +31,8 @@ class Estimate:
     task: str
     model: str
     present: bool  # the data are on this machine
-    complete: int  # cells of it that the run folder already holds
-    cells: int
+    complete: int  # stages of it that the run folder already holds
+    stages: int
     training_passes: int  # at most
     attack_passes: int
     seconds: float
@@ -44,7 +44,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
 
     Args:
         study: what is asked for.
-        out: the run folder, which need not exist; complete cells are counted there.
+        out: the run folder, which need not exist; complete stages are counted there.
         root: the folder of the publishers' data folders.
         device: where the timed passes are made.
 
@@ -79,9 +79,9 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             yield Estimate(
                 task=task.name,
                 model=model.name,
-                present=known.kind == "phantom" or task.name in here,
+                present=known.kind == "synthetic" or task.name in here,
                 complete=sum(map(sum, done)),
-                cells=seeds * (4 + len(study.attacks)),
+                stages=seeds * (4 + len(study.attacks)),
                 training_passes=seeds * per_seed,
                 attack_passes=seeds * attacked,
                 seconds=seeds * (per_seed * train + attacked * frozen),
@@ -94,8 +94,8 @@ def _counts(task: TaskSpec, known: Task) -> dict[str, int]:
     limits = {"train": task.train_images, "val": task.val_images, "test": task.test_images}
     counts = {}
     for (name, limit), share in zip(limits.items(), FRACTIONS, strict=True):
-        available = COUNTS[name] if known.kind == "phantom" else round(share * known.images)
-        counts[name] = limit if limit is not None and (known.kind == "phantom" or limit < available) else available
+        available = COUNTS[name] if known.kind == "synthetic" else round(share * known.images)
+        counts[name] = limit if limit is not None and (known.kind == "synthetic" or limit < available) else available
     return counts
 
 
@@ -124,11 +124,11 @@ def _seconds(model: Classifier, size: int, device: torch.device) -> tuple[float,
 
 
 def _complete(out: Path) -> dict[tuple[str, str], list[bool]]:
-    """For each task and model, which of the cells planned in the folder are complete."""
+    """For each task and model, which of the stages planned in the folder are complete."""
     if not (out / "study.json").is_file():
         return {}
-    run = Run(out)
+    run = RunFolder(out)
     found: dict[tuple[str, str], list[bool]] = {}
-    for cell in run.study()["cells"]:
-        found.setdefault((cell["task"], cell["model_id"]), []).append(run.complete(cell["id"]))
+    for stage in run.study().stages:
+        found.setdefault((stage.task, stage.model_id), []).append(run.complete(stage.id))
     return found

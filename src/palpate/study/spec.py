@@ -28,7 +28,9 @@ class TaskSpec(Spec):
     val_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
     filter: str | None = Field(None, description="a registered image filter; the task's own, if any, when absent")
-    filter_at: Literal["before", "after"] = Field("after", description="whether the filter runs before or after the resize")
+    filter_at: Literal["before", "after"] = Field(
+        "after", description="whether the filter runs before or after the resize"
+    )
     epsilons: tuple[Epsilon, ...] | None = Field(None, description="instead of the study's epsilons")
     epsilon_reading: Reading | None = Field(None, description="instead of the study's reading")
     training: TrainSpec | None = Field(None, description="instead of the study's training")

@@ -1,1 +1,1 @@
-"""The border: the only place where images, numerics and results meet, one file per kind of cell."""
+"""The border: the only place where images, numerics and results meet, one file per kind of stage."""

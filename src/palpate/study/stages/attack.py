@@ -1,4 +1,4 @@
-"""The attack cell: test images pressed at every epsilon, judged again from what is stored, and samples kept for looking at."""
+"""The attack stage: test images pressed at every epsilon, judged again from what is stored, and samples kept for looking at."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from palpate.attacks.quantize import to_levels
 from palpate.attacks.result import Sweep
 from palpate.core import rows
 from palpate.core.progress import progress_bar
-from palpate.core.run_folder import Cell
+from palpate.core.records import StageOutput
 from palpate.data.dataset import Split
 from palpate.models.build import Classifier
 from palpate.models.predict import Progress, predict_logits
@@ -29,7 +29,7 @@ BALL_TOLERANCE = 2.0**-23
 """One unit in the last place of a float32 at 1: x + delta is rounded, so the norm read back may exceed epsilon by so much."""
 
 EXAMINED = 64
-"""Images whose sweep is kept for the trust cell: as many as its checks look at."""
+"""Images whose sweep is kept for the trust stage: as many as its checks look at."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,20 +46,20 @@ class _Job:
     progress: Progress
 
 
-def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> None:
+def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Attack test images and write a row per image and epsilon."""
-    attack = AttackSpec.model_validate(cell.spec["attack"])
-    split = context.dataset(cell.task).test
+    attack = AttackSpec.model_validate(stage.spec["attack"])
+    split = context.dataset(stage.task).test
     chosen = np.arange(len(split))[: attack.images]  # the split is shuffled already
     labels = torch.as_tensor(np.asarray(split.labels)[chosen], dtype=torch.long)
-    model, keys = context.trained(cell), context.keys(cell, "test")
+    model, keys = context.trained(stage), context.keys(stage, "test")
 
     def tabulate(place: slice, condition: Condition) -> pl.DataFrame:
         return make_rows(keys, split, chosen[place], condition)
 
     images = split.images[chosen]
-    with progress_bar(context.console, cell.title) as progress:
-        job = _Job(model, images, labels, cell.spec["epsilons"], attack, cell.spec["samples"], tabulate, progress)
+    with progress_bar(context.console, stage.title) as progress:
+        job = _Job(model, images, labels, stage.spec["epsilons"], attack, stage.spec["samples"], tabulate, progress)
         if attack.method == "sweep":
             attacked, samples, found = _by_sweep(job)
             found.first(EXAMINED).save(folder / "sweep.npz")

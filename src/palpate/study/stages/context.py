@@ -1,4 +1,4 @@
-"""What every cell is handed: the study, its run folder, the data and the device."""
+"""What every stage is handed: the study, its run folder, the data and the device."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from palpate.core.run_folder import Cell, Run
+from palpate.core.records import Role, StageOutput
+from palpate.core.run_folder import RunFolder
 from palpate.data.dataset import Dataset, load
 from palpate.models.build import Classifier, build
 from palpate.models.weights import load_weights
@@ -18,10 +19,10 @@ from palpate.training.spec import TrainSpec
 
 @dataclasses.dataclass
 class Context:
-    """Finds the parts of a cell by their names; data sets are opened once."""
+    """Finds the parts of a stage by their names; data sets are opened once."""
 
     study: Study
-    run: Run
+    run: RunFolder
     root: Path | None
     device: torch.device
     console: Console
@@ -31,14 +32,14 @@ class Context:
         """The task's specification."""
         return next(task for task in self.study.tasks if task.name == name)
 
-    def model(self, cell: Cell) -> tuple[ModelSpec, int]:
-        """The specification and the seed of the cell's model."""
+    def model(self, stage: StageOutput) -> tuple[ModelSpec, int]:
+        """The specification and the seed of the stage's model."""
         pairs = ((model, seed) for model in self.study.models for seed in self.study.seeds)
-        return next(pair for pair in pairs if model_id(*pair) == cell.model_id)
+        return next(pair for pair in pairs if model_id(*pair) == stage.model_id)
 
-    def training(self, cell: Cell) -> TrainSpec:
-        """The recipe of the cell's task."""
-        return self.study.training_of(self.task(cell.task))
+    def training(self, stage: StageOutput) -> TrainSpec:
+        """The recipe of the stage's task."""
+        return self.study.training_of(self.task(stage.task))
 
     def dataset(self, name: str) -> Dataset:
         """The task's images, decoded once into the store."""
@@ -46,24 +47,28 @@ class Context:
             self._datasets[name] = open_dataset(self.task(name), self.root)
         return self._datasets[name]
 
-    def trained(self, cell: Cell) -> Classifier:
-        """The model of the cell's train parent, in evaluation mode on the device."""
-        parent = next(name for name in cell.parents if name.startswith("train-"))
-        self.run.verify(parent)
-        model = load_weights(self.run.folder(parent) / "weights.safetensors")
+    def parent(self, stage: StageOutput, role: Role) -> Path:
+        """The folder of the stage's parent of a role, its files verified."""
+        parent = stage.parent(role)
+        assert parent is not None, f"{stage.title} has no parent of the role {role}"
+        return self.run.verify(parent.id)
+
+    def trained(self, stage: StageOutput, role: Role = "model") -> Classifier:
+        """The model of the stage's parent of a role, in evaluation mode on the device."""
+        model = load_weights(self.parent(stage, role) / "weights.safetensors")
         return model.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
-    def keys(self, cell: Cell, split: str) -> dict[str, Any]:
-        """The columns of the row that are the same for all images of the cell."""
-        model, seed = self.model(cell)
+    def keys(self, stage: StageOutput, split: str) -> dict[str, Any]:
+        """The columns of the row that are the same for all images of the stage."""
+        model, seed = self.model(stage)
         return {
-            "task": cell.task,
+            "task": stage.task,
             "split": split,
-            "finding": self.dataset(cell.task).finding,
-            "model_id": cell.model_id,
+            "finding": self.dataset(stage.task).finding,
+            "model_id": stage.model_id,
             "backbone": model.backbone,
             "attention": model.attention or "none",
-            "training": self.training(cell).name,
+            "training": self.training(stage).name,
             "seed": seed,
         }
 
@@ -78,8 +83,8 @@ def open_dataset(task: TaskSpec, root: Path | None) -> Dataset:
         train_images=task.train_images,
         val_images=task.val_images,
         test_images=task.test_images,
-        chest_filter=task.chest_filter,
-        chest_dtype=task.chest_dtype or "uint8",
+        filter=task.filter,
+        filter_at=task.filter_at,
     )
 
 

@@ -1,4 +1,4 @@
-"""The explain cell: Grad-CAM of the samples, clean and at every epsilon, for the true and the predicted class, with numbers on how far maps move."""
+"""The explain stage: Grad-CAM of the samples, clean and at every epsilon, for the true and the predicted class, with numbers on how far maps move."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from palpate.core.progress import progress_bar
-from palpate.core.run_folder import Cell
+from palpate.core.records import StageOutput
 from palpate.explainers.grad_cam import grad_cam
 from palpate.models.build import Classifier
 from palpate.models.predict import predict_logits
@@ -19,31 +19,29 @@ from palpate.study.stages.context import Context
 TARGETS = ("true", "predicted")
 
 
-def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> None:
-    """Explain the samples of the attack cell."""
-    attack = next(name for name in cell.parents if name.startswith("attack-"))
-    context.run.verify(attack)
-    with np.load(context.run.folder(attack) / "samples.npz", allow_pickle=False) as file:
+def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
+    """Explain the samples of the attack stage."""
+    with np.load(context.parent(stage, "attack") / "samples.npz", allow_pickle=False) as file:
         samples = {name: file[name] for name in file.files}
-    model = context.trained(cell)
+    model = context.trained(stage)
     labels = torch.as_tensor(samples["labels"], dtype=torch.long)
     stages = [torch.from_numpy(samples["clean"]), *torch.from_numpy(samples["adversarial"])]
     maps, predictions = [], []
-    with progress_bar(context.console, cell.title) as progress:
+    with progress_bar(context.console, stage.title) as progress:
         for done, images in enumerate(stages):
             progress(done, len(stages), "Grad-CAM")
-            predicted, both = _explain(model, images, labels, cell.spec["layer"])
+            predicted, both = _explain(model, images, labels, stage.spec["layer"])
             predictions.append(predicted)
             maps.append(both)
     stacked = np.stack(maps)  # (E + 1, T, n, H, W)
     predicted = np.stack(predictions)  # (E + 1, n)
     np.savez_compressed(folder / "maps.npz", allow_pickle=False, maps=stacked, predictions=predicted)
-    keys = {"task": cell.task, "model_id": cell.model_id}
+    keys = {"task": stage.task, "model_id": stage.model_id}
     table = pl.concat(
         _records(keys, stacked[:, target], predicted, samples, name) for target, name in enumerate(TARGETS)
     )
     table.write_parquet(folder / "explanations.parquet")
-    facts |= {"samples": len(labels), "layer": cell.spec["layer"], "empty_maps": int(table["empty"].sum())}
+    facts |= {"samples": len(labels), "layer": stage.spec["layer"], "empty_maps": int(table["empty"].sum())}
 
 
 def _explain(model: Classifier, images: Tensor, labels: Tensor, layer: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The train cell: a specification and a seed in, weights and a history out."""
+"""The train stage: a specification and a seed in, weights and a history out."""
 
 import dataclasses
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from palpate.core.progress import progress_bar
-from palpate.core.run_folder import Cell
+from palpate.core.records import StageOutput
 from palpate.models.predict import predict_logits
 from palpate.models.weights import save_weights
 from palpate.study.from_weights import check_given
@@ -19,20 +19,20 @@ LEARNED = 512
 """Training images, at most, on which the kept model is judged in evaluation mode, to tell what it learned by heart."""
 
 
-def make(cell: Cell, context: Context, folder: Path, facts: dict[str, Any]) -> None:
+def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Train one model and keep the epoch that the recipe says."""
-    dataset = context.dataset(cell.task)
-    spec, seed = context.model(cell)
-    recipe = context.training(cell)
+    dataset = context.dataset(stage.task)
+    spec, seed = context.model(stage)
+    recipe = context.training(stage)
     if not recipe.epochs:
         check_given(spec.weights, dataset.classes)
-    model = build_model(spec, seed, context.task(cell.task), len(dataset.classes))
-    with progress_bar(context.console, cell.title) as progress:
+    model = build_model(spec, seed, context.task(stage.task), len(dataset.classes))
+    with progress_bar(context.console, stage.title) as progress:
         history = fit(model, dataset, recipe, seed, str(context.device), progress)
     images = dataset.train.images[: min(LEARNED, len(dataset.train))]
     learned = predict_logits(model, images).argmax(1).numpy() == np.asarray(dataset.train.labels)[: len(images)]
-    save_weights(model, folder / "weights.safetensors", {"classes": list(dataset.classes), "task": cell.task})
-    keys = {"task": cell.task, "model_id": cell.model_id, "seed": seed}
+    save_weights(model, folder / "weights.safetensors", {"classes": list(dataset.classes), "task": stage.task})
+    keys = {"task": stage.task, "model_id": stage.model_id, "seed": seed}
     epochs = [keys | dataclasses.asdict(epoch) for epoch in history.epochs]
     pl.DataFrame(epochs).write_parquet(folder / "history.parquet")
     facts |= {
