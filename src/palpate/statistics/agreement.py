@@ -25,12 +25,12 @@ def map_similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide((a * b).sum(1), scale, out=np.full(len(scale), np.nan), where=scale > 0)
 
 
-def share_on_mask(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def mass_in_mask(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """The share of each map's mass that lies on its mask (n,); NaN for an empty map or an empty mask.
 
     By chance the share is the mask's part of the image.
 
-    >>> share_on_mask(np.array([[[1.0, 3.0]]]), np.array([[[False, True]]])).tolist()
+    >>> mass_in_mask(np.array([[[1.0, 3.0]]]), np.array([[[False, True]]])).tolist()
     [0.75]
     """
     total = maps.sum((1, 2))

@@ -13,7 +13,7 @@ from palpate.core.records import StageOutput
 from palpate.explainers.grad_cam import grad_cam
 from palpate.models.build import Classifier
 from palpate.models.predict import predict_logits
-from palpate.statistics.agreement import map_similarity, share_on_mask
+from palpate.statistics.agreement import map_similarity, mass_in_mask
 from palpate.study.stages.context import Context
 
 TARGETS = ("true", "predicted")
@@ -74,8 +74,8 @@ def _records(
                     "prediction": predictions[index],
                     "similarity_clean": map_similarity(maps[0], maps[index]),
                     "similarity_previous": map_similarity(maps[index - 1], maps[index]) if index else nothing,
-                    "on_sign": nothing if masks is None else share_on_mask(maps[index], masks),
-                    "chance_on_sign": nothing if masks is None else masks.mean((1, 2)),
+                    "mass_in_mask": nothing if masks is None else mass_in_mask(maps[index], masks),
+                    "mask_area": nothing if masks is None else masks.mean((1, 2)),
                     "empty": maps[index].max((1, 2)) <= 0,
                 }
             ).with_columns(pl.selectors.float().fill_nan(None))
