@@ -1,81 +1,172 @@
-"""The model as an attack sees it: logits and gradients, counted per image and split into batches that fit.
+"""Model access: the one way in which attacks and checks ask a model for logits and gradients.
 
-Passes are the currency in which attacks are compared, so they are counted here and nowhere else, at the only door to the model.
+Passes are what attacks are compared by, so they are counted here and nowhere else. Points are split into batches that fit the memory, answers of
+random models are averaged over draws, and a fast version of the model, whose successes are confirmed by the model itself, may stand in for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from palpate.attacks.losses import sure_margin
+from palpate.attacks.fuse import fuse_batchnorm
+from palpate.attacks.losses import certain_margin
 
 Model = Callable[[Tensor], Tensor]
+"""From images (n, C, H, W) to logits (n, K)."""
 
 
-class Oracle:
-    """Answers for points (n, C, H, W) of images that are named by their place in a chunk.
+class BudgetExceeded(Exception):
+    """Fewer passes are left than are needed; the message says so as the end of a sentence."""
+
+
+class PassBudget:
+    """Passes spent, forward and backward apart, and how many of both together may be; one budget may serve several models.
 
     Args:
-        model: from images (n, C, H, W) to logits (n, K), K ≥ 2; frozen, in evaluation mode.
-        count: images in the chunk.
-        batch: points per call of the model; it halves when memory runs out.
-        draws: calls averaged per answer, for models that are not deterministic (expectation over transformation).
-        exact: the same function in full precision, where `model` is not; on it every success rests.
-        scale: the usual size of the model's logits, for `sure`.
+        limit: passes, one per image; None for as many as are asked for.
+
+    >>> budget = PassBudget(10)
+    >>> budget.spend(6, 2)
+    >>> budget.left
+    2
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit, self.forward, self.backward = limit, 0, 0
+
+    @property
+    def left(self) -> float:
+        """Passes that may still be spent; infinity without a limit."""
+        return float("inf") if self.limit is None else self.limit - self.forward - self.backward
+
+    def need(self, passes: int) -> None:
+        """Stop a check before it starts what it could not finish.
+
+        Raises:
+            BudgetExceeded: fewer passes are left.
+        """
+        if passes > self.left:
+            raise BudgetExceeded(
+                f"it needs up to {passes} passes and {self.left} of {self.limit} are left; raise budget"
+            )
+
+    def spend(self, forward: int, backward: int = 0) -> None:
+        """Count passes, one per image.
+
+        Raises:
+            BudgetExceeded: they would exceed the budget; nothing is counted.
+        """
+        self.need(forward + backward)
+        self.forward += forward
+        self.backward += backward
+
+
+class ModelAccess:
+    """Logits and gradients of a model, for points (n, C, H, W), counted.
+
+    Every method takes `image` (n,): which image each point belongs to, as an index into the images selected; in their order when absent.
+
+    Args:
+        model: from images (n, C, H, W) to logits (n, K), K ≥ 2; frozen, in evaluation mode, unless the caller wants it otherwise.
+        fast: the same function up to rounding, quicker; the model itself when absent.
+        confirm: `fast` is of lower precision, so that logits, on which success rests, are the model's.
+        batch: points per call of the model, which halves when memory runs out; all at once when absent.
+        draws: calls averaged per answer, for models that are not deterministic (expectation over transformation, arXiv 1707.07397).
+        scale: the usual size of the model's logits, see `losses.rounding_tolerance`.
+        budget: where passes are counted in sum; may be shared.
+        device: where points are kept; the caller's business when absent.
 
     Attributes:
-        passes: forward and backward passes so far, per image (N, 2), on the CPU.
+        passes: forward and backward passes of each image since `begin` (N, 2), on the CPU; empty where `begin` was not called.
     """
 
     def __init__(
-        self, model: Model, count: int, batch: int, draws: int = 1, exact: Model | None = None, scale: float = 0.0
+        self,
+        model: Model,
+        *,
+        fast: Model | None = None,
+        confirm: bool = False,
+        batch: int | None = None,
+        draws: int = 1,
+        scale: float = 0.0,
+        budget: PassBudget | None = None,
+        device: torch.device | None = None,
     ) -> None:
-        self.model, self.batch, self.draws, self.exact, self.scale = model, batch, draws, exact, scale
+        self.model, self.fast, self.confirm = model, fast or model, confirm
+        self.draws, self.scale, self.device = draws, scale, device or torch.device("cpu")
+        self.budget = budget or PassBudget()
+        self._batch = batch
+        self.begin(0)
+
+    @classmethod
+    def of(cls, model: "Model | ModelAccess") -> "ModelAccess":
+        """The access itself, or one to a model that answers for all points in one call."""
+        return model if isinstance(model, ModelAccess) else cls(model)
+
+    @property
+    def batch(self) -> int:
+        """Points per call of the model."""
+        return self._batch or 1
+
+    def begin(self, count: int) -> None:
+        """Start on a block of images: their passes are counted from 0, and all of them are selected."""
         self.passes = torch.zeros(count, 2, dtype=torch.long)
+        self._selected = torch.arange(count)
 
-    def _count(self, image: Tensor, forward: int, backward: int) -> None:
-        rows = torch.bincount(image.cpu(), minlength=len(self.passes))
-        self.passes += rows[:, None] * torch.tensor([forward, backward]) * self.draws
+    def select(self, image: Tensor) -> None:
+        """From here on points belong to these images of the block (m,), for an attack that goes on with some of them."""
+        self._selected = image.cpu()
 
-    def sure(self, logits: Tensor, label: Tensor) -> Tensor:
-        """The margin (n,) less the doubt of rounding: above 0 only where the image is still adversarial when predicted again."""
-        return sure_margin(logits, label, self.scale)
+    def certain_margin(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The margin (n,) less the rounding tolerance: above 0 only where the image is still adversarial when predicted again."""
+        return certain_margin(logits, label, self.scale)
 
-    def logits(self, points: Tensor, image: Tensor) -> Tensor:
+    def logits(self, points: Tensor, image: Tensor | None = None) -> Tensor:
         """Logits (n, K) in full precision, for one forward pass each."""
-        model = self.exact or self.model
+        return self._forward(self.model if self.confirm else self.fast, points, image)
 
+    def judge(self, points: Tensor, image: Tensor | None = None) -> Tensor:
+        """Logits (n, K) of the model itself, on which an attack's result rests; one forward pass each."""
+        return self._forward(self.model, points, image)
+
+    def _forward(self, model: Model, points: Tensor, image: Tensor | None) -> Tensor:
         def ask(part: slice) -> tuple[Tensor, ...]:
             with torch.no_grad():
                 return (_mean([model(points[part]) for _ in range(self.draws)]),)
 
-        self._count(image, 1, 0)
+        self._count(len(points), image, 1, 0)
         return self._in_parts(len(points), ask)[0]
 
     def gradient(
-        self, points: Tensor, image: Tensor, loss: Callable[..., Tensor], *given: Tensor
+        self,
+        points: Tensor,
+        loss: Callable[..., Tensor],
+        *given: Tensor,
+        image: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (n, K), losses loss(logits, *given) (n,) and their gradients (n, C, H, W): one forward, one backward pass each.
 
-        The tensors in `given`, labels for example, have an entry per point.
+        The tensors in `given`, labels for example, have an entry per point. Where the loss does not depend on the pixels in a
+        differentiable way the gradient is zero.
         """
 
         def ask(part: slice) -> tuple[Tensor, ...]:
             answers = []
             for _ in range(self.draws):
-                leaf = points[part].detach().requires_grad_(True)
-                logits = self.model(leaf)
+                leaf, logits = self._differentiable(points[part])
                 values = loss(logits, *(each[part] for each in given))
-                (gradient,) = torch.autograd.grad(values.sum(), leaf)
-                answers.append((logits.detach(), values.detach(), gradient))
+                answers.append((logits.detach(), values.detach(), _slope(values.sum(), leaf)))
             return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
-        self._count(image, 1, 1)
-        logits, values, gradient = self._in_parts(len(points), ask)
+        self._count(len(points), image, 1, 1)
+        with torch.enable_grad():
+            logits, values, gradient = self._in_parts(len(points), ask)
         return logits, values, gradient
 
-    def class_gradients(self, points: Tensor, label: Tensor, image: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    def class_gradients(
+        self, points: Tensor, label: Tensor, most: int, image: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Towards the wrong classes of largest logit: logits (n, K), classes (n, k) and gradients of z_class − z_label (k, n, C, H, W).
 
         One forward and k = min(most, K − 1) backward passes each.
@@ -84,51 +175,123 @@ class Oracle:
         def ask(part: slice) -> tuple[Tensor, ...]:
             answers = []
             for _ in range(self.draws):
-                leaf = points[part].detach().requires_grad_(True)
-                logits = self.model(leaf)
+                leaf, logits = self._differentiable(points[part])
                 count = min(most, logits.shape[1] - 1)
                 true = logits.gather(1, label[part][:, None])
                 if not answers:  # the classes must stay the same for every draw
                     wrong = logits.detach().nan_to_num(nan=-1e30).scatter(1, label[part][:, None], float("-inf"))
                     classes = wrong.topk(count, dim=1).indices
                 gaps = (logits.gather(1, classes) - true).sum(0)
-                gradients = [
-                    torch.autograd.grad(gap, leaf, retain_graph=rank + 1 < count)[0] for rank, gap in enumerate(gaps)
-                ]
+                gradients = [_slope(gap, leaf, retain=rank + 1 < count) for rank, gap in enumerate(gaps)]
                 answers.append((logits.detach(), torch.stack(gradients, 1)))
             logits, gradients = (_mean(list(column)) for column in zip(*answers, strict=True))
             return logits, classes, gradients
 
-        logits, classes, gradients = self._in_parts(len(points), ask)
-        self._count(image, 1, classes.shape[1])
+        with torch.enable_grad():
+            logits, classes, gradients = self._in_parts(len(points), ask)
+        self._count(len(points), image, 1, classes.shape[1])
         return logits, classes, gradients.transpose(0, 1)
 
     def confirmed(
-        self, points: Tensor, fooled: Tensor, image: Tensor, check: Callable[[Tensor, Tensor], Tensor]
+        self, points: Tensor, fooled: Tensor, image: Tensor | None, check: Callable[[Tensor, Tensor], Tensor]
     ) -> Tensor:
-        """Of the rows that seem to fool, those that do so in full precision; one more forward pass for each of them."""
-        if self.exact is None or not bool(fooled.any()):
+        """Of the points that seem to fool (n,), those that do so in full precision; one more forward pass for each of them.
+
+        Args:
+            points, fooled, image: (n, …), (n,), (n,).
+            check: from logits (m, K) of some of the points, and which points those are (m,), to whether they fool (m,).
+        """
+        if not self.confirm or not bool(fooled.any()):
             return fooled
         rows = fooled.nonzero()[:, 0]
         result = fooled.clone()
-        result[rows] = check(self.logits(points[rows], image[rows]), rows)
+        result[rows] = check(self.logits(points[rows], rows if image is None else image[rows]), rows)
         return result
 
-    def _in_parts(self, count: int, ask: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    def _differentiable(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = points.detach().requires_grad_(True)
+        return leaf, self.fast(leaf)
+
+    def _count(self, points: int, image: Tensor | None, forward: int, backward: int) -> None:
+        forward, backward = forward * self.draws, backward * self.draws
+        self.budget.spend(points * forward, points * backward)
+        if len(self.passes):
+            chosen = self._selected if image is None else self._selected[image.cpu()]
+            if len(chosen) != points:
+                raise ValueError(f"{points} points for {len(chosen)} images: name the image of each point")
+            rows = torch.bincount(chosen, minlength=len(self.passes))
+            self.passes += rows[:, None] * torch.tensor([forward, backward])
+
+    def _in_parts(self, count: int, ask: Callable[[slice], Sequence[Tensor]]) -> Sequence[Tensor]:
         parts, start = [], 0
-        while start < count:
-            stop = min(start + self.batch, count)
+        while start < count or not parts:
+            stop = min(start + (self._batch or count), count)
             try:
                 parts.append(ask(slice(start, stop)))
             except torch.OutOfMemoryError:
-                if self.batch == 1:
+                if self._batch == 1 or count == 1:
                     raise
-                self.batch //= 2
+                self._batch = (self._batch or count) // 2
                 torch.cuda.empty_cache()
                 continue
             start = stop
         return parts[0] if len(parts) == 1 else tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
+def _slope(value: Tensor, leaf: Tensor, retain: bool = False) -> Tensor:
+    """The gradient of a value with respect to the leaf; zero where it does not depend on it."""
+    if not value.requires_grad:
+        return torch.zeros_like(leaf)
+    (gradient,) = torch.autograd.grad(value, leaf, retain_graph=retain, allow_unused=True)
+    return torch.zeros_like(leaf) if gradient is None else gradient
+
+
 def _mean(tensors: list[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.stack(tensors).mean(0)
+
+
+def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, precision: str, scale: float) -> ModelAccess:
+    """Access to a frozen model in evaluation mode, as fast as its device allows.
+
+    Args:
+        model: images to logits (n, K), K ≥ 2.
+        example: a few images on the model's device, on which the fused copy is checked.
+        batch, draws, scale: see `ModelAccess`.
+        precision: "float32", or "bfloat16" for gradients.
+    """
+    device, half = example.device, precision == "bfloat16"
+    fused = fuse_batchnorm(model, example)
+    fast: Model = _in_bfloat16(fused) if half else fused
+    judge: Model = _in_float32(model) if device.type == "cuda" else model
+    confirm = half or device.type == "cuda"
+    if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
+        fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
+    return ModelAccess(judge, fast=fast, confirm=confirm, batch=batch, draws=draws, scale=scale, device=device)
+
+
+def _in_bfloat16(model: nn.Module) -> Model:
+    def ask(points: Tensor) -> Tensor:
+        with torch.autocast(points.device.type, torch.bfloat16):
+            return model(points).float()
+
+    return ask
+
+
+def _visit(model: Model, device: torch.device) -> Model:
+    def ask(points: Tensor) -> Tensor:
+        return model(points.to(device)).cpu()
+
+    return ask
+
+
+def _in_float32(model: nn.Module) -> Model:
+    """The model without the 10-bit products (TF32) that CUDA's convolutions take by default."""
+
+    def ask(points: Tensor) -> Tensor:
+        backend = torch.backends.cudnn
+        with backend.flags(
+            enabled=True, benchmark=backend.benchmark, deterministic=backend.deterministic, allow_tf32=False
+        ):
+            return model(points)
+
+    return ask

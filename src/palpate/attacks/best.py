@@ -1,6 +1,6 @@
-"""What is known so far of each image: its best adversarial point and the radius of the ball that holds it.
+"""The best adversarial of each image so far: its point and the radius of the ball that holds it.
 
-All rows that work on an image share it, so that a success of one is the bar for the others.
+All candidates that work on an image share it, so that what one finds is what the others must fall below.
 """
 
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 from palpate.models.predict import Progress
 
 
-class Found:
-    """The best known adversarial point of every image of a chunk, on the model's device.
+class Best:
+    """The best known adversarial of every image of a block, on the device of the attack.
 
     Args:
         clean: the images (N, C, H, W).
@@ -22,7 +22,6 @@ class Found:
         points: (N, C, H, W): the point at that radius, else the clean image.
         failed: (N,) the model gave NaN or infinity.
         pending: (N,) not finished yet.
-        radius: (N,) after the audit: the norm really reached.
     """
 
     def __init__(self, clean: Tensor, progress: Progress | None = None, offset: int = 0, count: int = 0) -> None:
@@ -30,7 +29,6 @@ class Found:
         self.limit = torch.full((len(clean),), float("inf"), dtype=torch.float64, device=clean.device)
         self.failed = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
         self.pending = ~self.failed
-        self.radius = self.limit
         self.offset, self._count, self._progress = offset, count, progress
 
     def tell(self, words: str) -> None:
@@ -38,8 +36,12 @@ class Found:
         if self._progress:
             self._progress(self.offset + int((~self.pending).sum()), self._count, words)
 
-    def offer(self, image: Tensor, point: Tensor, radius: Tensor, fooled: Tensor) -> None:
-        """Take the rows that fool their image (R,) at a smaller radius than known; of several rows the smallest, then the first."""
+    def alive(self) -> Tensor:
+        """The images (m,) that an attack can still change something about: neither wrong when clean nor failed."""
+        return ((self.limit > 0) & ~self.failed).nonzero()[:, 0]
+
+    def update(self, image: Tensor, point: Tensor, radius: Tensor, fooled: Tensor) -> None:
+        """Take the candidates that fool their image (R,) at a smaller radius than known; of several the smallest, then the first."""
         offered = torch.where(fooled & (radius < self.limit[image]), radius, float("inf"))
         limit = self.limit.scatter_reduce(0, image, offered, "amin")
         rows = ((offered == limit[image]) & offered.isfinite()).nonzero()[:, 0]
@@ -55,8 +57,8 @@ class Found:
         """Note images for which the model gave no number; they are neither fooled nor robust."""
         self.failed[image] = True
 
-    def settle(self, begun: Tensor, busy: Tensor, words: str) -> None:
-        """Note that of the images begun only those with rows at work are unfinished, and report it."""
+    def finish(self, begun: Tensor, busy: Tensor, words: str) -> None:
+        """Note that of the images begun only those with candidates at work are unfinished, and report it."""
         open_now = torch.zeros_like(self.pending)
         open_now[busy] = True
         self.pending[begun] &= open_now[begun]

@@ -5,110 +5,91 @@ survive an epsilon are those whose radius is larger, so lowering every image's r
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from palpate.attacks.access import Oracle
-from palpate.attacks.best import Found
-from palpate.attacks.losses import Loss, log_odds, margin
-from palpate.attacks.minimum_norm import Effort, Rows, run
-from palpate.attacks.norms import Norm, random_start, snap
-from palpate.attacks.square import square
-from palpate.attacks.steps import ascend
+from palpate.attacks.apgd import ascend
+from palpate.attacks.descent import Candidates, Config, candidates_at, descend
+from palpate.attacks.losses import Loss, log_odds, margin, others
+from palpate.attacks.norms import round_bits
+from palpate.attacks.problem import Block
+from palpate.attacks.square import random_squares
+
+APGD_STAGE, SQUARE_STAGE = 101, 103
+"""Numbers that give the draws of these parts generators of their own; restarts count from 1."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Stages:
+class Parts:
     """How much of each attack."""
 
     restarts: int = 2  # descents from random points
     targets: int = 9  # descents towards one class each, at most K − 1
-    ascents: int = (
-        30  # gradients of APGD, once with cross-entropy (as log-odds, which do not saturate) and once with the margin
-    )
+    ascents: int = 30  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
     queries: int = 300  # of Square
-    descent: Effort = dataclasses.field(
-        default_factory=lambda: Effort(steps=30, cuts=((1, 3), (2, 2), (4, 1)), hopeless=((9, 1.15), (18, 1.03)))
+    descent: Config = dataclasses.field(
+        default_factory=lambda: Config(
+            steps=30, prune=((1, 3), (2, 2), (4, 1)), prune_beyond=((9, 1.15), (18, 1.03))
+        )  # most restarts end far above the best radius, and by a third of their steps that shows
     )
 
 
-def ensemble(oracle: Oracle, label: Tensor, found: Found, top: float, seed: int, norm: Norm, stages: Stages) -> None:
-    """Lower the radii in `found` with restarts, targets, APGD and Square.
-
-    Args:
-        oracle: the model.
-        label: (N,) of the chunk's images.
-        found: radii and points so far; images that are wrong or failed are left alone.
-        top: the largest radius.
-        seed: of the random starts and draws.
-        norm: Square is for l∞ and left out for l2.
-        stages: how much of each.
-    """
-    clean, effort = found.clean, stages.descent
-    alive = ((found.limit > 0) & ~found.failed).nonzero()[:, 0]
-    places = [found.offset + place for place in alive.tolist()]
-
-    def rows_at(image: Tensor, point: Tensor, radius: Tensor, target: Tensor, step: int) -> Rows:
-        return Rows(
-            image, label[image], target, clean[image], point, torch.zeros_like(point), radius, torch.ones_like(radius),
-            torch.full_like(image, step),
-        )  # fmt: skip
-
-    def descend(start: Callable[[Tensor], Rows], words: str) -> None:
-        run(oracle, lambda part: start(alive[part]), alive, found, top, effort, norm, words)
+def ensemble(block: Block, parts: Parts) -> None:
+    """Lower the radii of the block with restarts, targets, APGD and Square; images that are wrong or failed are left alone."""
+    access, best, labels, config = block.access, block.best, block.labels, parts.descent
+    alive = best.alive()
+    if not len(alive):
+        return
 
     def aim(image: Tensor) -> Tensor:
-        return snap((found.limit[image] * (1 - effort.shy)).clamp(max=top))
+        return round_bits((best.limit[image] * (1 - config.shrink)).clamp(max=block.top))
 
-    def polish(point: Tensor, radius: Tensor) -> None:
+    def go_on(point: Tensor, radius: Tensor) -> None:
         """Look at what an attack at a fixed radius found, and where it fooled, go on from there."""
-        fooled = oracle.sure(oracle.logits(point, alive), label[alive]) > 0
-        found.offer(alive, point, radius, fooled)
-        won = fooled.nonzero()[:, 0]
-        untargeted = -torch.ones_like(won)
+        fooled = access.certain_margin(access.logits(point, alive), labels[alive]) > 0
+        best.update(alive, point, radius, fooled)
+        won = torch.full_like(best.limit, -1, dtype=torch.long)
+        won[alive] = torch.arange(len(alive), device=alive.device)
 
-        def resume(part: slice) -> Rows:
-            at = won[part]
-            return rows_at(alive[at], point[at], radius[at], untargeted[part], effort.steps // 2)
+        def resume(image: Tensor) -> Candidates:
+            at = won[image]
+            return candidates_at(block, image, point[at], radius[at], -1, config.steps // 2)
 
-        run(oracle, resume, alive[won], found, top, effort, norm, "refinement")
+        descend(block, config, alive[fooled], resume, "refinement")
 
-    for restart in range(stages.restarts):
+    for restart in range(parts.restarts):
 
-        def anew(image: Tensor, stage: int = 1 + restart) -> Rows:
+        def anew(image: Tensor, stage: int = 1 + restart) -> Candidates:
             radius = aim(image)
-            at = [found.offset + place for place in image.tolist()]
-            point = random_start(clean[image], radius, at, seed, stage, norm)
-            return rows_at(image, point, radius, -torch.ones_like(image), 1)
+            return candidates_at(block, image, block.random_start(image, radius, stage), radius, -1, 1)
 
-        descend(anew, "restarts")
-    logits = oracle.logits(clean[alive], alive)
-    wrong = logits.scatter(1, label[alive][:, None], float("-inf"))
-    order = torch.full((len(clean), logits.shape[1]), -1, device=clean.device)
-    order[alive] = wrong.argsort(dim=1, descending=True)
-    for rank in range(min(stages.targets, logits.shape[1] - 1) if logits.shape[1] > 2 else 0):
+        descend(block, config, alive, anew, "restarts")
+    logits = access.logits(block.clean[alive], alive)
+    order = torch.full((len(block), logits.shape[1]), -1, device=logits.device)
+    order[alive] = others(logits, labels[alive]).argsort(dim=1, descending=True)
+    # With two classes the only target is what every descent aims at.
+    for rank in range(min(parts.targets, logits.shape[1] - 1) if logits.shape[1] > 2 else 0):
 
-        def towards(image: Tensor, rank: int = rank) -> Rows:
-            return rows_at(image, clean[image], aim(image), order[image, rank], 0)
+        def towards(image: Tensor, rank: int = rank) -> Candidates:
+            return candidates_at(block, image, block.clean[image], aim(image), order[image, rank], 0)
 
-        descend(towards, "targets")
-    for stage, loss in ((101, log_odds), (102, margin)):
-        radius = aim(alive)
-        point = random_start(clean[alive], radius, places, seed, stage, norm)
+        descend(block, config, alive, towards, "targets")
+    for stage, loss in ((APGD_STAGE, log_odds), (APGD_STAGE + 1, margin)):
 
         def climb(points: Tensor, rows: Tensor, loss: Loss = loss) -> tuple[Tensor, Tensor, Tensor]:
-            logits, values, gradient = oracle.gradient(points, alive[rows], loss, label[alive[rows]])
-            return values, gradient, oracle.sure(logits, label[alive[rows]]) > 0
+            logits, values, gradient = access.gradient(points, loss, labels[alive[rows]], image=alive[rows])
+            return values, gradient, access.certain_margin(logits, labels[alive[rows]]) > 0
 
-        point = ascend(climb, clean[alive], radius, point, stages.ascents, norm)
-        polish(point, radius)
-    if stages.queries and norm == "linf":
         radius = aim(alive)
+        start = block.random_start(alive, radius, stage)
+        go_on(ascend(climb, block.clean[alive], radius, start, parts.ascents, block.norm), radius)
+    if parts.queries and block.norm == "linf":
 
         def ask(points: Tensor, rows: Tensor) -> Tensor:
-            return oracle.sure(oracle.logits(points, alive[rows]), label[alive[rows]])
+            return access.certain_margin(access.logits(points, alive[rows]), labels[alive[rows]])
 
-        points, _ = square(ask, clean[alive], radius, stages.queries, places, seed, 103)
-        polish(points, radius)
+        radius = aim(alive)
+        generators = block.generators(alive, SQUARE_STAGE)
+        points, _ = random_squares(ask, block.clean[alive], radius, parts.queries, generators)
+        go_on(points, radius)

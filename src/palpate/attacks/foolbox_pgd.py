@@ -1,77 +1,120 @@
-"""The paper's attack: the real Foolbox `LinfPGD`, bit for bit, over a list of epsilons.
+"""The published reference: the real Foolbox `LinfPGD`, bit for bit, over a list of epsilons.
 
-It is the reference that everything else is measured against, and nothing more: it restarts at every epsilon and keeps
-attacking images that have fallen (41 forward and 40 backward passes per image and epsilon). Foolbox draws its random
-starts from torch's global generator, so its numbers depend on the seed, on the order of the images and on the batches;
-all three are arguments here, and the generator's state is handed back untouched.
+It is what everything else is measured against, and nothing more: it restarts at every epsilon and keeps attacking images that have been fooled (41
+forward and 40 backward passes per image and epsilon). Foolbox draws its random starts from torch's global generator, so its numbers depend on the
+seed, on the order of the images and on the batches; seed and batch size are settings, and the generator's state is handed back untouched.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
 
 import torch
-from foolbox.attacks import LinfPGD
-from foolbox.models.pytorch import PyTorchModel
+from pydantic import Field
 from torch import Tensor, nn
 
-from palpate.models.predict import Images, Progress, device_of, evaluating
+from palpate.attacks.problem import Problem
+from palpate.attacks.result import Sweep
+from palpate.attacks.spec import Attack
+from palpate.attacks.validation import check_images
+from palpate.core.errors import InputError
+from palpate.core.registry import ATTACKS
+from palpate.models.predict import as_tensor, predict_logits
 
-RELATIVE_STEP = 0.01 / 0.3  # Foolbox's default: a step of epsilon / 30
+RELATIVE_STEP = 0.01 / 0.3
+"""Foolbox's default: a step of epsilon / 30."""
 
 
-def foolbox_pgd(
-    model: nn.Module,
-    images: Images,
-    labels: Tensor,
-    epsilons: Sequence[float],
-    steps: int = 40,
-    batch_size: int = 64,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Iterator[tuple[slice, Tensor]]:
-    """Attack with Foolbox's LinfPGD: random start, cross-entropy, step epsilon / 30, last iterate (arXiv 2210.14405, section 3.3).
+@ATTACKS.register("foolbox-pgd")
+class FoolboxPGD(Attack):
+    """Foolbox's LinfPGD: random start, cross-entropy, step epsilon / 30, last iterate, at each epsilon.
 
-    Args:
-        model: from images (N, C, H, W) in [0, 1] to logits (N, K), K ≥ 2.
-        images: float images in [0, 1].
-        labels: true classes (N,).
-        epsilons: l-infinity radii in [0, 1], in the order in which Foolbox is to take them.
-        steps: PGD steps per epsilon.
-        batch_size: images per call of Foolbox.
-        seed: seeds torch's global generator once, before the first batch.
-        progress: told the forward passes × images done and in all.
-
-    Yields:
-        The place of a batch, and its images at every epsilon (E, n, C, H, W) on the CPU, clipped to the ball by Foolbox. Whether they fool the
-        model is for the caller to predict; Foolbox's own answer is not passed on.
+    An image's radius is the smallest epsilon at which it was fooled. Its image at each epsilon is kept, whether it fools or not.
     """
-    device = device_of(model)
-    cuda = [device] if device.type == "cuda" else []
-    attack = LinfPGD(rel_stepsize=RELATIVE_STEP, steps=steps, random_start=True)
-    total, done = len(images) * len(epsilons) * (steps + 1), 0
 
-    def count(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+    kind: ClassVar[str] = "foolbox-pgd"
+
+    norm: Literal["linf"] = "linf"
+    steps: int = Field(40, ge=1, description="PGD steps per epsilon")
+    seed: int = Field(0, ge=0, description="of torch's global generator, once, before the first batch")
+    batch_size: int = Field(64, ge=1, description="images per call of Foolbox, on which the draws depend")
+
+    def run(self, problem: Problem) -> Iterator[Sweep]:
+        """Attack batch after batch, with the generator continued: equal to direct calls of Foolbox on these batches in their order."""
+        library = _foolbox()
+        if problem.batch_size:
+            raise InputError(
+                "batch_size is a setting of foolbox-pgd itself, because its draws depend on it; "
+                f"give attack=FoolboxPGD(batch_size={problem.batch_size})"
+            )
+        model, count, device = problem.model, len(problem.images), problem.example.device
+        attack = library.attacks.LinfPGD(rel_stepsize=RELATIVE_STEP, steps=self.steps, random_start=True)
+        reference = library.PyTorchModel(model, bounds=(0, 1), device=device)
+        cuda = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.manual_seed(self.seed)
+            states = _states(cuda)
+        for start in range(0, count, self.batch_size):
+            place = slice(start, min(start + self.batch_size, count))
+            images, labels = check_images(as_tensor(problem.images[place]), start), problem.labels[place]
+            hook = model.register_forward_hook(_teller(problem, place, len(problem.epsilons) * (self.steps + 1)))
+            try:
+                with torch.random.fork_rng(devices=cuda):
+                    _restore(states, cuda)
+                    _, clipped, _ = attack(
+                        reference, images.to(device), labels.to(device), epsilons=list(problem.epsilons)
+                    )
+                    states = _states(cuda)
+            finally:
+                hook.remove()
+            yield self._judged(problem, images, labels, torch.stack([rung.detach().cpu() for rung in clipped]))
+
+    def _judged(self, problem: Problem, images: Tensor, labels: Tensor, adversarial: Tensor) -> Sweep:
+        """The sweep of a batch: Foolbox's own answer is not believed, its images (E, n, C, H, W) are predicted again."""
+        clean = predict_logits(problem.model, images, self.batch_size)
+        radius = torch.where(clean.argmax(1) == labels, float("inf"), 0.0).double()
+        failed, best = ~clean.isfinite().all(1), images.cpu().clone()
+        for epsilon, points in zip(problem.epsilons, adversarial, strict=True):
+            logits = predict_logits(problem.model, points, self.batch_size)
+            failed |= ~logits.isfinite().all(1)
+            first = (logits.argmax(1) != labels) & radius.isinf()
+            radius[first], best[first] = epsilon, points[first]
+        levels = len(problem.epsilons)
+        everything = problem.keep == "all"
+        return Sweep(
+            radius=torch.where(failed, float("nan"), radius),
+            labels=labels,
+            epsilons=problem.epsilons,
+            passes=torch.tensor([levels * (self.steps + 1), levels * self.steps]).repeat(len(images), 1),
+            status=tuple("failed" if bad else "ok" for bad in failed.tolist()),
+            images=images,
+            adversarials=best if everything else None,
+            worst=adversarial if everything else None,
+            norm="linf",
+            how=self.how,
+        )
+
+
+def _foolbox() -> Any:
+    try:
+        import foolbox
+    except ImportError:
+        raise InputError(
+            'attack "foolbox-pgd" needs Foolbox, which is not installed; pip install "palpate[foolbox]"'
+        ) from None
+    return foolbox
+
+
+def _teller(problem: Problem, place: slice, passes: int) -> Any:
+    """A hook of the model that reports its share of the batch's images with each forward pass, of which every image has so many."""
+    done, told = 0, problem.progress
+
+    def tell(module: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal done
         done += len(output)
-        if progress:
-            progress(min(done, total), total, "Foolbox LinfPGD")
+        if told:
+            told(place.start + min(done // passes, place.stop - place.start), len(problem.images), "Foolbox LinfPGD")
 
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
-        states = _states(cuda)
-    hook = model.register_forward_hook(count)
-    try:
-        for start in range(0, len(images), batch_size):
-            place = slice(start, min(start + batch_size, len(images)))
-            with evaluating(model), torch.random.fork_rng(devices=cuda):
-                _restore(states, cuda)
-                reference = PyTorchModel(model, bounds=(0, 1), device=device)
-                _, clipped, _ = attack(
-                    reference, images[place].to(device), labels[place].to(device), epsilons=list(epsilons)
-                )
-                states = _states(cuda)
-            yield place, torch.stack([batch.detach().cpu() for batch in clipped])
-    finally:
-        hook.remove()
+    return tell
 
 
 def _states(cuda: list[torch.device]) -> list[Tensor]:

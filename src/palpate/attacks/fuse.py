@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 TOLERANCE = 2.0**-17  # of the largest logit, half the doubt that `losses.doubt` allows for
 
 
-def fold(model: nn.Module, example: Tensor) -> nn.Module:
+def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
     """A frozen copy in evaluation mode and channels-last, with its batch norms folded where that changes nothing.
 
     Args:

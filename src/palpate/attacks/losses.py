@@ -19,7 +19,7 @@ def others(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Best wrong logit minus true logit: max_{j≠y} z_j − z_y, positive where fooled.
+    """Best wrong logit minus true logit: max_{j≠y} z_j − z_y, positive where fooled. Everywhere in palpate's numerics it has this sign.
 
     >>> margin(torch.tensor([[3.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 0]))
     tensor([-2., 2.])
@@ -27,17 +27,13 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
     return others(logits, labels).amax(1) - logits.gather(1, labels[:, None])[:, 0]
 
 
-def targeted_margin(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """Target logit minus true logit: z_t − z_y (N,)."""
-    return logits.gather(1, targets[:, None])[:, 0] - logits.gather(1, labels[:, None])[:, 0]
-
-
 def margin_towards(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """The margin to each image's target class, or to the best wrong class where the target is −1."""
+    """The margin to each image's target class, z_t − z_y (N,), or to the best wrong class where the target is −1."""
     best = margin(logits, labels)
     if bool((targets < 0).all()):
         return best
-    return torch.where(targets < 0, best, targeted_margin(logits, labels, targets.clamp(min=0)))
+    aimed = logits.gather(1, targets.clamp(min=0)[:, None])[:, 0] - logits.gather(1, labels[:, None])[:, 0]
+    return torch.where(targets < 0, best, aimed)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -57,44 +53,19 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     return others(logits, labels).logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
 
 
-def dlr(logits: Tensor, labels: Tensor) -> Tensor:
-    """Difference of logits ratio (Croce & Hein 2020, arXiv 2003.01690, equation 6): margin / (z_π1 − z_π3), K ≥ 3.
-
-    Raises:
-        ValueError: fewer than three classes, for which the ratio is constant and has no gradient.
-    """
-    if logits.shape[1] < 3:
-        raise ValueError(f"dlr needs at least 3 classes, given {logits.shape[1]}; use margin")
-    top = logits.topk(3, dim=1).values
-    return margin(logits, labels) / (top[:, 0] - top[:, 2]).clamp(min=1e-12)
-
-
-def targeted_dlr(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """(z_t − z_y) / (z_π1 − (z_π3 + z_π4) / 2) (arXiv 2003.01690, equation 7), K ≥ 4."""
-    if logits.shape[1] < 4:
-        raise ValueError(f"targeted dlr needs at least 4 classes, given {logits.shape[1]}; use targeted_margin")
-    top = logits.topk(4, dim=1).values
-    return targeted_margin(logits, labels, targets) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2).clamp(min=1e-12)
-
-
-def doubt(logits: Tensor, scale: float = 0.0) -> Tensor:
+def rounding_tolerance(logits: Tensor, scale: float = 0.0) -> Tensor:
     """How far rounding may move a margin (N,): 2⁻¹⁶ (2⁻⁴⁰ in float64) of the image's largest logit, or of `scale` where that is larger.
 
-    Logits of one image differ in their last digits with batch size, memory layout and folding, by a share of what was summed up to
-    them. That may be far more than their own size, hence `scale`, the usual size of the model's logits.
+    Logits of one image differ in their last digits with batch size, memory layout and fused layers, by a share of what was summed up
+    to them. 2⁻¹⁶ is 128 units in the last place of float32, twice what `fuse.TOLERANCE` lets a fused network differ. What was summed up
+    may be far larger than the image's own logits, hence `scale`, the usual size of the model's logits.
     """
     return (2.0**-40 if logits.dtype == torch.float64 else 2.0**-16) * logits.abs().amax(1).clamp(min=scale)
 
 
-def confident_margin(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The margin (N,), and whether it says "fooled" beyond `doubt` (N,)."""
-    value = margin(logits, labels)
-    return value, value > doubt(logits)
+def certain_margin(logits: Tensor, labels: Tensor, scale: float = 0.0) -> Tensor:
+    """The margin less its `rounding_tolerance` (N,): above 0 only where the image is still adversarial when predicted again."""
+    return margin(logits, labels) - rounding_tolerance(logits, scale)
 
 
-def sure_margin(logits: Tensor, labels: Tensor, scale: float = 0.0) -> Tensor:
-    """The margin less its `doubt` (N,): above 0 only where the image is still adversarial when predicted again."""
-    return margin(logits, labels) - doubt(logits, scale)
-
-
-LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "margin": margin, "dlr": dlr}
+LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "log-odds": log_odds, "margin": margin}

@@ -1,74 +1,96 @@
-"""Objective "loss": at every epsilon the image of largest cross-entropy, for what depends on more than being fooled.
+"""The maximum loss at each epsilon: the image of largest cross-entropy, for what depends on more than being fooled.
 
-A sweep stops as soon as an image is fooled. That is right for accuracy and wrong for AUROC, confidence, calibration and saliency under attack, which
-ask how wrong the model can be made. So here every image is pushed for the full number of steps at every epsilon, each starting from the worst
-image of the epsilon below.
+A minimum-norm attack stops as soon as an image is fooled. That is right for accuracy and wrong for AUROC, confidence, calibration and saliency under
+attack, which ask how wrong the model can be made. So here every image gets the full number of steps at every epsilon, each starting from the
+worst image of the epsilon below.
 """
 
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from palpate.attacks.access import Oracle
-from palpate.attacks.best import Found
 from palpate.attacks.losses import log_odds
-from palpate.attacks.norms import Norm, distance, dual_norm, per_image, power_of_two, project, snap, steepest
+from palpate.attacks.norms import distance, dual_norm, per_image, power_of_two, project, round_bits, steepest
+from palpate.attacks.problem import Block, Problem
+from palpate.attacks.result import Sweep
+from palpate.attacks.spec import Attack
+from palpate.core.registry import ATTACKS
 
-FIRST, LAST, MOMENTUM = 1.0, 0.05, 0.5  # steps as shares of the radius, decaying as a cosine
+FIRST, LAST = 1.0, 0.05
+"""The first and last step as shares of the radius, with a cosine decay: the first reaches any corner, since each epsilon starts inside its ball."""
+
+MOMENTUM = 0.5
+"""Share of the last direction that is kept: more than in the descent, whose candidates change their ball at every step."""
 
 
-def climb(
-    oracle: Oracle,
-    clean: Tensor,
-    label: Tensor,
-    image: Tensor,
-    found: Found,
-    grid: tuple[float, ...],
-    steps: int,
-    norm: Norm,
-) -> Tensor:
-    """The worst image at each epsilon (E, n, C, H, W); for the radius, the first of them that fools is offered to `found`.
+@ATTACKS.register("max-loss")
+class MaxLoss(Attack):
+    """The image of largest cross-entropy at each epsilon, without early exit. It has no random start, hence no seed."""
+
+    kind: ClassVar[str] = "max-loss"
+
+    steps: int = Field(10, ge=1, description="gradients per image and epsilon")
+    draws: int = Field(1, ge=1, description="answers averaged per pass, for models that are not deterministic")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of gradients; successes are float32's")
+
+    def run(self, problem: Problem) -> Iterator[Sweep]:
+        """Climb from epsilon to epsilon; a block is one batch unless told otherwise."""
+        access = problem.access(self.draws, self.precision)
+        for block in problem.blocks(access, self.norm):
+            worst = climb(block, self.steps)
+            block.best.pending[:] = False
+            block.best.tell("maximum loss")
+            yield block.result(self.how, worst)
+
+
+def climb(block: Block, steps: int) -> Tensor:
+    """The worst image at each epsilon (E, n, C, H, W); for the radius, the first of them that fools is taken as best adversarial.
 
     Args:
-        oracle: the model.
-        clean, label, image: (n, C, H, W), (n,), and their places (n,).
-        found: clean errors, failures and the rungs that fool are noted there.
-        grid: epsilons, rising.
+        block: clean errors and failures are noted in its `best`, too.
         steps: gradients per epsilon.
     """
-    none = torch.zeros(len(clean), dtype=torch.float64, device=clean.device)
-    rungs, worst, before = [], clean, none
+    access, best, clean, label, norm = block.access, block.best, block.clean, block.labels, block.norm
+    image, none = torch.arange(len(block), device=clean.device), torch.zeros_like(best.limit)
+    levels, worst, before = [], clean, none
     highest, fools = torch.full_like(none, -float("inf")), none > 0
-    for rung, epsilon in enumerate(grid):
+    for level, epsilon in enumerate(block.epsilons):
         radius = torch.full_like(none, epsilon)
         scale = torch.where(before > 0, radius / before.clamp(min=1e-300), torch.ones_like(none))
         point = project(clean + (worst - clean) * per_image(scale, clean), clean, radius, norm)
         momentum = torch.zeros_like(clean)
-        # `worst` and `highest` are carried from below: that image is valid here, too, so the loss never falls as epsilon rises.
+        # `worst` and `highest` are those of the epsilon below: that image is valid here, too, so the loss never falls as epsilon rises.
         for step in range(steps + 1):
             if step < steps:
-                logits, _, gradient = oracle.gradient(point, image, log_odds, label)
+                logits, _, gradient = access.gradient(point, log_odds, label)
             else:
-                logits, gradient = oracle.logits(point, image), None
-            if rung == 0 and step == 0:
-                found.offer(image, clean, none, logits.argmax(1) != label)
-            found.fail(image[~logits.isfinite().all(1)])
+                logits, gradient = access.logits(point), None
+            if level == 0 and step == 0:
+                best.update(image, clean, none, logits.argmax(1) != label)
+            best.fail(image[~logits.isfinite().all(1)])
             loss = log_odds(logits.double(), label)
             higher = loss > highest
             highest = torch.where(higher, loss, highest)
             worst = torch.where(higher.view(-1, 1, 1, 1), point, worst)
-            fooled = oracle.confirmed(
-                point, oracle.sure(logits, label) > 0, image, lambda exact, at: oracle.sure(exact, label[at]) > 0
+            fooled = access.confirmed(
+                point,
+                access.certain_margin(logits, label) > 0,
+                None,
+                lambda exact, rows: access.certain_margin(exact, label[rows]) > 0,
             )
             fools = torch.where(higher, fooled, fools)
             if gradient is None:
                 break
             slope = dual_norm(gradient, norm)
-            found.fail(image[~slope.isfinite()])
+            best.fail(image[~slope.isfinite()])
             momentum = MOMENTUM * momentum + gradient / per_image(power_of_two(slope), gradient)
             share = LAST + (FIRST - LAST) * (1 + torch.cos(torch.tensor(torch.pi * step / max(steps - 1, 1)))) / 2
-            size = per_image(snap(share.to(radius) * radius), clean)
+            size = per_image(round_bits(share.to(radius) * radius), clean)
             point = project(point + size * steepest(momentum, norm), clean, radius, norm)
-        found.offer(image, worst, radius, fools)
-        rungs.append(worst)
+        best.update(image, worst, radius, fools)
+        levels.append(worst)
         before = distance(worst, clean, norm)
-    return torch.stack(rungs)
+    return torch.stack(levels)

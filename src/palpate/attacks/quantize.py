@@ -1,8 +1,7 @@
-"""Images that a file can hold: attacks held to the grid of grey levels, and the round trip through a PNG that proves it.
+"""Images that a file can hold: rounding to grey levels, and the round trip through a PNG that proves it.
 
 An image of 8 bits has 256 levels, so a perturbation below 1/510 vanishes when it is saved, and one found in floating point may no longer
-fool anyone once it is a file. On the grid a radius is a whole number of levels, the smallest that holds what was found in floating point, or
-the next above it where no image of the grid fools inside that one.
+fool the model once it is a file.
 """
 
 import cv2
@@ -10,17 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palpate.attacks.access import Oracle
-from palpate.attacks.best import Found
-from palpate.attacks.losses import margin
 from palpate.attacks.norms import per_image
 from palpate.core.errors import InputError
 
-STEPS = (1.0, 0.5, 0.25, 0.5, 0.25)
-"""Steps in a ball of grey levels where the scaled perturbation does not fool, as shares of the radius, never less than a level."""
-
 ON_GRID = 1e-3
-"""How far, in levels, a clean image may be from the grid and still count as on it."""
+"""How far, in levels, a clean image may be from the grid and still count as on it: far above the rounding of k / 255 in float32 (2⁻¹⁶ levels)."""
 
 
 def on_grid(images: Tensor, levels: int = 256) -> Tensor:
@@ -72,61 +65,10 @@ def to_levels(adversarial: Tensor, clean: Tensor, epsilon: float | Tensor, level
     # 2/255 · 255 may be 1.9999…: a millionth of a level is rounding, not a smaller ball.
     reach = (radius * steps + 1e-6).floor()
     if reach.ndim:
-        reach = reach.view(-1, *[1] * (clean.ndim - 1))
+        reach = per_image(reach, clean.double())
     wanted = (adversarial.double() * steps).round()
     level = torch.maximum(torch.minimum(wanted, start + reach), start - reach).clamp(0, steps)
     return (level / steps).to(clean.dtype)
-
-
-def onto_levels(oracle: Oracle, label: Tensor, found: Found, top: float, levels: int) -> None:
-    """Replace what was found in floating point by images that a file with `levels` grey levels can hold.
-
-    First the perturbation is stretched to fill the smallest ball of whole levels around it and rounded: one forward pass, and mostly enough. Where
-    that does not fool, steps along the gradient's sign follow, rounded each time, and then the ball of one level more. An
-    image that no ball up to `top` yields is not fooled: its radius is infinite.
-
-    Args:
-        oracle: the model, whose passes are counted.
-        label: (N,) of the chunk.
-        found: its images and radii are replaced.
-        top: the largest epsilon; smaller than one level, it holds the clean image alone.
-        levels: grey levels of the file.
-
-    Raises:
-        InputError: a clean image is not on the grid.
-    """
-    steps = levels - 1
-    most = int(top * steps + 1e-6)
-    rows = (found.limit.isfinite() & (found.limit > 0) & ~found.failed).nonzero()[:, 0]
-    count = (found.limit[rows] * steps - 1e-6).ceil().clamp(min=1)  # levels of the ball, one per row
-    direction = (found.points[rows] - found.clean[rows]) * per_image(1 / found.limit[rows], found.clean)
-    found.limit[rows], found.points[rows] = float("inf"), found.clean[rows]
-    while len(rows):
-        inside = count <= most
-        rows, count, direction = rows[inside], count[inside], direction[inside]
-        radius = count / steps
-        clean, truth = found.clean[rows], label[rows]
-        point = to_levels(clean + direction * per_image(radius, clean), clean, radius, levels)
-        fooled = _try(oracle, found, rows, point, radius, truth)
-        for share in STEPS:
-            (left,) = (~fooled).nonzero(as_tuple=True)
-            if not len(left):
-                break
-            _, _, gradient = oracle.gradient(point[left], rows[left], margin, truth[left])
-            size = (share * count[left]).round().clamp(min=1) / steps
-            moved = point[left] + gradient.sign() * per_image(size, point)
-            point[left] = to_levels(moved, clean[left], radius[left], levels)
-            fooled[left] = _try(oracle, found, rows[left], point[left], radius[left], truth[left])
-        rows, count, direction = rows[~fooled], count[~fooled] + 1, direction[~fooled]
-        found.tell("grey levels")
-
-
-def _try(oracle: Oracle, found: Found, rows: Tensor, point: Tensor, radius: Tensor, label: Tensor) -> Tensor:
-    if not len(rows):
-        return rows > 0
-    fooled = oracle.sure(oracle.logits(point, rows), label) > 0
-    found.offer(rows, point, radius, fooled)
-    return fooled
 
 
 def through_png(images: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from palpate.core.epsilon import parse_epsilon
 from palpate.core.errors import InputError
-from palpate.models.predict import Images
+from palpate.models.predict import Images, as_tensor
 
 if TYPE_CHECKING:
     import polars
@@ -33,9 +34,9 @@ class Sweep:
         status: per image "ok"; "failed", the model gave NaN or no answer; "not run", the sweep was interrupted.
         images: the clean images, as they were given.
         adversarials: (N, C, H, W), the image at its radius, the clean image where there is none; None if not kept.
-        ladder: (E, N, C, H, W), for objective "loss" the image of worst loss at each epsilon; else None.
+        worst: (E, N, C, H, W), the image that the attack gives at each epsilon, of attacks that make one ("max-loss", "foolbox-pgd"); else None.
         norm: "linf" or "l2".
-        how: method, strength, objective and seed, for captions.
+        how: "name", what tables call the attack, and its specification, as `Attack.to_dict` gives it; "interrupted" where Ctrl-C ended it.
     """
 
     radius: Tensor
@@ -45,7 +46,7 @@ class Sweep:
     status: tuple[str, ...]
     images: Images
     adversarials: Tensor | None
-    ladder: Tensor | None
+    worst: Tensor | None
     norm: str
     how: dict[str, Any]
 
@@ -62,28 +63,28 @@ class Sweep:
 
         Failed images count as fooled. NaN if nothing was run.
         """
-        value = _epsilon(epsilon)
+        value = parse_epsilon(epsilon, self.norm)
         done = int(self.done.sum())
         return float((self.radius > value).sum()) / done if done else float("nan")
 
     def images_at(self, epsilon: float | str, indices: slice | Tensor | None = None) -> Tensor:
         """Images (n, C, H, W) valid at `epsilon`: adversarial where the radius allows it, clean elsewhere.
 
-        With objective "loss" they are the images of worst loss at that epsilon.
+        Of an attack that makes an image at each epsilon, these images.
 
         Args:
-            epsilon: in [0, 1] or like "2/255"; with objective "loss" one of `epsilons`.
+            epsilon: in [0, 1] or like "2/255"; one of `epsilons` where there is `worst`.
             indices: which images; all when absent.
 
         Raises:
-            InputError: the images were not kept, or the epsilon is not on the ladder.
+            InputError: the images were not kept, or there is none for this epsilon.
         """
-        value, where = _epsilon(epsilon), slice(None) if indices is None else indices
-        if self.ladder is not None:
-            return self.ladder[self._step(value)][where]
+        value, where = parse_epsilon(epsilon, self.norm), slice(None) if indices is None else indices
+        if self.worst is not None:
+            return self.worst[self._step(value)][where]
         if self.adversarials is None:
             raise InputError('keep: the adversarial images were not kept; call sweep with keep="all"')
-        clean = self.images[where].to(self.adversarials)
+        clean = as_tensor(self.images[where]).to(self.adversarials)
         fooled = (self.radius <= value)[where].view(-1, *[1] * (clean.ndim - 1))
         return torch.where(fooled, self.adversarials[where], clean)
 
@@ -94,7 +95,9 @@ class Sweep:
     def _step(self, value: float) -> int:
         gaps = [abs(value - epsilon) for epsilon in self.epsilons]
         if min(gaps) > 1e-9:
-            raise InputError(f"epsilon must be one of {list(self.epsilons)} for objective 'loss', given {value:g}")
+            raise InputError(
+                f"epsilon must be one of {list(self.epsilons)}, at which there are images, given {value:g}"
+            )
         return gaps.index(min(gaps))
 
     def to_frame(self) -> "polars.DataFrame":
@@ -136,7 +139,7 @@ class Sweep:
             "norm": np.array(self.norm),
             "how": np.array(json.dumps(self.how)),
         }
-        for name in ("adversarials", "ladder"):
+        for name in ("adversarials", "worst"):
             kept = getattr(self, name)
             if kept is not None:
                 arrays[name] = kept.numpy()
@@ -157,7 +160,7 @@ class Sweep:
             how, norm, status = json.loads(str(arrays["how"])), str(arrays["norm"]), tuple(arrays["status"].tolist())
             tensors = {name: torch.from_numpy(arrays[name]) for name in ("radius", "labels", "passes")}
             kept = {
-                name: torch.from_numpy(arrays[name]) if name in arrays else None for name in ("adversarials", "ladder")
+                name: torch.from_numpy(arrays[name]) if name in arrays else None for name in ("adversarials", "worst")
             }
             epsilons = tuple(arrays["epsilons"].tolist())
         except (OSError, ValueError, KeyError) as error:
@@ -172,7 +175,7 @@ class Sweep:
             status=status,
             images=images[: len(status)],
             adversarials=kept["adversarials"],
-            ladder=kept["ladder"],
+            worst=kept["worst"],
             norm=norm,
             how=how,
         )
@@ -188,7 +191,7 @@ class Sweep:
             status=self.status[place],
             images=self.images[place],
             adversarials=None if self.adversarials is None else self.adversarials[place],
-            ladder=None if self.ladder is None else self.ladder[:, place],
+            worst=None if self.worst is None else self.worst[:, place],
         )
 
     def __str__(self) -> str:
@@ -209,17 +212,11 @@ class Sweep:
             else "not known"
         )
         forward, backward = self.passes[self.done].double().mean(0).tolist() if done else (0.0, 0.0)
-        how = ", ".join(f"{key} {value}" for key, value in self.how.items())
-        lines.append(f"{done} images, {self.norm}, {how}; median radius {middle}")
+        name = self.how.get("name", "unnamed")
+        lines.append(f"{done} images, {self.norm}, attack {name}; median radius {middle}")
         lines.append(f"passes per image: {forward:.1f} forward, {backward:.1f} backward")
         for status in ("failed", "not run"):
             count = self.status.count(status)
             if count:
                 lines.append(f"{count} images {status}")
         return "\n".join(lines)
-
-
-def _epsilon(value: float | str) -> float:
-    from palpate.core.epsilon import parse_epsilon
-
-    return parse_epsilon(value)

@@ -1,38 +1,33 @@
-"""Square: a random search that needs no gradient, for the case that gradients lie (Andriushchenko et al. 2020, arXiv 1912.00049).
+"""Square: a random search that needs no gradient, for the case that gradients mislead (Andriushchenko et al. 2020, arXiv 1912.00049).
 
 It starts from vertical stripes of ±ε and then repaints one square of each image at a time with ±ε per channel, keeping what raises
 the margin; the squares shrink as the search goes on.
 """
 
 from collections.abc import Callable
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from palpate.attacks.norms import per_image, project, seeded
+from palpate.attacks.fixed_epsilon import FixedEpsilon, Target
+from palpate.attacks.norms import per_image, project
+from palpate.core.registry import ATTACKS
 
-START = 0.3  # share of the image that the first squares cover; arXiv 1912.00049 takes .8 for l∞ at 10,000 queries
-HALVINGS = (
-    0.001,
-    0.005,
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-    0.6,
-    0.8,
-)  # of the search, after which the share halves (its table 6)
+START = 0.3
+"""Share of the image that the first squares cover; arXiv 1912.00049 takes .8 for l∞ at 10,000 queries, and fewer queries need smaller squares."""
+
+HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+"""Shares of the search after which the squares' share of the image halves (its table 6)."""
 
 
-def square(
+def random_squares(
     ask: Callable[[Tensor, Tensor], Tensor],
     images: Tensor,
     radius: Tensor,
     queries: int,
-    places: list[int],
-    seed: int,
-    stage: int,
+    generators: list[torch.Generator],
 ) -> tuple[Tensor, Tensor]:
     """Search inside each image's l∞ ball until it is fooled or the queries are spent.
 
@@ -41,7 +36,7 @@ def square(
         images: (N, C, H, W) in [0, 1].
         radius: (N,) l∞ radii.
         queries: forward passes per image, at most.
-        places: N places in the whole set, which with `seed` and `stage` decide each image's draws.
+        generators: N, one per image.
 
     Returns:
         The best points (N, C, H, W) and their margins (N,).
@@ -49,8 +44,7 @@ def square(
     count, channels, height, width = images.shape
     step = per_image(radius, images)
     stripes, draws = [], []
-    for place in places:
-        generator = seeded(seed, place, stage)
+    for generator in generators:
         stripes.append(torch.randint(2, (channels, 1, width), generator=generator))
         draws.append(torch.rand(queries, 2 + channels, generator=generator))
     best = project(images + step * _signs(torch.stack(stripes).to(images.device)).to(images), images, radius)
@@ -81,3 +75,22 @@ def square(
 
 def _signs(bits: Tensor) -> Tensor:
     return 2 * bits.long() - 1
+
+
+@ATTACKS.register("square")
+class Square(FixedEpsilon):
+    """Square at each epsilon, in l∞."""
+
+    kind: ClassVar[str] = "square"
+
+    norm: Literal["linf"] = "linf"
+    queries: int = Field(1000, ge=1, description="forward passes per image and epsilon, at most")
+
+    def perturb(self, target: Target) -> Tensor:
+        """The point of largest margin that was seen."""
+
+        def ask(points: Tensor, rows: Tensor) -> Tensor:
+            logits = target.access.logits(points, rows)
+            return target.access.certain_margin(logits, target.labels[rows])
+
+        return random_squares(ask, target.images, target.radius, self.queries, target.generators(0))[0]

@@ -5,49 +5,14 @@ What cannot be attacked is refused with the remedy; what can be attacked but not
 """
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from palpate.attacks.losses import doubt
-from palpate.attacks.norms import Norm
-from palpate.core.epsilon import parse_epsilon
+from palpate.attacks.losses import rounding_tolerance
 from palpate.core.errors import InputError
-
-
-def choice(name: str, value: str, allowed: Sequence[str]) -> str:
-    """The value, if it is one of those allowed.
-
-    Raises:
-        InputError: it is not.
-    """
-    if value not in allowed:
-        raise InputError(f"{name} must be one of {', '.join(map(repr, allowed))}, given {value!r}")
-    return value
-
-
-def epsilon_grid(epsilons: Any, norm: Norm) -> tuple[float, ...]:
-    """The epsilons rising, without duplicates and without 0, at which the clean prediction always is.
-
-    >>> epsilon_grid(["2/255", 0.25, 0, 0.25], "linf") == (2 / 255, 0.25)
-    True
-
-    Raises:
-        InputError: one of them is not a number, negative, above 1 for l∞, or none is above 0.
-    """
-    given = [epsilons] if isinstance(epsilons, int | float | str) else list(epsilons)
-    if norm == "linf":
-        values = {parse_epsilon(float(each) if isinstance(each, Tensor) else each) for each in given}
-    else:  # an l2 ball may be larger than 1
-        values = {float(each) for each in given}
-        if not all(0 <= value < float("inf") for value in values):
-            raise InputError(f"epsilons must be finite and not negative, given {given}")
-    grid = tuple(sorted(values - {0.0}))
-    if not grid:
-        raise InputError(f'epsilons must hold at least one value above 0, such as "2/255", given {given}')
-    return grid
+from palpate.models.adapt import as_logits_model
 
 
 def true_labels(labels: Any, count: int, finding: int | None) -> Tensor:
@@ -76,10 +41,8 @@ def check_images(images: Tensor, start: int = 0) -> Tensor:
     Raises:
         InputError: another type or shape, or a value outside; `start` is the place of the first image, for the message.
     """
-    if not isinstance(images, Tensor) or images.ndim != 4:
-        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        hint = "; use torch.from_numpy(images)" if type(images).__name__ == "ndarray" else ""
-        raise InputError(f"images must be a tensor (N, C, H, W), or slices to such, given {given}{hint}")
+    if images.ndim != 4:
+        raise InputError(f"images must be (N, C, H, W), given {tuple(images.shape)}")
     if images.dtype not in (torch.float32, torch.float64):
         raise InputError(f"images must be float32 or float64 in [0, 1], given {images.dtype}; use images.float() / 255")
     low, high = (float(images.min()), float(images.max())) if images.numel() else (0.0, 0.0)
@@ -92,24 +55,10 @@ def check_images(images: Tensor, start: int = 0) -> Tensor:
     return images
 
 
-class OneFinding(nn.Module):
-    """A sigmoid head as two logits (0, z): class 1 where z > 0. `column` picks the finding of a multi-label head."""
-
-    def __init__(self, model: nn.Module, column: int) -> None:
-        super().__init__()
-        self.model, self.column = model, column
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, 2)."""
-        output = self.model(images)
-        logit = output if output.ndim == 1 else output[:, self.column]
-        return torch.stack([torch.zeros_like(logit), logit], 1)
-
-
 def check_model(
     model: nn.Module, example: Tensor, labels: Tensor, finding: int | None, draws: int
 ) -> tuple[nn.Module, float]:
-    """The model to attack, itself or its one sigmoid logit as two, and its largest logit; it is in evaluation mode already.
+    """The model to attack, itself or its one sigmoid logit as two, and its largest logit on the example; it is in evaluation mode already.
 
     Raises:
         InputError: its output is not logits (N, K) or (N,), K is too small for the labels, or there is no such finding.
@@ -132,7 +81,7 @@ def check_model(
         if finding is not None and not 0 <= finding < columns:
             raise InputError(f"finding must be a column of the model's {columns}, given {finding}")
         if columns == 1 or finding is not None:
-            model = OneFinding(model, finding or 0)
+            model = as_logits_model(model, finding)
             columns = 2
         if int(labels.max()) >= columns:
             raise InputError(
@@ -141,7 +90,7 @@ def check_model(
             )
         if draws == 1:
             first, second = model(example), model(example)
-            if bool(((first - second).abs().amax(1) > doubt(first)).any()):
+            if bool(((first - second).abs().amax(1) > rounding_tolerance(first)).any()):
                 warnings.warn(
                     "model is not deterministic: two answers to the same images differ, so a radius may rest on luck; "
                     "draws=8 attacks the mean of 8 answers (expectation over transformation)",

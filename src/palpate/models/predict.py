@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,10 +18,26 @@ Progress = Callable[[int, int, str], None]
 
 
 class Images(Protocol):
-    """A tensor (N, 3, H, W) in [0, 1], or any sequence whose slices are such tensors, so that a test set need not fit in memory."""
+    """Images (N, C, H, W) in [0, 1]: a tensor, an array, or any sequence whose slices are such, so that a test set need not fit in memory."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: Any, /) -> Tensor: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+def as_tensor(values: Any) -> Tensor:
+    """A tensor as it is; anything with `__array__` as a tensor, without a copy where it can be written to.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if isinstance(values, Tensor):
+        return values
+    if not hasattr(values, "__array__"):
+        raise InputError(
+            f"images must be a tensor or an array (N, C, H, W), or a sequence whose slices are such, given {type(values).__name__}"
+        )
+    array = np.asarray(values)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 @contextlib.contextmanager
@@ -80,7 +97,7 @@ def predict_logits(model: nn.Module, images: Images, batch_size: int = 128, prog
     parts: list[Tensor] = []
     with evaluating(model), torch.no_grad():
         for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size].to(device)
+            batch = as_tensor(images[start : start + batch_size]).to(device)
             parts.append(model(batch).cpu())
             if progress:
                 progress(min(start + batch_size, len(images)), len(images), "predict")

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from palpate.attacks.losses import Loss, confident_margin, cross_entropy, margin
+from palpate.attacks.losses import Loss, certain_margin, cross_entropy, margin
 from palpate.attacks.norms import per_image, project
 from palpate.verdicts.door import Door
 
@@ -43,8 +43,7 @@ class Run:
 
 def fools(logits: Tensor, labels: Tensor) -> Tensor:
     """Which images (n,) are misclassified beyond rounding; an answer that is no number counts, since it is not the right class."""
-    _, beyond = confident_margin(logits, labels)
-    return beyond | ~logits.isfinite().all(1)
+    return (certain_margin(logits, labels) > 0) | ~logits.isfinite().all(1)
 
 
 def price(images: int, steps: int) -> int:

@@ -1,0 +1,181 @@
+"""What an attack is given: the whole problem, and from it block after block of images, so that a test set is never held at once."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from palpate.attacks.access import ModelAccess, open_access
+from palpate.attacks.best import Best
+from palpate.attacks.norms import Norm, distance, project, random_start, seeded
+from palpate.attacks.quantize import through_png
+from palpate.attacks.result import Sweep
+from palpate.attacks.validation import check_images
+from palpate.models.predict import Images, Progress, as_tensor
+
+PIXELS = 128 * 64 * 64
+"""Pixels per pass on the CPU, where larger batches are slower and memory that runs out ends the process."""
+
+OUTWARDS = (1e-4, 1e-3, 1e-2)
+"""By what share of its length a perturbation grows where its last digits decide: it fooled in a batch of other size, or in a fused network."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Consecutive images under attack, and what stays the same while they are.
+
+    Attributes:
+        place: which of all images they are.
+        images: (n, C, H, W) as given, on the CPU.
+        labels: (n,) on the device of the attack.
+        access: the model; its passes are those of this block.
+        best: the best adversarials so far; holds the clean images on the device.
+        epsilons: rising.
+        norm, seed: of the balls and of every draw.
+        keep: "all", or "radius" to drop the adversarial images.
+    """
+
+    place: slice
+    images: Tensor
+    labels: Tensor
+    access: ModelAccess
+    best: Best
+    epsilons: tuple[float, ...]
+    norm: Norm = "linf"
+    seed: int = 0
+    keep: str = "all"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def clean(self) -> Tensor:
+        """The images (n, C, H, W) on the device."""
+        return self.best.clean
+
+    @property
+    def top(self) -> float:
+        """The largest epsilon."""
+        return self.epsilons[-1]
+
+    def generators(self, image: Tensor, stage: int) -> list[torch.Generator]:
+        """A generator for each of these images, by place in the block (m,): it depends on seed, image and stage alone."""
+        return [seeded(self.seed, self.place.start + place, stage) for place in image.tolist()]
+
+    def random_start(self, image: Tensor, radius: Tensor, stage: int) -> Tensor:
+        """A random point in the ball of each of these images, drawn from `generators`."""
+        return random_start(self.clean[image], radius, self.generators(image, stage), self.norm)
+
+    def _audit(self, levels: int | None) -> Tensor:
+        """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust.
+
+        A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little before it is given up. On
+        grey levels it is what a PNG gives back, and cannot be moved.
+
+        Returns:
+            The norm really reached (n,), inf where nothing was found.
+        """
+        best = self.best
+        doubtful = (best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0]
+        if levels:
+            best.points[doubtful] = through_png(best.points[doubtful]).to(best.points)
+        for share in (0.0,) if levels else (0.0, *OUTWARDS):
+            if not len(doubtful):
+                break
+            clean, point = best.clean[doubtful], best.points[doubtful]
+            if share:
+                room = ((1 + share) * best.limit[doubtful]).clamp(max=self.top)
+                point = project(clean + (1 + share) * (point - clean), clean, room, self.norm)
+            logits = self.access.judge(point, doubtful)
+            fools = (logits.argmax(1) != self.labels[doubtful]) | (self.access.draws > 1)
+            best.points[doubtful[fools]] = point[fools]
+            doubtful = doubtful[~fools]
+        best.fail(doubtful)
+        radius = torch.where(best.limit.isfinite(), distance(best.points, best.clean, self.norm), best.limit)
+        if levels:  # k / 255 itself, not the difference of two of them rounded to float32
+            radius = (radius * (levels - 1)).round() / (levels - 1)
+        return radius
+
+    def result(self, how: dict[str, Any], worst: Tensor | None = None, levels: int | None = None) -> Sweep:
+        """What was found, audited, as the sweep of this block.
+
+        Args:
+            how: see `Sweep`.
+            worst: see `Sweep`.
+            levels: grey levels that the attack kept to.
+        """
+        self.access.select(torch.arange(len(self)))
+        best, radius = self.best, self._audit(levels)
+        done = (~best.pending).cpu()
+        radius = torch.where(best.failed | best.pending, float("nan"), radius).cpu()
+        points = None
+        if self.keep == "all":
+            found = radius.isfinite().view(-1, *[1] * (self.images.ndim - 1))
+            points = torch.where(found, best.points.cpu(), self.images)
+        words = [
+            ("failed" if bad else "ok") if over else "not run"
+            for over, bad in zip(done, best.failed.cpu(), strict=True)
+        ]
+        return Sweep(
+            radius=radius,
+            labels=self.labels.cpu(),
+            epsilons=self.epsilons,
+            passes=self.access.passes,
+            status=tuple(words),
+            images=self.images,
+            adversarials=points,
+            worst=worst.cpu() if worst is not None and self.keep == "all" else None,
+            norm=self.norm,
+            how=how,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Everything that an attack is run on; `palpate.sweep` makes it and has checked it.
+
+    Attributes:
+        model: images (n, C, H, W) to logits (n, K), K ≥ 2; frozen and in evaluation mode while the attack runs.
+        images: N images in [0, 1]; only slices are ever taken.
+        labels: (N,) on the CPU.
+        epsilons: rising, above 0.
+        example: the first images, on the model's device.
+        scale: the usual size of the model's logits.
+        keep: "all", or "radius" to drop the adversarial images.
+        batch_size: images per pass, or None for what suits device and image.
+        block: images held at once, at most; or None for a few batches.
+        progress: told images done, images in all, and words.
+    """
+
+    model: nn.Module
+    images: Images
+    labels: Tensor
+    epsilons: tuple[float, ...]
+    example: Tensor
+    scale: float = 0.0
+    keep: str = "all"
+    batch_size: int | None = None
+    block: int | None = None
+    progress: Progress | None = None
+
+    def access(self, draws: int = 1, precision: str = "float32") -> ModelAccess:
+        """Access to the model, in batches that suit device and image."""
+        usual = 256
+        if self.example.device.type == "cpu":
+            usual = min(max(PIXELS // self.example[0, 0].numel(), 8), 128)
+        return open_access(self.model, self.example, self.batch_size or usual, draws, precision, self.scale)
+
+    def blocks(self, access: ModelAccess, norm: Norm, seed: int = 0, batches: int = 1) -> Iterator[Block]:
+        """The images in blocks of so many batches, where the caller of the sweep did not ask for blocks of another size."""
+        start, count = 0, len(self.images)
+        while start < count:
+            place = slice(start, min(start + (self.block or batches * access.batch), count))
+            images = check_images(as_tensor(self.images[place]), start)
+            access.begin(len(images))
+            clean = images.to(access.device, memory_format=torch.channels_last)
+            best = Best(clean, self.progress, start, count)
+            labels = self.labels[place].to(access.device)
+            yield Block(place, images, labels, access, best, self.epsilons, norm, seed, self.keep)
+            start = place.stop
