@@ -10,16 +10,17 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "build": "palpate.models.build",
-    "wrap": "palpate.models.build",
-    "Classifier": "palpate.models.build",
+    "wrap": "palpate.models.wrap",
+    "Classifier": "palpate.models.classifier",
     "load": "palpate.data.dataset",
     "fit": "palpate.training.loop",
     "TrainSpec": "palpate.training.spec",
     "sweep": "palpate.attacks.api",
     "trust": "palpate.verdicts.api",
-    "grad_cam": "palpate.explainers.grad_cam",
+    "explain": "palpate.explainers.api",
     "compare": "palpate.statistics.paired",
     "run": "palpate.study.run",
+    "load_weights": "palpate.models.weights",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
@@ -27,8 +28,11 @@ __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAl
 if TYPE_CHECKING:
     from palpate.attacks.api import sweep
     from palpate.data.dataset import load
-    from palpate.explainers.grad_cam import grad_cam
-    from palpate.models.build import Classifier, build, wrap
+    from palpate.explainers.api import explain
+    from palpate.models.build import build
+    from palpate.models.classifier import Classifier
+    from palpate.models.weights import load_weights
+    from palpate.models.wrap import wrap
     from palpate.statistics.paired import compare
     from palpate.study.run import run
     from palpate.training.loop import fit

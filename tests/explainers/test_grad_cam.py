@@ -65,17 +65,17 @@ def test_nothing_of_the_model_is_changed(model):
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
 
 
-def test_x_and_u_are_the_maps_before_and_after_attention():
+def test_backbone_and_attention_are_the_maps_before_and_after_attention():
     torch.manual_seed(0)
     model = palpate.build("test_resnet", attention="full", size=32, output_stride=8)
     images, classes = torch.rand(3, 3, 32, 32), torch.tensor([0, 1, 1])
-    x, u = (grad_cam(model, images, classes, layer) for layer in ("x", "u"))
-    assert x.shape == u.shape == (3, 32, 32)
-    assert not torch.allclose(x, u)
+    before, after = (grad_cam(model, images, classes, layer) for layer in ("backbone", "attention"))
+    assert before.shape == after.shape == (3, 32, 32)
+    assert not torch.allclose(before, after)
 
 
 def test_bad_arguments_are_named(model):
-    with pytest.raises(InputError, match='"x"'):
+    with pytest.raises(InputError, match="'backbone'"):
         grad_cam(model, torch.rand(1, 3, 16, 16), layer="z")
     with pytest.raises(InputError, match="given 2"):
         grad_cam(model, torch.rand(1, 3, 16, 16), torch.tensor([0, 1]))

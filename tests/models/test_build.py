@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from palpate.core.errors import InputError
-from palpate.models.backbones import create, settle
-from palpate.models.build import Classifier, build, wrap
+from palpate.models.build import build
+from palpate.models.classifier import Classifier
 from palpate.models.normalize import NORMALIZATIONS
 from palpate.models.soft_attention import SoftAttention
+from palpate.models.sources import make_network
+from palpate.models.trim import trim
+from palpate.models.wrap import wrap
 
 
 @pytest.mark.parametrize("attention", [None, "full", "released", True])
@@ -28,18 +31,18 @@ def test_a_classifier_is_normalisation_backbone_attention_head(attention):
     assert model.spec["attention"] == ("full" if attention is True else attention)
 
 
-def test_feature_layers_give_x_and_u():
+def test_feature_layers_give_the_maps_before_and_after_attention():
     model = build("resnet10t", attention="full", size=64, output_stride=16).eval()
     outputs = {}
-    for name in ("x", "u"):
+    for name in ("backbone", "attention"):
         model.feature_layer(name).register_forward_hook(lambda _m, _i, out, name=name: outputs.update({name: out}))
     model(torch.rand(1, 3, 64, 64))
     assert isinstance(model.attention, SoftAttention)
-    torch.testing.assert_close(outputs["u"], model.attention(outputs["x"]))
-    with pytest.raises(InputError, match="layer: expected 'x' or 'u', got 'y'"):
+    torch.testing.assert_close(outputs["attention"], model.attention(outputs["backbone"]))
+    with pytest.raises(InputError, match="layer: expected 'backbone' or 'attention', got 'y'"):
         model.feature_layer("y")
-    with pytest.raises(InputError, match="has none; use 'x'"):
-        build("resnet10t", size=64).feature_layer("u")
+    with pytest.raises(InputError, match="has none; use 'backbone'"):
+        build("resnet10t", size=64).feature_layer("attention")
 
 
 def test_the_same_seed_builds_the_same_classifier():
@@ -65,7 +68,7 @@ def test_normalisation_can_be_timms_own():
 
 @pytest.mark.parametrize(
     ("backbone", "size", "stride"),
-    [("resnet18", 64, 32), ("resnet50", 32, 16), ("vit_tiny_patch16_224", 48, 32), ("inception_resnet_v2", 160, 32)],
+    [("resnet18", 64, 32), ("resnet50", 32, 16), ("vit_tiny_patch16_224", 48, 32), ("inception_resnet_v2", 96, 32)],
 )
 def test_attention_without_room_is_refused_with_a_pair_that_works(backbone, size, stride):
     with pytest.raises(InputError, match=f"size={size} and output_stride={stride} leaves a map of") as caught:
@@ -74,7 +77,7 @@ def test_attention_without_room_is_refused_with_a_pair_that_works(backbone, size
     assert found is not None
     works = int(found[1]), int(found[2])
     with torch.device("meta"):
-        assert settle(create(backbone, *works), works[0])[1] >= 4
+        assert trim(make_network(backbone, works[0], output_stride=works[1]).module, works[0])[1] >= 4
     build(backbone, attention=None, size=size, output_stride=stride)  # without attention the map may be small
 
 
@@ -132,12 +135,12 @@ def test_wrap_keeps_the_function_and_finds_the_last_convolution_that_runs():
     images = torch.rand(2, 3, 32, 32)
     m, s = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
     torch.testing.assert_close(model(images), network((images - m) / s))
-    assert model.feature_layer("x") is network.last
+    assert model.feature_layer("backbone") is network.last
     assert network.training
     assert (model.num_classes, model.spec, model.attention) == (2, None, None)
     assert not network.last._forward_hooks
     twin = copy.deepcopy(model)
-    assert twin.feature_layer("x") is not network.last  # a copy explains itself
+    assert twin.feature_layer("backbone") is not network.last  # a copy explains itself
 
 
 @pytest.mark.parametrize("squeeze", [False, True])
@@ -164,7 +167,7 @@ def test_wrap_refuses_what_gives_no_logits():
         wrap(Theirs(), (0, 0, 0), (1, 0, 1), size=32)
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
     with pytest.raises(InputError, match="has no convolution"):
-        wrap(flat, (0, 0, 0), (1, 1, 1), size=32).feature_layer("x")
+        wrap(flat, (0, 0, 0), (1, 1, 1), size=32).feature_layer("backbone")
 
 
 def test_gradients_reach_the_image_through_every_part():

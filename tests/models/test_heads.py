@@ -1,4 +1,4 @@
-"""The four heads against what the paper says, computed step by step."""
+"""The four heads against arXiv 2210.14405, computed step by step."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_flat_without_attention_drops_negatives_and_keeps_places():
 
 
 @pytest.mark.parametrize(("attention", "flat", "drops"), [(0, 0, False), (1, 0, True), (0, 1, True), (1, 1, True)])
-def test_dropout_is_where_the_paper_has_it(attention, flat, drops):
+def test_dropout_is_where_the_article_has_it(attention, flat, drops):
     torch.manual_seed(0)
     head = Head(8, (4, 4), 2, bool(attention), bool(flat)).train()
     x = torch.rand(1, 8, 4, 4)
@@ -41,7 +41,7 @@ def test_dropout_is_where_the_paper_has_it(attention, flat, drops):
     assert (not torch.equal(head(*maps), head(*maps))) is drops
 
 
-def test_the_dense_layer_starts_as_keras_starts_it():
+def test_the_dense_layer_starts_as_xavier_uniform():
     head = Head(300, (4, 4), 100, attention=False, flat=False)
     assert head.dense.weight.abs().max() <= (6 / 400) ** 0.5
     assert head.dense.weight.abs().max() > 0.99 * (6 / 400) ** 0.5

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from palpate.core.errors import InputError
-from palpate.models.build import build, wrap
+from palpate.models.build import build
 from palpate.models.weights import load_into, load_weights, save_weights, spec_path
+from palpate.models.wrap import wrap
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from palpate.core.errors import InputError
 from palpate.models.predict import predict_logits
-from palpate.training.loop import class_weights, fit
+from palpate.training.loop import fit
+from palpate.training.sampling import class_weights, draw, flip
 from palpate.training.spec import TrainSpec
 
 QUICK = {"name": "q", "optimizer": "adamw", "learning_rate": 0.02, "adam_epsilon": 1e-8, "batch_size": 16}
@@ -83,11 +84,11 @@ def test_the_last_epoch_is_kept_where_the_recipe_says_so():
     assert loss == pytest.approx(histories[1].best.val_loss, rel=1e-5)
 
 
-def test_batch_norm_afresh_holds_the_mean_over_the_training_images():
+def test_batch_norm_recalibrated_holds_the_mean_over_the_training_images():
     """The first convolution's outputs depend on the images alone, so their mean is known; with one batch an epoch, exactly."""
     dataset = _dataset()
     model = _network()
-    fit(model, dataset, TrainSpec(epochs=1, batch_norm="afresh", **QUICK | {"batch_size": 96}), device="cpu")
+    fit(model, dataset, TrainSpec(epochs=1, batch_norm="recalibrated", **QUICK | {"batch_size": 96}), device="cpu")
     with torch.no_grad():
         outputs = model[0](dataset.train.images)
     torch.testing.assert_close(model[1].running_mean, outputs.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
@@ -150,22 +151,18 @@ def test_inverse_weights_make_every_class_weigh_the_same():
 
 
 def test_sampling_evens_out_classes_by_the_root():
-    from palpate.training.loop import _draw
-
     labels = torch.tensor([0] * 900 + [1] * 100)
-    drawn = _draw(labels, torch.tensor([900, 100]), 100_000, "sqrt-inverse", torch.Generator().manual_seed(0))
-    assert (labels[drawn] == 1).float().mean().item() == pytest.approx(1 / (1 + 3), abs=0.01)  # √100 against √900
+    drawn = draw(labels, torch.tensor([900, 100]), 100_000, "sqrt-inverse", torch.Generator().manual_seed(0))
+    assert (labels[drawn] == 1).float().mean().item() == pytest.approx(1 / (1 + 3), abs=0.01)  # √100 to √900
 
 
 def test_flips_are_symmetries_of_the_square():
-    from palpate.training.loop import _flip
-
     images = torch.rand(64, 3, 5, 5)
-    flipped = _flip(images, torch.Generator().manual_seed(0))
+    flipped = flip(images, torch.Generator().manual_seed(0))
     symmetries = [t.rot90(k, (1, 2)) for t in (images[0], images[0].flip(2)) for k in range(4)]
     seen = set()
     for _ in range(40):
-        image = _flip(images[:1], torch.Generator().manual_seed(len(seen) * 97 + _))[0]
+        image = flip(images[:1], torch.Generator().manual_seed(len(seen) * 97 + _))[0]
         seen.add(next(i for i, symmetry in enumerate(symmetries) if torch.equal(symmetry, image)))
     assert len(seen) == 8
     assert torch.equal(flipped.flatten(2).sort(2).values, images.flatten(2).sort(2).values)
@@ -178,7 +175,7 @@ def test_a_class_without_training_images_is_named():
         fit(_network(3), dataset, TrainSpec(epochs=1, **QUICK), device="cpu")
 
 
-def test_divergence_is_told_with_its_remedy():
+def test_divergence_is_named_with_its_remedy():
     spec = TrainSpec(epochs=5, **(QUICK | {"optimizer": "sgd", "learning_rate": 1e30}))
     with pytest.raises(InputError, match=r"learning_rate must be lower, given 1e\+30"):
         fit(_network(), _dataset(), spec, device="cpu")

@@ -7,13 +7,15 @@ scaling each to [0, 1] is for display and hides that a map may be empty.
 
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
-from torch import Tensor, nn
+from torch import Tensor
 
 from palpate.core.errors import InputError
-from palpate.models.build import Classifier
+from palpate.core.registry import EXPLAINERS
+from palpate.models.classifier import Classifier
 from palpate.models.predict import Images, device_of, evaluating
 
 
+@EXPLAINERS.register("grad-cam")
 def grad_cam(
     model: Classifier, images: Images, classes: Tensor | None = None, layer: str | None = None, batch_size: int = 32
 ) -> Tensor:
@@ -23,7 +25,7 @@ def grad_cam(
         model: a classifier from `palpate.build` or `palpate.wrap`.
         images: float images (N, 3, H, W) in [0, 1].
         classes: the class of each map (N,); the predicted ones when absent.
-        layer: "x", the backbone's last map (the default: the same layer with and without attention), or "u", the map after soft attention.
+        layer: "backbone", its last map (the default: the same layer with and without attention), or "attention", the map after soft attention.
         batch_size: images per pass.
 
     Returns:
@@ -35,7 +37,7 @@ def grad_cam(
     if classes is not None and len(classes) != len(images):
         raise InputError(f"classes must name one class per image, {len(images)} of them, given {len(classes)}")
     device = device_of(model)
-    explainer = LayerGradCam(model, _layer(model, layer or "x"))
+    explainer = LayerGradCam(model, model.feature_layer(layer or "backbone"))
     parts: list[Tensor] = []
     with evaluating(model):
         for start in range(0, len(images), batch_size):
@@ -50,9 +52,3 @@ def grad_cam(
             fine = LayerAttribution.interpolate(coarse.clamp_min(0), batch.shape[-2:], interpolate_mode="bilinear")
             parts.append(fine[:, 0].detach().cpu())
     return torch.cat(parts)
-
-
-def _layer(model: Classifier, name: str) -> nn.Module:
-    if name not in ("x", "u"):
-        raise InputError(f'layer must be "x" (the backbone\'s last map) or "u" (after soft attention), given {name!r}')
-    return model.feature_layer(name)

@@ -1,4 +1,4 @@
-"""Tensors on disk and back: safetensors only, every way a file can be wrong told apart.
+"""Tensors on disk and back: safetensors only, and a plain error for each way in which a file can be wrong.
 
 A pickle runs what it contains when it is opened, so none is ever opened.
 """
@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from palpate.core.errors import InputError
+from palpate.core.io import atomic
+
+State = dict[str, torch.Tensor]
+"""Tensors by name."""
 
 _PICKLES = (*(bytes((0x80, protocol)) for protocol in range(2, 6)), b"PK\x03\x04")  # a raw pickle; torch.save's zip
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -27,10 +31,10 @@ def read_spec(path: str | Path) -> dict[str, Any]:
     """The JSON beside a weights file: {"palpate", "spec", "extra"}."""
     beside = spec_path(path)
     if not beside.is_file():
-        raise InputError(f"weights: {beside} is missing; it stands beside {Path(path).name} and says what to build")
+        raise InputError(f"weights: {beside} is missing; it belongs beside {Path(path).name} and says what to build")
     try:
-        told = json.loads(beside.read_text())
-        return {"palpate": told["palpate"], "spec": told["spec"], "extra": told["extra"]}
+        content = json.loads(beside.read_text())
+        return {key: content[key] for key in ("palpate", "spec", "extra")}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"weights: {beside} is not what save_weights writes ({error!r}); save them again") from error
 
@@ -41,20 +45,29 @@ def name_architecture(spec: dict[str, Any]) -> str:
     return ", ".join(f"{key}={spec.get(key)!r}" for key in keys)
 
 
-def _told(path: Path) -> str:
+def _architecture(path: Path) -> str:
     try:
         return f"({name_architecture(read_spec(path)['spec'])}) "
     except (InputError, AttributeError):
         return ""
 
 
-def write_tensors(state: dict[str, torch.Tensor], path: Path) -> None:
+def is_own(path: Path) -> bool:
+    """Whether `path` is a whole classifier that `save_weights` wrote, and not a backbone's file, another format, or no file at all."""
+    try:
+        with safe_open(path, "pt") as file:
+            return "normalize.mean" in file.keys()  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return False
+
+
+def write_tensors(state: State, path: Path) -> None:
     """Write a state dict as safetensors, each tensor by itself and in plain layout."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, path)
+    with atomic(path) as draft:
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, draft)
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path) -> State:
     """Read a safetensors file.
 
     Raises:
@@ -75,7 +88,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             ) from error
         if start == _HDF5:
             raise InputError(
-                f"weights: {path} is an HDF5 file; only a '.keras' backbone takes one, and named *.h5"
+                f"weights: {path} is an HDF5 file, which this backbone does not take; give a .safetensors file"
             ) from error
         raise InputError(
             f"weights: {path} is no complete safetensors file ({path.stat().st_size} bytes: {error}); "
@@ -83,7 +96,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def fill(module: nn.Module, state: dict[str, torch.Tensor], path: Path, what: str) -> None:
+def fill(module: nn.Module, state: State, path: Path, what: str) -> None:
     """Put `state` into `module`, all of it or nothing.
 
     Args:
@@ -111,7 +124,7 @@ def fill(module: nn.Module, state: dict[str, torch.Tensor], path: Path, what: st
                 f"{len(shapes)} differ in shape ({name}: {list(state[name].shape)}, not {list(own[name].shape)})"
             )
         raise InputError(
-            f"weights: {path} {_told(path)}belongs to another architecture than {what}: {'; '.join(found)}; "
+            f"weights: {path} {_architecture(path)}belongs to another architecture than {what}: {'; '.join(found)}; "
             "give the file of this model, or build the model that the file is of"
         )
     module.load_state_dict(state)

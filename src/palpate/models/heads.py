@@ -1,6 +1,6 @@
-"""From the feature map to logits: the paper's four heads in one module.
+"""From the feature map to logits: the four heads of arXiv 2210.14405 in one module.
 
-Logits, never probabilities: an attack that takes a softmax for logits applies it twice and finds no gradient.
+Logits, never probabilities: an attack that is given probabilities applies the softmax twice and finds almost no gradient.
 """
 
 import torch
@@ -8,14 +8,14 @@ from torch import nn
 
 
 class Head(nn.Module):
-    """The head of the paper, for one of its two backbones, with or without soft attention (method: Wasserman 2022).
+    """A head of arXiv 2210.14405, for one of its two kinds of backbone, with or without soft attention.
 
     | | pooled (ResNet-50 and every other backbone) | flat (Inception-ResNet-v2) |
     |---|---|---|
     | without | average pool → dense | ReLU → dropout → flatten → dense |
     | with | pool2([x, u]) → ReLU → dropout → average pool → dense | pool2([x, u]) → ReLU → dropout → flatten → dense |
 
-    pool2 is a 2×2 maximum with stride 2 that keeps an odd edge ("same" in Keras: 7 → 4).
+    pool2 is a 2×2 maximum with stride 2 that keeps an odd edge (7 → 4).
 
     Args:
         channels: channels of the map x.
@@ -23,7 +23,7 @@ class Head(nn.Module):
         num_classes: logits K.
         attention: whether forward also gets u.
         flat: flatten instead of pooling over space.
-        dropout: probability; a pooled head without attention has none, as in the paper.
+        dropout: probability; a pooled head without attention has none, as in the article.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Head(nn.Module):
         if flat:
             features *= height * width
         self.dense = nn.Linear(features, num_classes)
-        nn.init.xavier_uniform_(self.dense.weight)  # Keras' default for Dense
+        nn.init.xavier_uniform_(self.dense.weight)  # as in the article
         nn.init.zeros_(self.dense.bias)
 
     def forward(self, x: torch.Tensor, u: torch.Tensor | None = None) -> torch.Tensor:
@@ -56,6 +56,6 @@ class Head(nn.Module):
         if self.attention or self.flat:
             x = self.dropout(x.relu())
         if self.flat:
-            # Keras flattens (h, w, C); so do we, and a dense layer then means the same in both.
+            # In the order (h, w, C), as in the article's code, so that its dense layers can be copied.
             return self.dense(x.permute(0, 2, 3, 1).flatten(1))
         return self.dense(x.mean((2, 3)))

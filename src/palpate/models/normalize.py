@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import torch
-from timm.models import get_pretrained_cfg
 from torch import nn
 
 from palpate.core.errors import InputError
 
 # Mean and standard deviation per channel, RGB, of images in [0, 1].
 NORMALIZATIONS = {
-    # Keras' ResNet50, −123.68 … 151.06. Its BGR order is folded into the first convolution where weights are Keras'.
+    # Grey levels 0–255 less ImageNet's mean, −123.68 … 151.06, as Caffe's networks had it (there in the order BGR).
     "caffe": ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "inception": ((0.5,) * 3, (0.5,) * 3),  # −1 … 1
@@ -41,11 +40,13 @@ class Normalize(nn.Module):
         return (images - self.mean) / self.std
 
 
-def by_name(name: str, timm_name: str) -> Normalize:
-    """The normalisation of that name; "pretrained" is what timm's weights for `timm_name` were trained with."""
-    if name in NORMALIZATIONS:
-        return Normalize(*NORMALIZATIONS[name])
-    cfg = get_pretrained_cfg(timm_name)
-    if name != "pretrained" or cfg is None:
-        raise InputError(f"normalization: expected one of {', '.join(NORMALIZATIONS)}, pretrained; got {name!r}")
-    return Normalize(cfg.mean, cfg.std)
+def normalization_by_name(name: str, pretrained: tuple[Sequence[float], Sequence[float]] | None = None) -> Normalize:
+    """The normalisation of that name; "pretrained" is what the backbone's published weights were trained with.
+
+    Raises:
+        InputError: an unknown name, or "pretrained" for a backbone without published weights.
+    """
+    known = NORMALIZATIONS if pretrained is None else NORMALIZATIONS | {"pretrained": pretrained}
+    if name not in known:
+        raise InputError(f"normalization: expected one of {', '.join(known)}; got {name!r}")
+    return Normalize(*known[name])

@@ -1,6 +1,6 @@
-"""Soft attention over the last feature map: where the network weighs what it saw.
+"""Soft attention over the last feature map (arXiv 2105.03358): each position gets a weight.
 
-The papers describe one block and the released Keras code computes another, so both are here and neither is picked silently.
+The articles describe one block and their released code computes another; both are here, by name.
 """
 
 import torch
@@ -22,15 +22,15 @@ class SoftAttention(nn.Module):
 
     Args:
         channels: channels C of the map.
-        heads: number m of softmax maps, 16 in the paper.
-        variant: "full", the 3×3×C convolution that the papers describe; or "released", what the published Keras code
+        heads: number m of softmax maps, 16 in the article.
+        variant: "full", the 3×3×C convolution that the articles describe; or "released", what the published code
             computes: its Conv3D kernel lies along (height, width, channel), so it is C tall, 3 wide and 3 channels deep:
 
             z[h, w, m] = b[m] + Σ_i Σ_{j=-1..1} Σ_{c=0..2} K[i − h + ⌊(C−1)/2⌋, j + 1, c, m] · x[i, w + j, c0 + c].
         gamma: None, no scale; "fixed", a constant .01; "learned", a parameter that starts at .01.
         window: first of the three channels c0 that "released" reads. None is ⌊(C−1)/2⌋ − 1 (1022 for C = 2048, 94 for
             C = 192), which TensorFlow's own CPU kernel computes; 0 is what the same layer computes with oneDNN (the
-            default of TensorFlow's recent x86 builds), compiled by XLA, or in Keras on torch.
+            default of TensorFlow's recent x86 builds) or compiled by XLA.
         relu: False gives the older copy of the code, without the ReLU before the softmax.
 
     Raises:

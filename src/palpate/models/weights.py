@@ -1,6 +1,5 @@
 """A classifier as two files: tensors in safetensors, and beside them a small JSON that says what to build them into."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,10 @@ import torch
 
 import palpate
 from palpate.core.errors import InputError
-from palpate.models.build import Classifier, build, describe
+from palpate.core.io import write_json
+from palpate.models.build import build
 from palpate.models.checkpoint import fill, read_spec, read_tensors, spec_path, write_tensors
+from palpate.models.classifier import Classifier
 
 
 def save_weights(model: Classifier, path: str | Path, extra: dict[str, Any] | None = None) -> None:
@@ -24,14 +25,14 @@ def save_weights(model: Classifier, path: str | Path, extra: dict[str, Any] | No
     if path.suffix != ".safetensors":
         raise InputError(f"path: expected a name ending in .safetensors, got {path.name!r}")
     write_tensors(model.state_dict(), path)
-    told = {"palpate": palpate.__version__, "spec": model.spec, "extra": extra or {}}
-    spec_path(path).write_text(json.dumps(told, indent=2, sort_keys=True) + "\n")
+    content = {"palpate": palpate.__version__, "spec": model.spec, "extra": extra or {}}
+    write_json(spec_path(path), content)
 
 
 def load_into(model: Classifier, path: str | Path) -> None:
     """Put the weights at `path` into `model`, in place; InputError for weights of another architecture."""
     path = Path(path)
-    fill(model, read_tensors(path), path, describe(model))
+    fill(model, read_tensors(path), path, model.describe())
 
 
 def load_weights(path: str | Path) -> Classifier:
@@ -47,8 +48,10 @@ def load_weights(path: str | Path) -> Classifier:
         raise InputError(
             f"weights: {path} is of a wrapped network; make it again, wrap it, and use load_into(model, path)"
         )
-    with torch.random.fork_rng(devices=[]):  # the random weights to be replaced are drawn without disturbing anyone
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # the random weights to be replaced leave torch's global generator as it was
         model = build(**(spec | {"weights": None}))
-    fill(model, state, path, describe(model))
+    fill(model, state, path, model.describe())
     model.spec = spec
     return model.eval()

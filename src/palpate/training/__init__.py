@@ -1,1 +1,1 @@
-"""Train a classifier: the recipe and the loop."""
+"""Training of classifiers."""

@@ -1,14 +1,12 @@
 """Train a classifier: one plain loop with class weights and early stopping, which keeps the best validation epoch or the last.
 
-Lightning Fabric puts model and batches on the device; everything else is in sight here. The defaults of `TrainSpec` are the recipe of
-arXiv 2210.14405: Adam with learning rate .01 and epsilon .1, weighted cross-entropy, at most 300 epochs, patience 40.
+Lightning Fabric puts model and batches on the device; everything else is in sight here.
 """
 
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,12 +15,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
+from palpate.attacks.norms import random_start
+from palpate.attacks.pgd import pgd
 from palpate.core.errors import InputError
-from palpate.models.predict import Progress, choose_device, predict_logits
-from palpate.training.spec import AdversarialSpec, TrainSpec
+from palpate.models.predict import Images, Progress, choose_device, predict_logits
+from palpate.training.sampling import batches, class_counts, class_weights, draw, flip
+from palpate.training.spec import TrainSpec
 
-if TYPE_CHECKING:
-    from palpate.data.dataset import Dataset
+
+class Split(Protocol):
+    """Images and their classes, 0 … K − 1."""
+
+    @property
+    def images(self) -> Images: ...
+    @property
+    def labels(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+
+class LabelledImages(Protocol):
+    """What training needs of a data set; `palpate.load` gives one."""
+
+    @property
+    def train(self) -> Split: ...
+    @property
+    def val(self) -> Split: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +64,7 @@ class History:
     """The epochs of a training and which one was kept."""
 
     epochs: tuple[Epoch, ...]
-    best_epoch: int  # from 1; the last where the recipe keeps the last
+    best_epoch: int  # from 1; the last where the specification keeps the last
     stopped_early: bool
 
     @property
@@ -56,7 +75,7 @@ class History:
 
 def fit(
     model: nn.Module,
-    dataset: "Dataset",
+    dataset: LabelledImages,
     spec: TrainSpec | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -65,12 +84,12 @@ def fit(
     """Train the model in place and leave it with the weights of its best validation epoch, or of the last where `spec.keep` says so.
 
     Args:
-        model: from images (N, 3, H, W) in [0, 1] to logits (N, K), K ≥ 2.
+        model: from images (N, C, H, W) in [0, 1] to logits (N, K), K ≥ 2.
         dataset: its `train` and `val` splits are used; `test` is never touched.
-        spec: the recipe; the paper's when absent.
+        spec: how to train; `TrainSpec()` when absent.
         seed: decides order, sampling, augmentation and dropout. (The initial weights are the caller's.)
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        progress: told training images done and in all.
+        progress: called with the training images done, those in all, and a note.
 
     Returns:
         The history, one entry per epoch.
@@ -80,140 +99,123 @@ def fit(
     """
     spec = spec or TrainSpec()  # pyright: ignore[reportCallIssue]
     labels = torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long)
-    counts = _class_counts(labels, dataset.classes)
+    counts = class_counts(labels, dataset.classes)
     if len(dataset.val) == 0:
         raise InputError("val must hold images, given none: early stopping needs them; raise val_images")
     target = choose_device(device)
-    devices = [target.index or 0] if target.type == "cuda" else 1
     if not spec.epochs:
         model.eval()
         return History((), 0, stopped_early=False)
-    fabric = Fabric(accelerator=target.type, devices=devices)
+    fabric = Fabric(accelerator=target.type, devices=[target.index or 0] if target.type == "cuda" else 1)
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
         torch.manual_seed(seed)
-        return _loop(fabric, model, dataset, spec, labels, counts, torch.Generator().manual_seed(seed), progress)
+        training = _Training(fabric, model, dataset, spec, labels, counts, seed)
+        return training.run(progress)
 
 
-def _loop(
-    fabric: Fabric,
-    model: nn.Module,
-    dataset: "Dataset",
-    spec: TrainSpec,
-    labels: Tensor,
-    counts: Tensor,
-    generator: torch.Generator,
-    progress: Progress | None,
-) -> History:
-    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    model.train()
-    optimizer = _optimizer(model, spec)
-    wrapped, optimizer = fabric.setup(model, optimizer)
-    weights = fabric.to_device(class_weights(counts, spec.class_weights, dataset.classes))
-    per_epoch = max(1, round(spec.epoch_fraction * len(labels)))
-    batches = len(list(_batches(torch.arange(per_epoch), spec.batch_size)))
-    schedule = None
-    if spec.schedule == "one-cycle":
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer.optimizer, spec.learning_rate, total_steps=spec.epochs * batches
-        )
-    val_labels = torch.as_tensor(np.asarray(dataset.val.labels), dtype=torch.long)
-    epochs: list[Epoch] = []
-    best_score, best_epoch, best_state = -math.inf, 0, {}
-    total = spec.epochs * per_epoch
-    for number in range(1, spec.epochs + 1):
-        start = time.monotonic()
-        order = _draw(labels, counts, per_epoch, spec.sampling, generator)
+class _Training:
+    """One training: what its epochs share."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: nn.Module,
+        dataset: LabelledImages,
+        spec: TrainSpec,
+        labels: Tensor,
+        counts: Tensor,
+        seed: int,
+    ) -> None:
+        self.fabric, self.model, self.dataset, self.spec = fabric, model, dataset, spec
+        self.labels, self.counts = labels, counts
+        self.val_labels = torch.as_tensor(np.asarray(dataset.val.labels), dtype=torch.long)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.per_epoch = max(1, round(spec.epoch_fraction * len(labels)))  # images
+        model.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+        self.wrapped, self.optimizer = fabric.setup(model, _optimizer(model, spec))
+        self.weights = fabric.to_device(class_weights(counts, spec.class_weights, dataset.classes))
+        self.schedule = None
+        if spec.schedule == "one-cycle":
+            steps = spec.epochs * len(list(batches(torch.arange(self.per_epoch), spec.batch_size)))
+            self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+                self.optimizer.optimizer, spec.learning_rate, total_steps=steps
+            )
+
+    def run(self, progress: Progress | None) -> History:
+        """Train epoch by epoch, stop when the validation no longer improves, and leave the kept weights in the model."""
+        spec, epochs = self.spec, []
+        best_score, best_epoch, best_state = -math.inf, 0, {}
+        for number in range(1, spec.epochs + 1):
+            epochs.append(self._epoch(number, epochs, progress))
+            balanced = spec.monitor == "val_balanced_accuracy"
+            score = epochs[-1].val_balanced_accuracy if balanced else -epochs[-1].val_loss
+            if score > best_score + (spec.min_delta if best_epoch else 0):
+                best_score, best_epoch = score, number
+                best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            if number - best_epoch >= spec.patience:
+                break
+        if not best_state:
+            raise InputError(
+                f"training gave no usable epoch: the validation loss is not a number, learning_rate {spec.learning_rate:g}"
+            )
+        if spec.keep == "best":
+            self.model.load_state_dict(best_state)
+        if spec.batch_norm == "recalibrated":
+            order = torch.randperm(len(self.labels), generator=self.generator)
+            update_bn((self._images(chosen) for chosen in batches(order, spec.batch_size)), self.model)
+        self.model.eval()
+        kept = best_epoch if spec.keep == "best" else len(epochs)
+        return History(tuple(epochs), kept, stopped_early=len(epochs) < spec.epochs)
+
+    def _epoch(self, number: int, before: list[Epoch], progress: Progress | None) -> Epoch:
+        """Train on the epoch's images once, then validate."""
+        start, spec = time.monotonic(), self.spec
         loss_sum, right, seen = 0.0, 0, 0
-        for chosen in _batches(order, spec.batch_size):
-            images = dataset.train.images[chosen.numpy()]
-            if spec.augment == "flips":
-                images = _flip(images, generator)
-            images, target = fabric.to_device(images), fabric.to_device(labels[chosen])
-            if spec.adversarial:
-                images = _perturb(model, images, target, spec.adversarial, generator)
-            logits = wrapped(images)
-            loss = F.cross_entropy(logits, target, weight=weights, reduction="none").mean()
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
-            if schedule:
-                schedule.step()
-            loss_sum += loss.item() * len(chosen)
-            right += int((logits.argmax(1) == target).sum())
-            seen += len(chosen)
+        order = draw(self.labels, self.counts, self.per_epoch, spec.sampling, self.generator)
+        for chosen in batches(order, spec.batch_size):
+            loss, correct = self._step(chosen)
+            loss_sum, right, seen = loss_sum + loss * len(chosen), right + correct, seen + len(chosen)
             if not math.isfinite(loss_sum):
                 raise InputError(
                     f"training diverged in epoch {number}: the loss is no longer a number; "
                     f"learning_rate must be lower, given {spec.learning_rate:g}"
                 )
             if progress:
-                progress((number - 1) * per_epoch + seen, total, _note(epochs))
-        logits = predict_logits(model, dataset.val.images)
-        epochs.append(
-            Epoch(
-                epoch=number,
-                train_loss=loss_sum / seen,
-                train_accuracy=right / seen,
-                val_loss=F.cross_entropy(logits, val_labels).item(),
-                val_accuracy=(logits.argmax(1) == val_labels).float().mean().item(),
-                val_balanced_accuracy=_balanced_accuracy(logits.argmax(1), val_labels),
-                learning_rate=optimizer.param_groups[0]["lr"],
-                seconds=time.monotonic() - start,
-                passes=(epochs[-1].passes if epochs else 0) + seen,
-            )
+                done = (number - 1) * self.per_epoch + seen
+                progress(done, spec.epochs * self.per_epoch, _note(before))
+        logits = predict_logits(self.model, self.dataset.val.images)
+        predicted = logits.argmax(1)
+        return Epoch(
+            epoch=number,
+            train_loss=loss_sum / seen,
+            train_accuracy=right / seen,
+            val_loss=F.cross_entropy(logits, self.val_labels).item(),
+            val_accuracy=(predicted == self.val_labels).float().mean().item(),
+            val_balanced_accuracy=_balanced_accuracy(predicted, self.val_labels),
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            seconds=time.monotonic() - start,
+            passes=(before[-1].passes if before else 0) + seen,
         )
-        score = epochs[-1].val_balanced_accuracy if spec.monitor == "val_balanced_accuracy" else -epochs[-1].val_loss
-        if score > best_score + (spec.min_delta if best_epoch else 0):
-            best_score, best_epoch = score, number
-            best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        if number - best_epoch >= spec.patience:
-            break
-    if not best_state:
-        raise InputError(
-            f"training gave no usable epoch: the validation loss is not a number, learning_rate {spec.learning_rate:g}"
-        )
-    if spec.keep == "best":
-        model.load_state_dict(best_state)
-    if spec.batch_norm == "afresh":
-        order = torch.randperm(len(labels), generator=generator)
-        update_bn(
-            (fabric.to_device(dataset.train.images[part.numpy()]) for part in _batches(order, spec.batch_size)), model
-        )
-    model.eval()
-    kept = best_epoch if spec.keep == "best" else len(epochs)
-    return History(tuple(epochs), kept, stopped_early=len(epochs) < spec.epochs)
 
+    def _step(self, chosen: Tensor) -> tuple[float, int]:
+        """One step of the optimizer on the images chosen by index (n,): the mean loss and how many were right."""
+        images, labels = self._images(chosen, self.spec.augment), self.fabric.to_device(self.labels[chosen])
+        if attack := self.spec.adversarial:
+            radius = torch.full((len(images),), attack.epsilon, dtype=torch.float64, device=images.device)
+            start = random_start(images, radius, self.generator)
+            images = pgd(self.model, images, labels, radius, steps=attack.steps, start=start)
+        logits = self.wrapped(images)
+        loss = F.cross_entropy(logits, labels, weight=self.weights, reduction="none").mean()
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        if self.schedule:
+            self.schedule.step()
+        return loss.item(), int((logits.argmax(1) == labels).sum())
 
-def class_weights(counts: Tensor, kind: str | dict[str, float], classes: tuple[str, ...] = ()) -> Tensor:
-    """Weights of the classes in the loss: "inverse" is N / (K·n_c), "sqrt-inverse" its root, "none" ones; or by name, the others 1.
-
-    >>> class_weights(torch.tensor([1, 3]), "inverse").tolist()
-    [2.0, 0.6666666865348816]
-
-    Raises:
-        InputError: a name is no class of the task.
-    """
-    if isinstance(kind, dict):
-        unknown = sorted(kind.keys() - set(classes))
-        if unknown:
-            raise InputError(
-                f"class_weights must name classes of the task ({', '.join(classes)}), given {', '.join(unknown)}"
-            )
-        return torch.tensor([kind.get(name, 1.0) for name in classes])
-    if kind == "none":
-        return torch.ones(len(counts))
-    inverse = counts.sum() / (len(counts) * counts.float())
-    return inverse if kind == "inverse" else inverse.sqrt()
-
-
-def _class_counts(labels: Tensor, classes: tuple[str, ...]) -> Tensor:
-    counts = torch.bincount(labels, minlength=len(classes))
-    absent = [name for name, count in zip(classes, counts.tolist(), strict=True) if count == 0]
-    if absent:
-        raise InputError(
-            f"every class must have training images, none for: {', '.join(absent)}; raise train_images or merge classes"
-        )
-    return counts
+    def _images(self, chosen: Tensor, augment: str = "none") -> Tensor:
+        images = self.dataset.train.images[chosen.numpy()]
+        return self.fabric.to_device(flip(images, self.generator) if augment == "flips" else images)
 
 
 def _optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
@@ -223,39 +225,6 @@ def _optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
         return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
     kind = torch.optim.AdamW if spec.optimizer == "adamw" else torch.optim.Adam
     return kind(parameters, rate, eps=spec.adam_epsilon, weight_decay=decay)
-
-
-def _draw(labels: Tensor, counts: Tensor, size: int, sampling: str, generator: torch.Generator) -> Tensor:
-    """The epoch's images as indices (size,): a shuffle, or drawn with replacement with weight n_c^(-1/2)."""
-    if sampling == "uniform":
-        return torch.randperm(len(labels), generator=generator)[:size]
-    chances = counts.float().rsqrt()[labels]
-    return torch.multinomial(chances, size, replacement=True, generator=generator)
-
-
-def _batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Cut an epoch into batches; a last batch of one image is left out, since batch norm cannot work on it."""
-    for batch in order.split(batch_size):
-        if len(batch) > 1 or len(order) == 1:
-            yield batch
-
-
-def _flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip and transpose each image (N, C, S, S) at random: the eight symmetries of the square."""
-    draws = torch.rand(3, len(images), 1, 1, 1, generator=generator) < 0.5
-    for draw, turned in zip(
-        draws, (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.transpose(2, 3)), strict=True
-    ):
-        images = torch.where(draw, turned(images), images)
-    return images
-
-
-def _perturb(
-    model: nn.Module, images: Tensor, labels: Tensor, spec: AdversarialSpec, generator: torch.Generator
-) -> Tensor:
-    from palpate.attacks.steps import pgd
-
-    return pgd(model, images, labels, spec.epsilon, steps=spec.steps, generator=generator)
 
 
 def _balanced_accuracy(predictions: Tensor, labels: Tensor) -> float:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from palpate.core.errors import InputError
-from palpate.models.backbones import create
 from palpate.models.build import build
+from palpate.models.sources import make_network
 from palpate.papers.wasserman2022.keras_weights import inception_state, read_h5, resnet50_state
 
 
@@ -16,7 +16,7 @@ from palpate.papers.wasserman2022.keras_weights import inception_state, read_h5,
 def layers():
     """Every layer of Keras' ResNet50 with random numbers, from our own network's shapes."""
     random = np.random.default_rng(0)
-    network = create("resnet50.keras", 64).get_submodule("network")
+    network = make_network("keras:resnet50", 64).module.get_submodule("network")
     found = []
 
     def add(keras, ours, norm):
@@ -37,7 +37,7 @@ def layers():
 
 
 def test_a_convolutions_bias_goes_into_the_mean_behind_it(layers):
-    module = create("resnet50.keras", 64).double().eval()
+    module = make_network("keras:resnet50", 64).module.double().eval()
     module.load_state_dict(resnet50_state(layers, flip=False))
     found = dict(layers)
     kernel, bias = found["conv3_block1_2_conv"]
@@ -57,7 +57,7 @@ def test_a_convolutions_bias_goes_into_the_mean_behind_it(layers):
 
 def test_the_flip_makes_a_bgr_network_take_rgb(layers):
     x = torch.rand(1, 3, 64, 64, dtype=torch.double)
-    bgr, rgb = (create("resnet50.keras", 64).double().eval() for _ in range(2))
+    bgr, rgb = (make_network("keras:resnet50", 64).module.double().eval() for _ in range(2))
     bgr.load_state_dict(resnet50_state(layers, flip=False))
     rgb.load_state_dict(resnet50_state(layers, flip=True))
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_a_file_of_another_network_is_refused(layers):
     with pytest.raises(InputError, match="expected ResNet50 of Keras with a layer conv4_block6_3_bn"):
         resnet50_state([layer for layer in layers if layer[0] != "conv4_block6_3_bn"], flip=True)
     with torch.device("meta"):
-        cut = create("inception_resnet_v2.keras", 224)
+        cut = make_network("keras:inception_resnet_v2", 224).module
     with pytest.raises(InputError, match="expected InceptionResNetV2 of Keras"):
         inception_state(layers, cut, flip=True)
 
@@ -77,7 +77,7 @@ def test_a_file_of_another_network_is_refused(layers):
 def test_without_h5py_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(InputError, match=r"needs h5py; install palpate\[keras\]"):
-        build("resnet50.keras", weights=tmp_path / "resnet50_notop.h5", size=64)
+        build("keras:resnet50", weights=tmp_path / "resnet50_notop.h5", size=64)
 
 
 @pytest.mark.keras

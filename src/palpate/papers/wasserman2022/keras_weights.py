@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from palpate.core.errors import InputError
+from palpate.models.checkpoint import State
 
-State = dict[str, torch.Tensor]
 Layers = list[tuple[str, list[np.ndarray]]]
 
 # Keras writes layers by depth in the graph, we build them branch by branch: for each kind of block, the place in our
@@ -75,7 +75,7 @@ def _names(group: Any, attribute: str) -> Iterator[str]:
 
 
 def resnet50_state(layers: Layers, flip: bool) -> State:
-    """Keras' ResNet50 → the state of "resnet50.keras", names as timm's under `network.`.
+    """Keras' ResNet50 → the state of "keras:resnet50", names as timm's under `network.`.
 
     A convolution's bias b goes into the running mean of the batch norm behind it, μ − b.
 
@@ -108,7 +108,7 @@ def _resnet50_names() -> Iterator[tuple[str, str, str]]:
 
 
 def inception_state(layers: Layers, module: nn.Module, flip: bool) -> State:
-    """Keras' InceptionResNetV2 → the state of "inception_resnet_v2.keras", which ends before the file does.
+    """Keras' InceptionResNetV2 → the state of "keras:inception_resnet_v2", which ends before the file does.
 
     The file's names are numbered by chance, so layers are matched by order, as Keras itself loads them. Its batch
     norms have no scale; ours is 1.
@@ -162,11 +162,3 @@ def _batch_norm(name: str, scale: np.ndarray, shift: np.ndarray, mean: np.ndarra
     parts = {"weight": scale, "bias": shift, "running_mean": mean, "running_var": variance}
     state = {f"{name}.{part}": torch.from_numpy(np.asarray(array).copy()) for part, array in parts.items()}
     return state | {f"{name}.num_batches_tracked": torch.tensor(0)}
-
-
-def convert(module: nn.Module, backbone: str, path: Path, flip: bool) -> State:
-    """The state of a ".keras" backbone from Keras' file at `path`; `flip` as above."""
-    layers = read_h5(path)
-    if backbone == "resnet50.keras":
-        return resnet50_state(layers, flip)
-    return inception_state(layers, module, flip)

@@ -2,7 +2,7 @@
 
 torch and Keras count the same networks differently: Keras includes the running mean and variance of a batch norm, its
 ResNet-50 has a bias in every convolution (which a batch norm makes redundant: ours is folded into the running mean), and
-its Inception-ResNet-v2 has no scale in a batch norm (ours is 1 and, in the ".keras" backbone, not trained).
+its Inception-ResNet-v2 has no scale in a batch norm (ours is 1 and, in the source "keras", not trained).
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from palpate.models.build import Classifier, build
+from palpate.models.build import build
+from palpate.models.classifier import Classifier
 
 
 def parameter_count(model: Classifier, as_keras: bool = True) -> int:
@@ -24,7 +25,7 @@ def parameter_count(model: Classifier, as_keras: bool = True) -> int:
     count = sum(parameter.numel() for parameter in model.parameters())
     if not as_keras:
         return count
-    name = "" if model.spec is None else model.spec["backbone"].split(".")[0]
+    name = "" if model.spec is None else model.spec["backbone"].rpartition(":")[2]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             count += 2 * module.num_features  # running mean and variance
@@ -49,9 +50,9 @@ class ParameterRow:
 
 # Keras' `count_params()` of the paper's models: backbone, size → attention → (2 classes, 7 classes).
 _KERAS = {
-    ("resnet50.keras", 224): {None: (23_591_810, 23_602_055), "full": (23_890_834, 23_911_319)},
-    ("inception_resnet_v2.keras", 224): {None: (47_474_210, 47_498_215), "full": (47_499_186, 47_516_471)},
-    ("inception_resnet_v2.keras", 299): {None: (47_489_186, 47_550_631), "full": (47_504_562, 47_535_287)},
+    ("keras:resnet50", 224): {None: (23_591_810, 23_602_055), "full": (23_890_834, 23_911_319)},
+    ("keras:inception_resnet_v2", 224): {None: (47_474_210, 47_498_215), "full": (47_499_186, 47_516_471)},
+    ("keras:inception_resnet_v2", 299): {None: (47_489_186, 47_550_631), "full": (47_504_562, 47_535_287)},
 }
 
 

@@ -1,0 +1,58 @@
+"""Where the weights that timm publishes are on this machine, fetched once if they are not, with a quick plain error offline.
+
+The hub's own client retries for most of a minute before it gives up; behind a hospital's firewall no retry helps.
+"""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import constants
+from timm.models import get_pretrained_cfg
+
+from palpate.core.errors import InputError
+
+PATIENCE = 5.0  # seconds to wait for a server's first answer
+HUB = constants.ENDPOINT
+_HUB_FILE = "model.safetensors"
+
+
+def hub_file(timm_name: str) -> Path:
+    """The safetensors file of timm's ImageNet weights, from the local hub cache or downloaded into it.
+
+    Raises:
+        InputError: timm has no weights of that name, or they are not in the cache and the hub does not answer.
+    """
+    cfg = get_pretrained_cfg(timm_name)
+    repository = None if cfg is None else cfg.hf_hub_id
+    if repository is None:
+        raise InputError(
+            f"weights: timm publishes no weights for {timm_name!r}; use weights=None or a file of your own"
+        )
+    cached = huggingface_hub.try_to_load_from_cache(repository, _HUB_FILE)
+    if isinstance(cached, str):
+        return Path(cached)
+    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else unreachable(HUB)
+    if reason is None:
+        try:
+            return Path(huggingface_hub.hf_hub_download(repository, _HUB_FILE, endpoint=HUB))
+        except OSError as error:
+            reason = str(error)
+    address = f"{HUB}/{repository}/resolve/main/{_HUB_FILE}"
+    raise InputError(
+        f"weights: 'imagenet' for {timm_name!r} needs {_HUB_FILE} of {repository}, which is not in the cache "
+        f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({reason}). On a machine with a network fetch {address}, "
+        f"put it anywhere and pass its path as weights, or use weights=None"
+    )
+
+
+def unreachable(address: str) -> str | None:
+    """Why a server does not answer, or None when it does; any answer counts, even a refusal."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
+    except urllib.error.HTTPError:
+        return None
+    except OSError as error:
+        return str(error)
+    return None

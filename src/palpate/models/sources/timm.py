@@ -1,0 +1,125 @@
+"""timm's networks, each cut so that it ends in its last feature map (N, C, h, w)."""
+
+import difflib
+import math
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import get_pretrained_cfg, is_model
+from torch import nn
+
+from palpate.core.errors import InputError
+from palpate.core.registry import MODEL_SOURCES
+from palpate.models.checkpoint import State, read_tensors
+from palpate.models.hub import hub_file
+from palpate.models.sources import Network, Request
+
+STRIDES = (8, 16, 32)
+
+
+class FeatureMap(nn.Module):
+    """A timm network that ends in its last feature map, (N, 3, H, W) → (N, C, h, w), tokens laid back on their grid."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.network.forward_features(images)  # type: ignore[operator]
+        channels = int(self.network.num_features)  # type: ignore[arg-type]
+        if isinstance(features, torch.Tensor) and features.ndim == 4:
+            if features.shape[1] == channels:
+                return features
+            if features.shape[3] == channels:
+                return features.permute(0, 3, 1, 2)
+        if not isinstance(features, torch.Tensor) or features.ndim != 3:
+            raise InputError("backbone: its features are no map (N, C, h, w) and no tokens (N, L, C); choose another")
+        tokens = features[:, int(getattr(self.network, "num_prefix_tokens", 0)) :]  # (N, h·w, C)
+        side = math.isqrt(tokens.shape[1])  # images are square, and so are grids of patches
+        if side * side == tokens.shape[1] - 1:  # a class token that the network does not announce
+            tokens = tokens[:, 1:]
+        elif side * side != tokens.shape[1]:
+            raise InputError(f"backbone: its {tokens.shape[1]} tokens form no square map; choose another")
+        return tokens.transpose(1, 2).unflatten(2, (side, side))
+
+
+@MODEL_SOURCES.register("timm")
+def timm_network(request: Request) -> Network:
+    """A network of timm by its name, with a tag or without.
+
+    A file as weights is timm's `model.safetensors` for this network; its classifier is left out.
+
+    Raises:
+        InputError: an unknown name, a stride the network does not take, a size it cannot use, weights that are not its own.
+    """
+    cfg = _config(request.name)
+    if request.output_stride not in STRIDES:
+        raise InputError(f"output_stride: expected one of {STRIDES}, got {request.output_stride!r}")
+    arguments: dict[str, Any] = {"num_classes": 0}
+    if cfg is not None and cfg.fixed_input_size:
+        arguments["img_size"] = request.size
+    if request.output_stride != 32:
+        arguments["output_stride"] = request.output_stride
+    network = _create(request, arguments)
+    if request.weights is not None:
+        published = request.weights == "imagenet"
+        state = read_tensors(hub_file(request.name) if published else Path(request.weights))
+        if not published:  # some files of timm's hub have older names, which timm knows how to read
+            _check_names(network, state, request.name)
+        overlay = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(state)}}
+        network = _create(request, arguments | overlay)
+    return Network(
+        FeatureMap(network),
+        normalization="caffe" if request.weights is None else "pretrained",
+        pretrained=None if cfg is None else (cfg.mean, cfg.std),
+    )
+
+
+def _config(name: str) -> Any:
+    """timm's record of a name; InputError with near matches for a name that it does not know."""
+    try:
+        if is_model(name):
+            return get_pretrained_cfg(name)  # refuses an unknown tag such as resnet50.nobody
+    except RuntimeError:
+        pass
+    known = [*timm.list_models(), *timm.list_models(pretrained=True)]
+    near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
+    hint = f"near matches: {', '.join(near)}" if near else "see timm.list_models()"
+    raise InputError(
+        f"backbone: expected a timm model, or SOURCE:NAME with one of {', '.join(MODEL_SOURCES)}; got {name!r}; {hint}"
+    )
+
+
+def _create(request: Request, arguments: dict[str, Any]) -> nn.Module:
+    """timm's `create_model`, its errors worded in terms of our arguments."""
+    name, stride = request.name, request.output_stride
+    try:
+        return timm.create_model(name, **arguments)
+    except (TypeError, AssertionError, ValueError, NotImplementedError) as error:
+        if stride != 32:
+            raise InputError(
+                f"output_stride: backbone {name!r} takes only its own stride, got {stride}; "
+                "leave output_stride at 32 and use larger images, or choose a ResNet"
+            ) from error
+        raise InputError(f"size: backbone {name!r} cannot be built with {arguments}: {error}") from error
+    except RuntimeError as error:
+        first = " ".join(str(error).splitlines()[1:2]).strip()
+        raise InputError(f"weights: of another architecture than {name!r}: {first or error}") from error
+
+
+def _check_names(network: nn.Module, state: State, name: str) -> None:
+    """Refuse a smaller or larger network's file, whose tensors timm would take as far as the names go."""
+    own = network.state_dict()
+    cfg: dict[str, Any] = getattr(network, "pretrained_cfg", {})
+    classifier = cfg.get("classifier") or ()
+    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    missing = [key for key in own if key not in state and "num_batches" not in key]
+    unknown = [key for key in state if key not in own and not key.startswith(heads) and "aux" not in key.lower()]
+    if missing or unknown:
+        raise InputError(
+            f"weights: of another architecture than {name!r}: {len(missing)} of its tensors are missing and "
+            f"{len(unknown)} are unknown (first {(missing or unknown)[0]}); give the file that timm publishes for it, or "
+            "one written by save_weights"
+        )
