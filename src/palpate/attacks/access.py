@@ -122,6 +122,15 @@ class ModelAccess:
         """The margin (n,) less the rounding tolerance: above 0 only where the image is still adversarial when predicted again."""
         return certain_margin(logits, label, self.scale)
 
+    def fooled(self, points: Tensor, logits: Tensor, label: Tensor, image: Tensor | None = None) -> Tensor:
+        """Which points (n,) fool, given the logits (n, K) that `gradient` gave; in full precision, for one more forward pass where it needs one."""
+        result = self.certain_margin(logits, label) > 0
+        if self.confirm and bool(result.any()):
+            rows = result.nonzero()[:, 0]
+            exact = self.logits(points[rows], rows if image is None else image[rows])
+            result[rows] = self.certain_margin(exact, label[rows]) > 0
+        return result
+
     def logits(self, points: Tensor, image: Tensor | None = None) -> Tensor:
         """Logits (n, K) in full precision, for one forward pass each."""
         return self._forward(self.model if self.confirm else self.fast, points, image)
@@ -139,11 +148,7 @@ class ModelAccess:
         return self._in_parts(len(points), ask)[0]
 
     def gradient(
-        self,
-        points: Tensor,
-        loss: Callable[..., Tensor],
-        *given: Tensor,
-        image: Tensor | None = None,
+        self, points: Tensor, loss: Callable[..., Tensor], *given: Tensor, image: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (n, K), losses loss(logits, *given) (n,) and their gradients (n, C, H, W): one forward, one backward pass each.
 
@@ -191,22 +196,6 @@ class ModelAccess:
             logits, classes, gradients = self._in_parts(len(points), ask)
         self._count(len(points), image, 1, classes.shape[1])
         return logits, classes, gradients.transpose(0, 1)
-
-    def confirmed(
-        self, points: Tensor, fooled: Tensor, image: Tensor | None, check: Callable[[Tensor, Tensor], Tensor]
-    ) -> Tensor:
-        """Of the points that seem to fool (n,), those that do so in full precision; one more forward pass for each of them.
-
-        Args:
-            points, fooled, image: (n, …), (n,), (n,).
-            check: from logits (m, K) of some of the points, and which points those are (m,), to whether they fool (m,).
-        """
-        if not self.confirm or not bool(fooled.any()):
-            return fooled
-        rows = fooled.nonzero()[:, 0]
-        result = fooled.clone()
-        result[rows] = check(self.logits(points[rows], rows if image is None else image[rows]), rows)
-        return result
 
     def _differentiable(self, points: Tensor) -> tuple[Tensor, Tensor]:
         leaf = points.detach().requires_grad_(True)

@@ -7,9 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palpate.attacks.fixed_epsilon import FixedEpsilon, Target
+from palpate.attacks.fixed_epsilon import FixedEpsilon
 from palpate.attacks.losses import LOSSES
 from palpate.attacks.norms import Norm, per_image, project, steepest
+from palpate.attacks.problem import Block
 from palpate.core.registry import ATTACKS
 
 MOMENTUM, RISES = 0.75, 0.75
@@ -91,12 +92,12 @@ class APGD(FixedEpsilon):
     steps: int = Field(100, ge=1, description="gradients per image and epsilon, at most")
     loss: Literal["cross-entropy", "log-odds", "margin"] = Field("cross-entropy", description="what is raised")
 
-    def perturb(self, target: Target) -> Tensor:
+    def perturb(self, block: Block, image: Tensor, radius: Tensor) -> Tensor:
         """The point of largest loss, or the first that is misclassified."""
-        access, labels = target.access, target.labels
+        access, labels = block.access, block.labels[image]
 
         def ask(points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             logits, values, gradient = access.gradient(points, LOSSES[self.loss], labels[rows], image=rows)
             return values, gradient, access.certain_margin(logits, labels[rows]) > 0
 
-        return ascend(ask, target.images, target.radius, target.random_start(), self.steps, target.norm)
+        return ascend(ask, block.clean[image], radius, block.random_start(image, radius, 0), self.steps, self.norm)

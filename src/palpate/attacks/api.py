@@ -82,18 +82,9 @@ def sweep(
             kept.setdefault("adversarials", torch.empty(count, *rest.shape[1:], dtype=rest.dtype))
             for tensor in kept.values():
                 tensor[..., done:, :, :, :] = rest
-    return Sweep(
-        radius=radius,
-        labels=true_labels(labels, count, finding),
-        epsilons=epsilon_grid(epsilons, chosen.norm),
-        passes=passes,
-        status=tuple(status),
-        images=images,
-        adversarials=kept.get("adversarials"),
-        worst=kept.get("worst"),
-        norm=chosen.norm,
-        how=how,
-    )
+    label, grid = true_labels(labels, count, finding), epsilon_grid(epsilons, chosen.norm)
+    found, worst = kept.get("adversarials"), kept.get("worst")
+    return Sweep(radius, label, grid, passes, tuple(status), images, found, worst, chosen.norm, how)
 
 
 def sweep_blocks(

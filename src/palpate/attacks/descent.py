@@ -181,10 +181,7 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     """
     access, best, norm = block.access, block.best, block.norm
     logits, toward, gradient = access.gradient(at.point, margin_towards, at.label, at.target, image=at.image)
-    value = access.certain_margin(logits, at.label)
-    fooled = access.confirmed(
-        at.point, value > 0, at.image, lambda exact, rows: access.certain_margin(exact, at.label[rows]) > 0
-    )
+    value, fooled = access.certain_margin(logits, at.label), access.fooled(at.point, logits, at.label, at.image)
     aim = torch.where(fooled, value, toward - rounding_tolerance(logits, access.scale)).double()
     slope = dual_norm(gradient, norm)
     sound = logits.isfinite().all(1) & slope.isfinite()

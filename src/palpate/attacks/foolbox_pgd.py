@@ -32,6 +32,7 @@ class FoolboxPGD(Attack):
     """
 
     kind: ClassVar[str] = "foolbox-pgd"
+    every_epsilon: ClassVar[bool] = True
 
     norm: Literal["linf"] = "linf"
     steps: int = Field(40, ge=1, description="PGD steps per epsilon")
@@ -78,20 +79,11 @@ class FoolboxPGD(Attack):
             failed |= ~logits.isfinite().all(1)
             first = (logits.argmax(1) != labels) & radius.isinf()
             radius[first], best[first] = epsilon, points[first]
-        levels = len(problem.epsilons)
-        everything = problem.keep == "all"
-        return Sweep(
-            radius=torch.where(failed, float("nan"), radius),
-            labels=labels,
-            epsilons=problem.epsilons,
-            passes=torch.tensor([levels * (self.steps + 1), levels * self.steps]).repeat(len(images), 1),
-            status=tuple("failed" if bad else "ok" for bad in failed.tolist()),
-            images=images,
-            adversarials=best if everything else None,
-            worst=adversarial if everything else None,
-            norm="linf",
-            how=self.how,
-        )
+        kept = (best, adversarial) if problem.keep == "all" else (None, None)
+        levels, status = len(problem.epsilons), tuple("failed" if bad else "ok" for bad in failed.tolist())
+        passes = torch.tensor([levels * (self.steps + 1), levels * self.steps]).repeat(len(images), 1)
+        radius = torch.where(failed, float("nan"), radius)
+        return Sweep(radius, labels, problem.epsilons, passes, status, images, *kept, "linf", self.how)
 
 
 def _foolbox() -> Any:

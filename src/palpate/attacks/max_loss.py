@@ -31,6 +31,7 @@ class MaxLoss(Attack):
     """The image of largest cross-entropy at each epsilon, without early exit. It has no random start, hence no seed."""
 
     kind: ClassVar[str] = "max-loss"
+    every_epsilon: ClassVar[bool] = True
 
     steps: int = Field(10, ge=1, description="gradients per image and epsilon")
     draws: int = Field(1, ge=1, description="answers averaged per pass, for models that are not deterministic")
@@ -75,13 +76,7 @@ def climb(block: Block, steps: int) -> Tensor:
             higher = loss > highest
             highest = torch.where(higher, loss, highest)
             worst = torch.where(higher.view(-1, 1, 1, 1), point, worst)
-            fooled = access.confirmed(
-                point,
-                access.certain_margin(logits, label) > 0,
-                None,
-                lambda exact, rows: access.certain_margin(exact, label[rows]) > 0,
-            )
-            fools = torch.where(higher, fooled, fools)
+            fools = torch.where(higher, access.fooled(point, logits, label), fools)
             if gradient is None:
                 break
             slope = dual_norm(gradient, norm)

@@ -7,9 +7,10 @@ from pydantic import Field
 from torch import Tensor
 
 from palpate.attacks.access import Model, ModelAccess
-from palpate.attacks.fixed_epsilon import FixedEpsilon, Target
+from palpate.attacks.fixed_epsilon import FixedEpsilon
 from palpate.attacks.losses import LOSSES, Loss, cross_entropy
 from palpate.attacks.norms import Norm, per_image, project, steepest
+from palpate.attacks.problem import Block
 from palpate.core.registry import ATTACKS
 
 
@@ -21,7 +22,6 @@ def pgd(
     *,
     steps: int = 40,
     start: Tensor | None = None,
-    relative_step: float | None = None,
     loss: Loss = cross_entropy,
     norm: Norm = "linf",
 ) -> Tensor:
@@ -32,9 +32,8 @@ def pgd(
         images: float images in [0, 1].
         labels: true classes (N,).
         epsilon: radius, one for all or one per image (N,).
-        steps: gradient steps.
+        steps: gradients per image, each followed by a step of 2.5 ε / steps (section 5 of the article).
         start: (N, C, H, W), inside the balls, such as `norms.random_start` gives; the images themselves when absent.
-        relative_step: step as a share of epsilon; 2.5 / steps (section 5 of the article) when absent.
         loss: what to raise.
         norm: of the ball.
 
@@ -44,12 +43,12 @@ def pgd(
     >>> from torch import nn
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     >>> x = torch.full((1, 1, 2, 2), 0.5)
-    >>> round((pgd(net, x, torch.tensor([0]), 0.25, steps=1, relative_step=1) - x).abs().max().item(), 5)
+    >>> round((pgd(net, x, torch.tensor([0]), 0.25, steps=1) - x).abs().max().item(), 5)
     0.25
     """
     access = ModelAccess.of(model)
     radius = torch.as_tensor(epsilon, dtype=torch.float64, device=images.device).expand(len(images))
-    size = per_image(radius * (2.5 / steps if relative_step is None else relative_step), images)
+    size = per_image(radius * (2.5 / steps), images)
     points = images if start is None else start
     for _ in range(steps):
         _, _, gradient = access.gradient(points, loss, labels)
@@ -66,9 +65,8 @@ class PGD(FixedEpsilon):
     steps: int = Field(40, ge=1, description="gradients per image and epsilon")
     loss: Literal["cross-entropy", "log-odds", "margin"] = Field("cross-entropy", description="what is raised")
 
-    def perturb(self, target: Target) -> Tensor:
+    def perturb(self, block: Block, image: Tensor, radius: Tensor) -> Tensor:
         """The last iterate."""
-        return pgd(
-            target.access, target.images, target.labels, target.radius,
-            steps=self.steps, start=target.random_start(), loss=LOSSES[self.loss], norm=target.norm,
-        )  # fmt: skip
+        clean, start, loss = block.clean[image], block.random_start(image, radius, 0), LOSSES[self.loss]
+        labels = block.labels[image]
+        return pgd(block.access, clean, labels, radius, steps=self.steps, start=start, loss=loss, norm=self.norm)

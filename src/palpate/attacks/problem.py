@@ -114,22 +114,13 @@ class Block:
         if self.keep == "all":
             found = radius.isfinite().view(-1, *[1] * (self.images.ndim - 1))
             points = torch.where(found, best.points.cpu(), self.images)
-        words = [
-            ("failed" if bad else "ok") if over else "not run"
-            for over, bad in zip(done, best.failed.cpu(), strict=True)
-        ]
-        return Sweep(
-            radius=radius,
-            labels=self.labels.cpu(),
-            epsilons=self.epsilons,
-            passes=self.access.passes,
-            status=tuple(words),
-            images=self.images,
-            adversarials=points,
-            worst=worst.cpu() if worst is not None and self.keep == "all" else None,
-            norm=self.norm,
-            how=how,
+        failed = best.failed.cpu()
+        status = tuple(
+            ("failed" if bad else "ok") if over else "not run" for over, bad in zip(done, failed, strict=True)
         )
+        worst = worst.cpu() if worst is not None and self.keep == "all" else None
+        labels, passes = self.labels.cpu(), self.access.passes
+        return Sweep(radius, labels, self.epsilons, passes, status, self.images, points, worst, self.norm, how)
 
 
 @dataclasses.dataclass(frozen=True)

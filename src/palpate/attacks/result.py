@@ -15,10 +15,15 @@ from torch import Tensor
 
 from palpate.core.epsilon import parse_epsilon
 from palpate.core.errors import InputError
+from palpate.core.formatting import epsilon as epsilon_text
+from palpate.core.io import atomic
 from palpate.models.predict import Images, as_tensor
 
 if TYPE_CHECKING:
     import polars
+
+
+_ARRAYS, _IMAGES = ("radius", "labels", "passes"), ("adversarials", "worst")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,10 +93,6 @@ class Sweep:
         fooled = (self.radius <= value)[where].view(-1, *[1] * (clean.ndim - 1))
         return torch.where(fooled, self.adversarials[where], clean)
 
-    def at(self, epsilon: float | str) -> Tensor:
-        """The same as `images_at(epsilon)` for all images."""
-        return self.images_at(epsilon)
-
     def _step(self, value: float) -> int:
         gaps = [abs(value - epsilon) for epsilon in self.epsilons]
         if min(gaps) > 1e-9:
@@ -130,21 +131,12 @@ class Sweep:
     def save(self, path: str | Path) -> Path:
         """Write everything but the clean images to a compressed .npz without pickles, and give its path."""
         path = Path(path)
-        arrays: dict[str, np.ndarray] = {
-            "radius": self.radius.numpy(),
-            "labels": self.labels.numpy(),
-            "epsilons": np.array(self.epsilons),
-            "passes": self.passes.numpy(),
-            "status": np.array(self.status),
-            "norm": np.array(self.norm),
-            "how": np.array(json.dumps(self.how)),
-        }
-        for name in ("adversarials", "worst"):
-            kept = getattr(self, name)
-            if kept is not None:
-                arrays[name] = kept.numpy()
-        with path.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        arrays = {name: getattr(self, name).numpy() for name in (*_ARRAYS, *_IMAGES) if getattr(self, name) is not None}
+        words = {"epsilons": self.epsilons, "status": self.status, "norm": self.norm, "how": json.dumps(self.how)}
+        with atomic(path) as draft, draft.open("wb") as file:
+            np.savez_compressed(
+                file, allow_pickle=False, **arrays, **{name: np.array(each) for name, each in words.items()}
+            )
         return path
 
     @classmethod
@@ -157,66 +149,41 @@ class Sweep:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
+            tensors = {name: torch.from_numpy(arrays[name]) for name in (*_ARRAYS, *_IMAGES) if name in arrays}
             how, norm, status = json.loads(str(arrays["how"])), str(arrays["norm"]), tuple(arrays["status"].tolist())
-            tensors = {name: torch.from_numpy(arrays[name]) for name in ("radius", "labels", "passes")}
-            kept = {
-                name: torch.from_numpy(arrays[name]) if name in arrays else None for name in ("adversarials", "worst")
-            }
-            epsilons = tuple(arrays["epsilons"].tolist())
+            epsilons, missing = tuple(arrays["epsilons"].tolist()), set(_ARRAYS) - tensors.keys()
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: is not a saved sweep ({error}); write one with Sweep.save") from None
+        if missing or "attack" not in how:
+            raise InputError(f"{path}: was made by version 0.1; make the sweep again")
         if len(status) > len(images):
             raise InputError(f"images must be the {len(status)} that {path} was made on, given {len(images)}")
+        given: dict[str, Any] = {name: tensors.get(name) for name in (*_ARRAYS, *_IMAGES)}
         return cls(
-            radius=tensors["radius"],
-            labels=tensors["labels"],
-            epsilons=epsilons,
-            passes=tensors["passes"],
-            status=status,
-            images=images[: len(status)],
-            adversarials=kept["adversarials"],
-            worst=kept["worst"],
-            norm=norm,
-            how=how,
+            **tensors, **kept, epsilons=epsilons, status=status, images=images[: len(status)], norm=norm, how=how
         )
 
     def first(self, count: int) -> "Sweep":
         """The same result for the first `count` images only."""
         place = slice(count)
-        return dataclasses.replace(
-            self,
-            radius=self.radius[place],
-            labels=self.labels[place],
-            passes=self.passes[place],
-            status=self.status[place],
-            images=self.images[place],
-            adversarials=None if self.adversarials is None else self.adversarials[place],
-            worst=None if self.worst is None else self.worst[:, place],
-        )
+        parts: dict[str, Any] = {name: getattr(self, name)[place] for name in (*_ARRAYS, "status", "images")}
+        parts["adversarials"] = None if self.adversarials is None else self.adversarials[place]
+        parts["worst"] = None if self.worst is None else self.worst[:, place]
+        return dataclasses.replace(self, **parts)
 
     def __str__(self) -> str:
-        lines = [f"{'epsilon':>10} {'of 255':>8} {'robust accuracy':>16} {'fooled':>8}"]
-        done = int(self.done.sum())
-        for epsilon in (0.0, *self.epsilons):
-            accuracy = self.robust_accuracy(epsilon)
+        done, top = int(self.done.sum()), self.epsilons[-1]
+        lines = [f"{'epsilon':>18} {'robust accuracy':>16} {'fooled':>8}"]
+        for value in (0.0, *self.epsilons):
+            accuracy = self.robust_accuracy(value)
             fooled = round((1 - accuracy) * done) if done else 0
-            lines.append(f"{epsilon:>10.6g} {epsilon * 255:>8.3g} {accuracy:>16.3f} {fooled:>8}")
-        median = (
-            self.radius[self.done].nan_to_num(nan=0.0, posinf=float("inf")).median().item() if done else float("inf")
-        )
-        middle = (
-            f"{median:.3g}"
-            if median <= self.epsilons[-1]
-            else f"beyond {self.epsilons[-1]:.3g}"
-            if done
-            else "not known"
-        )
-        forward, backward = self.passes[self.done].double().mean(0).tolist() if done else (0.0, 0.0)
-        name = self.how.get("name", "unnamed")
-        lines.append(f"{done} images, {self.norm}, attack {name}; median radius {middle}")
+            lines.append(f"{epsilon_text(value, self.norm):>18} {accuracy:>16.3f} {fooled:>8}")
+        middle, forward, backward = "not known", 0.0, 0.0
+        if done:
+            median = self.radius[self.done].nan_to_num(nan=0.0, posinf=float("inf")).median().item()
+            middle = epsilon_text(median, self.norm) if median <= top else f"beyond {epsilon_text(top, self.norm)}"
+            forward, backward = self.passes[self.done].double().mean(0).tolist()
+        lines.append(f"{done} images, {self.norm}, attack {self.how.get('name', '?')}; median radius {middle}")
         lines.append(f"passes per image: {forward:.1f} forward, {backward:.1f} backward")
-        for status in ("failed", "not run"):
-            count = self.status.count(status)
-            if count:
-                lines.append(f"{count} images {status}")
-        return "\n".join(lines)
+        counts = [(self.status.count(status), status) for status in ("failed", "not run")]
+        return "\n".join([*lines, *(f"{count} images {status}" for count, status in counts if count)])

@@ -27,6 +27,9 @@ class Attack(Spec):
     spelled: ClassVar[frozenset[str]] = frozenset({"norm", "seed"})
     """Settings that `name` writes in a way of their own."""
 
+    every_epsilon: ClassVar[bool] = False
+    """Whether it makes an image at each epsilon (`Sweep.worst`), and not one image that is valid at all larger ones."""
+
     norm: Norm = Field("linf", description="of the perturbation: linf or l2")
 
     @property
@@ -49,6 +52,10 @@ class Attack(Spec):
 
     def _stem(self) -> str:
         return self.kind
+
+    def expected_passes(self, epsilons: int) -> int:
+        """Passes per image, forward and backward as one, that a dry run plans with for so many epsilons."""
+        return epsilons * (getattr(self, "steps", 40) + 1)
 
     def run(self, problem: Problem) -> Iterator[Sweep]:
         """Attack block after block of consecutive images, and give the sweep of each."""

@@ -11,8 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palpate.attacks.fixed_epsilon import FixedEpsilon, Target
+from palpate.attacks.fixed_epsilon import FixedEpsilon
 from palpate.attacks.norms import per_image, project
+from palpate.attacks.problem import Block
 from palpate.core.registry import ATTACKS
 
 START = 0.3
@@ -86,11 +87,11 @@ class Square(FixedEpsilon):
     norm: Literal["linf"] = "linf"
     queries: int = Field(1000, ge=1, description="forward passes per image and epsilon, at most")
 
-    def perturb(self, target: Target) -> Tensor:
+    def perturb(self, block: Block, image: Tensor, radius: Tensor) -> Tensor:
         """The point of largest margin that was seen."""
+        access, labels = block.access, block.labels[image]
 
         def ask(points: Tensor, rows: Tensor) -> Tensor:
-            logits = target.access.logits(points, rows)
-            return target.access.certain_margin(logits, target.labels[rows])
+            return access.certain_margin(access.logits(points, rows), labels[rows])
 
-        return random_squares(ask, target.images, target.radius, self.queries, target.generators(0))[0]
+        return random_squares(ask, block.clean[image], radius, self.queries, block.generators(image, 0))[0]
