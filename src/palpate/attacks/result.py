@@ -159,9 +159,7 @@ class Sweep:
         if len(status) > len(images):
             raise InputError(f"images must be the {len(status)} that {path} was made on, given {len(images)}")
         given: dict[str, Any] = {name: tensors.get(name) for name in (*_ARRAYS, *_IMAGES)}
-        return cls(
-            **tensors, **kept, epsilons=epsilons, status=status, images=images[: len(status)], norm=norm, how=how
-        )
+        return cls(**given, epsilons=epsilons, status=status, images=images[: len(status)], norm=norm, how=how)
 
     def first(self, count: int) -> "Sweep":
         """The same result for the first `count` images only."""
