@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 import models
 import palpate
-from palpate.attacks import minimum_norm as race
-from palpate.attacks.access import Oracle
-from palpate.attacks.best import Found
-from palpate.attacks.fuse import fold
+from palpate.attacks import descent
+from palpate.attacks.access import ModelAccess
+from palpate.attacks.best import Best
+from palpate.attacks.fuse import fuse_batchnorm
+from palpate.attacks.problem import Block
 
 
 class Wrapped(nn.Module):
@@ -54,29 +55,30 @@ def ratio(one: Callable[[], object], other: Callable[[], object], turns: int) ->
 
 
 def one_pass(model: nn.Module, images: Tensor, turns: int) -> float:
-    """One step of the sweep against the bare forward and input gradient on the same points and the same folded model."""
+    """One step of the descent against the bare forward and input gradient on the same points and the same fused model."""
     model = model.eval().requires_grad_(False)
-    quick = fold(model, images[:2])
+    quick = fuse_batchnorm(model, images[:2])
     images = images.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         labels = model(images).argmax(1)
-    place = torch.arange(len(images))
-    effort = race.Effort(rows=1, cuts=(), steps=10**6)
-    oracle, found = Oracle(quick, len(images), len(images)), Found(images)
-    rows = race.enter(oracle, labels, place, found, 0.1, effort, "linf", 0)
+    access, every = ModelAccess(model, fast=quick, batch=len(images)), torch.arange(len(images))
+    access.begin(len(images))
+    block = Block(slice(0, len(images)), images, labels, access, Best(images), (0.1,))
+    config = descent.Config(candidates=1, prune=(), prune_beyond=(), steps=10**6)
+    candidates = descent.init(block, config, every)
 
     def step() -> None:
-        nonlocal rows
-        rows, _ = race.advance(oracle, rows, found, 0.1, effort, "linf")
+        nonlocal candidates
+        candidates, _ = descent.step(block, config, candidates)
 
-    return ratio(step, lambda: bare(quick, rows.point)(), turns)
+    return ratio(step, lambda: bare(quick, candidates.point)(), turns)
 
 
-def folding(name: str, size: int, count: int, turns: int) -> dict[str, float]:
-    """A pass as users have it, with frozen parameters, and frozen in channels-last, each over a pass on the folded copy."""
+def fusing(name: str, size: int, count: int, turns: int) -> dict[str, float]:
+    """A pass as users have it, with frozen parameters, and frozen in channels-last, each over a pass on the fused copy."""
     torch.manual_seed(0)
     model, images = Wrapped(name).eval(), torch.rand(count, 3, size, size)
-    quick, last = fold(model, images[:2]), images.contiguous(memory_format=torch.channels_last)
+    quick, last = fuse_batchnorm(model, images[:2]), images.contiguous(memory_format=torch.channels_last)
     as_is = ratio(bare(model, images), bare(quick, last), turns)
     model.requires_grad_(False)
     frozen = ratio(bare(model, images), bare(quick, last), turns)
@@ -88,7 +90,7 @@ def compiling(name: str, size: int, count: int, turns: int) -> dict[str, float |
     """torch.compile: the seconds it takes first, and a pass over a pass without it."""
     torch.manual_seed(0)
     model, images = Wrapped(name).eval().requires_grad_(False), torch.rand(count, 3, size, size)
-    quick, last = fold(model, images[:2]), images.contiguous(memory_format=torch.channels_last)
+    quick, last = fuse_batchnorm(model, images[:2]), images.contiguous(memory_format=torch.channels_last)
     compiled = torch.compile(quick)
     start = time.perf_counter()
     try:
@@ -110,14 +112,14 @@ def epsilons_64(model: nn.Module, images: Tensor, labels: Tensor, top: float) ->
     for count in (4, 64):
         grid = [top * (step + 1) / count for step in range(count)]
         for strength in ("fast", "standard"):
-            swept = palpate.sweep(model, images, labels, grid, strength=strength)
+            swept = palpate.sweep(model, images, labels, grid, strength)
             result[f"{strength}, {count} epsilons"] = swept.passes.double().mean(0).tolist()
     return result
 
 
 def threads(model: nn.Module, images: Tensor, turns: int) -> float:
     """A pass with two threads over a pass with one."""
-    quick = fold(model, images[:2])
+    quick = fuse_batchnorm(model, images[:2])
     images = images.contiguous(memory_format=torch.channels_last)
 
     def with_threads(count: int) -> Callable[[], object]:
@@ -144,9 +146,9 @@ def measure(classes: int, data: Path, cache: Path) -> dict:
             "benchmark network, 28 px, batch 128": one_pass(net, images, 40),
             "resnet18, 64 px, batch 32": one_pass(large, torch.rand(32, 3, 64, 64), 15),
         },
-        "pass over folded pass": {
-            "resnet18, 64 px": folding("resnet18", 64, 16, 9),
-            "resnet50, 112 px": folding("resnet50", 112, 4, 7),
+        "pass over fused pass": {
+            "resnet18, 64 px": fusing("resnet18", 64, 16, 9),
+            "resnet50, 112 px": fusing("resnet50", 112, 4, 7),
         },
         "torch.compile": compiling("resnet18", 64, 16, 9),
         "two threads over one": {

@@ -108,21 +108,21 @@ def _digits() -> dict[str, tuple[Tensor, Tensor]]:
     return {"train": (x[order[:1200]], y[order[:1200]]), "test": (x[order[1200:]], y[order[1200:]])}
 
 
-def _phantoms() -> dict[str, tuple[Tensor, Tensor]]:
+def _synthetic() -> dict[str, tuple[Tensor, Tensor]]:
     from palpate.data.synthetic.generate import generate
 
-    drawn = generate("skin", 2400, 28, seed=0)
-    x = torch.from_numpy(drawn.images.transpose(0, 3, 1, 2) / np.float32(255)).contiguous()
-    y = torch.from_numpy(drawn.labels)
-    held = torch.from_numpy(np.isin(drawn.groups, np.unique(drawn.groups)[::5]))  # a fifth of the patients
+    made = generate("skin", 2400, 28, seed=0)
+    x = torch.from_numpy(made.images.transpose(0, 3, 1, 2) / np.float32(255)).contiguous()
+    y = torch.from_numpy(made.labels)
+    held = torch.from_numpy(np.isin(made.groups, np.unique(made.groups)[::5]))  # a fifth of the patients
     return {"train": (x[~held], y[~held]), "test": (x[held], y[held])}
 
 
 def task(classes: int, root: Path, cache: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """The images of the task with that many classes; for two, phantoms where PneumoniaMNIST is absent."""
+    """The images of the task with that many classes; for two, synthetic images where PneumoniaMNIST is absent."""
     if classes == 2 and not (root / "medmnist" / "pneumoniamnist.npz").exists():
-        NAMES[2] = "phantoms of skin, 28 px"
-        return _phantoms()
+        NAMES[2] = "synthetic skin, 28 px"
+        return _synthetic()
     if classes == 7 and not (root / "ham10000").exists():
         raise SystemExit(
             f"{root}: holds no ham10000 folder, which K = 7 needs; name it in PALPATE_DATA or use --classes 2 10"

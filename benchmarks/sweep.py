@@ -1,4 +1,4 @@
-"""palpate's sweep against the other tools, on the same models and images, in one process.
+"""palpate's attack against the other tools, on the same models and images, in one process.
 
     python benchmarks/sweep.py                  # about 25 minutes on two quiet cores
     python benchmarks/sweep.py --classes 2 --kinds undefended --images 64
@@ -61,7 +61,7 @@ def attack_all(task: dict, classes: int, kind: str, count: int, cache: Path, riv
 
     def ours(strength: str, part: slice = slice(None)) -> None:
         start = time.perf_counter()
-        result = palpate.sweep(net, images[part], labels[part], epsilons, strength=strength, seed=0)
+        result = palpate.sweep(net, images[part], labels[part], epsilons, strength)
         elapsed = time.perf_counter() - start
         seconds.setdefault(strength if part == slice(None) else f"{strength} part", []).append(elapsed)
         if part == slice(None):
