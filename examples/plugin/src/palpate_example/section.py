@@ -4,11 +4,12 @@ import polars as pl
 from markupsafe import Markup, escape
 
 from palpate.core import formatting
+from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked
 
 
 @ranked(80)
-def smallest_changes(data) -> Section | None:
+def smallest_changes(data: RunData) -> Section | None:
     """A list of images and radii; nothing where no attack changed the answer on any image that was classified correctly."""
     found = data.attack_rows().filter(
         pl.col("epsilon_index") == 1, pl.col("radius").is_between(0, float("inf"), closed="none")

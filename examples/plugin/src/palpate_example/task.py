@@ -35,7 +35,6 @@ STRIPES = Task(
     title="Example: plain and striped squares",
     classes=CLASSES,
     finding="stripes",
-    kind="real",
     images=80,
     licence="Apache-2.0",
     cite="palpate-example-plugin",
