@@ -1,16 +1,16 @@
 """The checks' own attacks, against a linear model whose exact radius is known."""
 
 import torch
-from tests.verdicts.lines import Line, images
+from tests.verdicts.linear import Line, images
 from torch import nn
 
+from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import cross_entropy, margin
-from palpate.verdicts.baselines import climb, fools, jitter, noise, price, squares
-from palpate.verdicts.door import Door, Ledger
+from palpate.verdicts.baselines import fools, noise, pgd, price, random_point, random_search
 
 
-def _door(model: nn.Module, budget: int = 10**9) -> Door:
-    return Door(model.requires_grad_(False), Ledger(budget))
+def _access(model: nn.Module) -> ModelAccess:
+    return ModelAccess(model.requires_grad_(False), batch=64)
 
 
 def _seed(value: int = 0) -> torch.Generator:
@@ -21,7 +21,7 @@ def test_climb_fools_exactly_the_images_whose_radius_is_smaller():
     x, y, exact = images()
     for epsilon in (0.01, 0.03, 0.05, 0.07):
         for loss in (cross_entropy, margin):
-            run = climb(_door(Line()), x, y, epsilon, _seed(), loss=loss)
+            run = pgd(_access(Line()), x, y, epsilon, _seed(), loss=loss)
             assert run.fooled.tolist() == (exact < epsilon).tolist()
             assert (run.last.double() - x.double()).abs().max() <= epsilon
             assert torch.equal(run.ever, run.fooled)
@@ -29,10 +29,10 @@ def test_climb_fools_exactly_the_images_whose_radius_is_smaller():
 
 def test_climb_spends_its_price_and_keeps_every_iterate():
     x, y, _ = images(5)
-    door = _door(Line())
-    run = climb(door, x, y, 0.03, _seed(), steps=7)
-    assert door.ledger.forward + door.ledger.backward == price(5, 7)
-    assert (door.ledger.forward, door.ledger.backward) == (5 * 8, 5 * 7)
+    access = _access(Line())
+    run = pgd(access, x, y, 0.03, _seed(), steps=7)
+    assert access.budget.forward + access.budget.backward == price(5, 7)
+    assert (access.budget.forward, access.budget.backward) == (5 * 8, 5 * 7)
     assert run.margins.shape == (8, 5)
     assert bool((run.margins.diff(dim=0) >= -1e-4).all())  # a line has no bumps
 
@@ -47,7 +47,7 @@ def test_the_best_iterate_is_kept_where_the_last_one_does_not_fool():
             return torch.stack([torch.zeros_like(score), score], 1)
 
     x, y = torch.full((3, 3, 8, 8), 0.5), torch.zeros(3, dtype=torch.long)
-    run = climb(_door(Late()), x, y, 0.04, _seed(), steps=10)
+    run = pgd(_access(Late()), x, y, 0.04, _seed(), steps=10)
     assert run.ever.all()
     assert not run.fooled.any()
     assert fools(Late()(run.best), y).all()
@@ -57,7 +57,7 @@ def test_the_best_iterate_is_kept_where_the_last_one_does_not_fool():
 def test_random_points_stay_in_ball_and_box_and_corners_are_corners():
     x = torch.rand(4, 3, 8, 8, generator=_seed())
     for corner in (False, True):
-        points = jitter(x, 0.1, _seed(), corner)
+        points = random_point(x, 0.1, _seed(), corner=corner)
         assert (points.double() - x.double()).abs().max() <= 0.1
         assert points.min() >= 0
         assert points.max() <= 1
@@ -75,19 +75,19 @@ def test_noise_finds_a_wide_target_and_not_a_narrow_one():
             return torch.stack([torch.zeros_like(score), score], 1)
 
     x, y = torch.full((6, 3, 8, 8), 0.5), torch.zeros(6, dtype=torch.long)
-    assert noise(_door(Anywhere()), x, y, 0.05, _seed()).all()
+    assert noise(_access(Anywhere()), x, y, 0.05, _seed()).all()
     line_x, line_y, _ = images(6, (0.02, 0.03))
-    assert not noise(_door(Line()), line_x, line_y, 0.031, _seed()).any()  # needs 192 pixels to agree
+    assert not noise(_access(Line()), line_x, line_y, 0.031, _seed()).any()  # needs 192 pixels to agree
 
 
-def test_squares_fool_within_the_ball_only_and_stop_asking_about_fallen_images():
+def test_squares_fool_within_the_ball_only_and_stop_asking_about_fooled_images():
     x, y, exact = images(8, (0.005, 0.2))
-    door = _door(Line())
-    fallen = squares(door, x, y, 0.1, _seed(), 300)
-    assert not (fallen & (exact > 0.1)).any()
-    assert int(fallen.sum()) >= int((exact < 0.05).sum())
-    assert door.ledger.forward < 8 * 300
-    assert door.ledger.backward == 0
+    access = _access(Line())
+    fooled = random_search(access, x, y, 0.1, _seed(), 300)
+    assert not (fooled & (exact > 0.1)).any()
+    assert int(fooled.sum()) >= int((exact < 0.05).sum())
+    assert access.budget.forward < 8 * 300
+    assert access.budget.backward == 0
 
 
 def test_a_gradient_that_is_no_number_moves_nothing():
@@ -97,7 +97,7 @@ def test_a_gradient_that_is_no_number_moves_nothing():
             return torch.stack([torch.zeros_like(score), score], 1)
 
     x, y, _ = images(4)
-    run = climb(_door(Broken()), x, torch.zeros_like(y), 0.05, _seed())
+    run = pgd(_access(Broken()), x, torch.zeros_like(y), 0.05, _seed())
     assert run.last.isfinite().all()
 
 

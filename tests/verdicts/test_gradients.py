@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.verdicts.lines import EPSILONS, Line, case, images
+from tests.verdicts.linear import EPSILONS, Line, context_of, images
 from torch import nn
 
-from palpate.verdicts.door import NotRun
+from palpate.verdicts.check import NotRun
 from palpate.verdicts.gradients import finite_differences, local_lipschitz, repeatable, sharpness, usable
 
 
@@ -22,21 +22,21 @@ class Front(Line):
 
 def test_an_honest_line_passes():
     x, y, _ = images()
-    assert usable(case(Line(), x, y), 0.05).status == "pass"
-    finding = finite_differences(case(Line(), x, y), 0.5)
+    assert usable(context_of(Line(), x, y), 0.05).status == "pass"
+    finding = finite_differences(context_of(Line(), x, y), 0.5)
     assert finding.status == "pass"
     assert finding.figure == pytest.approx(0, abs=1e-5)
 
 
 def test_a_saturated_head_is_named_with_its_median_margin():
     x, y, exact = images()
-    finding = usable(case(Line(1000.0), x, y), 0.05)
+    finding = usable(context_of(Line(1000.0), x, y), 0.05)
     assert finding.status == "fail"
     assert finding.figure == 1.0
     assert "saturates" in finding.advice
     expected = float((1000 * 192 * exact).quantile(0.5))
     assert f"{expected:.4g} logits" in finding.advice
-    assert finite_differences(case(Line(1000.0), x, y), 0.5).status == "pass"  # the margin's gradient is sound
+    assert finite_differences(context_of(Line(1000.0), x, y), 0.5).status == "pass"  # the margin's gradient is sound
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_saturated_head_is_named_with_its_median_margin():
 )
 def test_a_missing_gradient_is_named(step, words):
     x, y, _ = images()
-    finding = usable(case(Front(step), x, y), 0.05)
+    finding = usable(context_of(Front(step), x, y), 0.05)
     assert finding.status == "fail"
     assert words in finding.advice
 
@@ -63,7 +63,7 @@ def test_a_few_images_without_a_gradient_are_a_warning():
             (points[:, :1, :1, :1] == x[:3, :1, :1, :1].view(1, 3, 1, 1)).any(1, keepdim=True), points.detach(), points
         )
 
-    finding = usable(case(Front(dead), x, y), 0.25)
+    finding = usable(context_of(Front(dead), x, y), 0.25)
     assert finding.status == "warn"
     assert finding.figure == pytest.approx(3 / 40)
     assert "3 of 40" in finding.advice
@@ -75,7 +75,7 @@ def test_a_gradient_that_changes_when_asked_again_is_noise(share, status):
     torch.manual_seed(0)
     noisy = Front(lambda x: x + share * (x - x.detach()) * torch.randn_like(x))
     x, y, _ = images(20)
-    finding = repeatable(case(noisy, x, y), 0.4)
+    finding = repeatable(context_of(noisy, x, y), 0.4)
     assert finding.status == status
     assert finding.figure == pytest.approx(1 - 1 / (1 + share**2), abs=0.08)
     assert "sked again" in finding.advice
@@ -84,19 +84,19 @@ def test_a_gradient_that_changes_when_asked_again_is_noise(share, status):
 def test_no_gradient_cannot_be_compared_with_itself():
     x, y, _ = images()
     with pytest.raises(NotRun, match="zero"):
-        repeatable(case(Front(lambda x: x.detach()), x, y), 0.5)
+        repeatable(context_of(Front(lambda x: x.detach()), x, y), 0.5)
 
 
 def test_a_gradient_of_something_else_is_not_the_models():
     x, y, _ = images()
     other = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(5))
     hidden = Front(lambda x: x.detach() + (x - x.detach()) * other)
-    assert usable(case(hidden, x, y), 0.05).status == "pass"
-    finding = finite_differences(case(hidden, x, y), 0.5)
+    assert usable(context_of(hidden, x, y), 0.05).status == "pass"
+    finding = finite_differences(context_of(hidden, x, y), 0.5)
     assert finding.status == "fail"
     assert finding.figure > 0.5
     reversed_sign = Front(lambda x: 2 * x.detach() - x)
-    assert finite_differences(case(reversed_sign, x, y), 0.5).figure == pytest.approx(2, abs=1e-4)
+    assert finite_differences(context_of(reversed_sign, x, y), 0.5).figure == pytest.approx(2, abs=1e-4)
 
 
 def test_the_noise_of_torch_is_held_and_other_noise_is_said_to_forbid_the_check():
@@ -104,14 +104,14 @@ def test_the_noise_of_torch_is_held_and_other_noise_is_said_to_forbid_the_check(
     torch.manual_seed(3)
     before = torch.get_rng_state()
     noisy = Front(lambda x: x + 0.02 * torch.randn_like(x))
-    assert finite_differences(case(noisy, x, y), 0.5).status == "pass"
+    assert finite_differences(context_of(noisy, x, y), 0.5).status == "pass"
     state = torch.get_rng_state()
     torch.set_rng_state(before)
-    case(noisy, x, y).right  # noqa: B018 — the one forward whose noise is not held
+    context_of(noisy, x, y).right  # noqa: B018 — the one forward whose noise is not held
     assert torch.equal(torch.get_rng_state(), state)
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(NotRun, match="seed does not hold"):
-        finite_differences(case(Front(lambda x: x + 0.1 * torch.randn(x.shape, generator=generator)), x, y), 0.5)
+        finite_differences(context_of(Front(lambda x: x + 0.1 * torch.randn(x.shape, generator=generator)), x, y), 0.5)
 
 
 def test_a_constant_model_and_a_broken_gradient_are_not_measured():
@@ -122,24 +122,24 @@ def test_a_constant_model_and_a_broken_gradient_are_not_measured():
             return torch.nn.functional.one_hot((super().forward(x)[:, 1] > 0).long(), 2) * 5.0
 
     with pytest.raises(NotRun, match="does not move"):
-        finite_differences(case(Constant(), x, y), 0.5)
+        finite_differences(context_of(Constant(), x, y), 0.5)
     with pytest.raises(NotRun, match="not a number"):
-        finite_differences(case(Front(lambda x: x + (x - x.detach()).abs().sqrt()), x, y), 0.5)
+        finite_differences(context_of(Front(lambda x: x + (x - x.detach()).abs().sqrt()), x, y), 0.5)
 
 
 def test_the_lipschitz_estimate_of_a_line_is_its_weights_sum():
     x, y, _ = images(12, (0.05, 0.06))
-    figure = local_lipschitz(case(Line(), x, y), 0.0).figure
+    figure = local_lipschitz(context_of(Line(), x, y), 0.0).figure
     assert figure == pytest.approx(192 / 255, rel=1e-3)  # ‖w‖₁ per grey level, at the corner of the ball
 
 
 def test_sharpness_is_the_loss_that_the_attack_adds():
     x, y, exact = images(12, (0.02, 0.06))
-    found = sharpness(case(Line(), x, y), 0.0).figure
+    found = sharpness(context_of(Line(), x, y), 0.0).figure
     margins = 192 * exact
     loss = nn.functional.softplus
     epsilon = EPSILONS[0] * 1.0
-    tested = case(Line(), x, y).tested[0]
+    tested = context_of(Line(), x, y).tested[0]
     assert tested >= epsilon
     expected = (loss(192 * tested - margins) - loss(-margins)).mean()
     assert found == pytest.approx(float(expected), rel=1e-3)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.verdicts.lines import Line, case, images
+from tests.verdicts.linear import Line, context_of, images
 from torch import nn
 
-from palpate.verdicts.door import NotRun
+from palpate.verdicts.check import NotRun
 from palpate.verdicts.inputs import deterministic, input_range, mode_and_logits
 
 
@@ -21,7 +21,7 @@ class Wrapped(nn.Module):
 def test_an_honest_line_passes():
     x, y, _ = images()
     for check, threshold in ((input_range, 10.0), (mode_and_logits, 0.05), (deterministic, 0.05)):
-        assert check(case(Line(), x, y), threshold).status == "pass"
+        assert check(context_of(Line(), x, y), threshold).status == "pass"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_an_honest_line_passes():
 )
 def test_images_in_another_range_fail(change, words):
     x, y, _ = images()
-    finding = input_range(case(Line(), change(x), y), 10.0)
+    finding = input_range(context_of(Line(), change(x), y), 10.0)
     assert finding.status == "fail"
     assert words in finding.advice
 
@@ -53,11 +53,11 @@ def test_a_model_for_other_units_is_recognised_by_its_accuracy(change, words):
             return super().forward(change(x)) + torch.tensor([0.0, 1e-3])
 
     x, y, _ = images(40)
-    finding = input_range(case(Units(), x, y), 10.0)
+    finding = input_range(context_of(Units(), x, y), 10.0)
     assert finding.status == "fail"
     assert words in finding.advice
     assert finding.figure == 50.0
-    few = input_range(case(Units(), x[:12], y[:12]), 10.0)  # six of twelve: p = 2 · 2⁻⁵
+    few = input_range(context_of(Units(), x[:12], y[:12]), 10.0)  # six of twelve: p = 2 · 2⁻⁵
     assert few.status == "warn"
     assert "luck (p = 0.062)" in few.advice
 
@@ -79,17 +79,17 @@ def test_a_model_that_guesses_is_not_accused_of_another_range():
     x[:, 0, 0, 1] = torch.where((y == 1) == better, 0.2, 0.8)
     right = torch.arange(60) % 4 < 2  # right in [0, 1]: half of them, whatever bytes say
     x[:, 0, 0, 0] = torch.where(right, y, 1 - y) / 1000 + 0.5
-    finding = input_range(case(Guess(), x, y), 10.0)
+    finding = input_range(context_of(Guess(), x, y), 10.0)
     assert finding.figure == pytest.approx(100 * 8 / 60)
     assert finding.status == "warn"
 
 
 def test_two_images_cannot_fail():
     x, y, _ = images(2)
-    assert input_range(case(Line(), 255 * x, y), 10.0).status == "warn"
-    assert mode_and_logits(case(Wrapped(lambda z: z.softmax(1)), x, y), 0.05).status == "warn"
+    assert input_range(context_of(Line(), 255 * x, y), 10.0).status == "warn"
+    assert mode_and_logits(context_of(Wrapped(lambda z: z.softmax(1)), x, y), 0.05).status == "warn"
     with pytest.raises(NotRun, match="2 images"):
-        deterministic(case(Line(), x, y), 0.05)
+        deterministic(context_of(Line(), x, y), 0.05)
 
 
 def test_probabilities_are_told_from_logits():
@@ -102,7 +102,7 @@ def test_probabilities_are_told_from_logits():
         (Wrapped(lambda z: z[:, 1] - z[:, 0]), "pass"),
         (Wrapped(lambda z: (z[:, 1] - z[:, 0]) / 100), "pass"),
     ):
-        assert mode_and_logits(case(model, x, y), 0.05).status == status
+        assert mode_and_logits(context_of(model, x, y), 0.05).status == status
 
 
 def test_train_mode_fails_only_where_it_changes_the_answer_and_leaves_no_trace():
@@ -110,7 +110,7 @@ def test_train_mode_fails_only_where_it_changes_the_answer_and_leaves_no_trace()
     for layer, status in ((nn.Dropout(0.5), "fail"), (nn.BatchNorm1d(2), "fail"), (nn.Identity(), "pass")):
         model = Wrapped(nn.Sequential(layer)).train()
         before = {name: value.clone() for name, value in model.state_dict().items()}
-        finding = mode_and_logits(case(model, x, y), 0.05)
+        finding = mode_and_logits(context_of(model, x, y), 0.05)
         assert finding.status == status
         assert not any(module.training for module in model.modules())  # as `trust` keeps it during the checks
         for name, value in model.state_dict().items():
@@ -122,4 +122,4 @@ def test_noise_in_the_answers_fails_where_classes_change(deviation, status):
     torch.manual_seed(0)
     x, y, _ = images(12, (0.02, 0.06))  # margins from 3.8 up
     model = Wrapped(lambda z: z + deviation * torch.randn_like(z))
-    assert deterministic(case(model, x, y), 0.05).status == status
+    assert deterministic(context_of(model, x, y), 0.05).status == status

@@ -1,7 +1,7 @@
-"""The checks' own attacks: PGD with its whole trace kept, random noise, and a random search that asks for no gradient.
+"""The checks' own attacks: PGD with its whole trace kept, random noise, and a random search that needs no gradient.
 
-They are plain on purpose. A check must not share the cleverness, or the mistakes, of the attack that it examines, so nothing here is taken from
-the sweep and every run starts from the clean image at one epsilon.
+They are plain on purpose. A check must share neither the refinements nor the mistakes of the attack that it examines, so nothing here is taken
+from the sweep, and every run starts from the clean image at one epsilon.
 """
 
 import dataclasses
@@ -10,21 +10,20 @@ import math
 import torch
 from torch import Tensor
 
+from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import Loss, certain_margin, cross_entropy, margin
-from palpate.attacks.norms import per_image, project
-from palpate.verdicts.door import Door
+from palpate.attacks.norms import NORMS, Norm, distance, per_image, project, steepest
 
 STEPS = 20
-"""Steps of the usual attack, each 2.5 ε / 20 (Madry et al. 2018, arXiv 1706.06083, section 5)."""
+"""Steps of baseline PGD, each of size 2.5 ε / 20 (Madry et al. 2018, arXiv 1706.06083, section 5)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One attack at one epsilon on n images.
+    """One PGD attack at one epsilon on n images.
 
     Attributes:
-        epsilon: l∞ radius in [0, 1].
-        last: (n, C, H, W), the last iterate, which is what the usual PGD reports.
+        last: (n, C, H, W), the last iterate, which is what PGD usually reports.
         fooled: (n,), whether the last iterate fools.
         ever: (n,), whether any iterate did.
         best: (n, C, H, W), the last of the iterates that fooled, else the last iterate.
@@ -32,7 +31,6 @@ class Run:
         logits: (n, K) of the last iterate.
     """
 
-    epsilon: float
     last: Tensor
     fooled: Tensor
     ever: Tensor
@@ -47,72 +45,90 @@ def fools(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def price(images: int, steps: int) -> int:
-    """Passes that `climb` spends, forward and backward together."""
+    """Passes that `pgd` spends, forward and backward together."""
     return images * (2 * steps + 1)
 
 
-def climb(
-    door: Door,
+def pgd(
+    access: ModelAccess,
     images: Tensor,
     labels: Tensor,
     epsilon: float,
     generator: torch.Generator,
     steps: int = STEPS,
     loss: Loss = cross_entropy,
+    norm: Norm = "linf",
 ) -> Run:
-    """PGD from a uniform start, step 2.5 ε / steps, every iterate looked at (Madry et al. 2018, arXiv 1706.06083).
+    """PGD from a random start with steps of 2.5 ε / steps, every iterate kept (Madry et al. 2018, arXiv 1706.06083).
 
-    A gradient that is no number moves nothing: the images stay images.
+    A gradient that is not a number moves nothing, so that the points remain images.
+
+    Args:
+        access: the attacked model.
+        images: (n, C, H, W) in [0, 1].
+        labels: (n,).
+        epsilon: radius in the norm.
+        generator: of the random start.
     """
     radius = torch.full((len(images),), epsilon, dtype=torch.float64, device=images.device)
-    points = jitter(images, epsilon, generator)
+    points = random_point(images, epsilon, generator, norm)
     best, ever = points.clone(), torch.zeros(len(images), dtype=torch.bool, device=images.device)
     margins: list[Tensor] = []
-    logits = torch.zeros(len(images), 2, device=images.device)
     for step in range(steps + 1):
+        slope = None
         if step < steps:
-            logits, slope = door.gradient(points, labels, loss)
+            logits, _, slope = access.gradient(points, loss, labels)
         else:
-            logits, slope = door.logits(points), None
+            logits = access.logits(points)
         hit = fools(logits, labels)
         ever, best = ever | hit, torch.where(per_image(hit, images).bool(), points, best)
-        margins.append(margin(logits, labels).detach())
+        margins.append(margin(logits, labels))
         if slope is not None:
-            direction = slope.nan_to_num(0.0, 0.0, 0.0).sign()
-            points = project(points + 2.5 * epsilon / steps * direction, images, radius)
+            direction = steepest(slope.nan_to_num(0.0, 0.0, 0.0), norm)
+            points = project(points + 2.5 * epsilon / steps * direction, images, radius, norm)
     best = torch.where(per_image(ever, images).bool(), best, points)
-    return Run(epsilon, points, fools(logits, labels), ever, best, torch.stack(margins), logits)
+    return Run(points, hit, ever, best, torch.stack(margins), logits)
 
 
-def jitter(images: Tensor, epsilon: float, generator: torch.Generator, corner: bool = False) -> Tensor:
-    """Random points of the ball: uniform, or ±ε in every pixel."""
-    noise = torch.rand(images.shape, generator=generator) * 2 - 1
-    noise = noise.sign() if corner else noise
+def random_point(
+    images: Tensor, epsilon: float, generator: torch.Generator, norm: Norm = "linf", corner: bool = False
+) -> Tensor:
+    """A random point (n, C, H, W) of each image's ball and [0, 1]; at a corner every pixel changes by the same amount."""
+    noise = torch.stack([NORMS[norm].draw(images.shape[1:], generator) for _ in images])
+    if corner:
+        noise = noise.sign()
+        noise = noise / per_image(distance(noise, torch.zeros_like(noise), norm), noise)
     radius = torch.full((len(images),), epsilon, dtype=torch.float64, device=images.device)
-    return project(images + epsilon * noise.to(images), images, radius)
+    return project(images + epsilon * noise.to(images), images, radius, norm)
 
 
 def noise(
-    door: Door, images: Tensor, labels: Tensor, epsilon: float, generator: torch.Generator, draws: int = 10
+    access: ModelAccess,
+    images: Tensor,
+    labels: Tensor,
+    epsilon: float,
+    generator: torch.Generator,
+    norm: Norm = "linf",
+    draws: int = 10,
 ) -> Tensor:
-    """Which images (n,) are fooled by any of `draws` uniform and `draws` corner perturbations; fallen images are left alone."""
-    fallen = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    """Which images (n,) any of `draws` random points and `draws` corners of the ball fools; a fooled image costs nothing more."""
+    fooled = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for draw in range(2 * draws):
-        (still,) = (~fallen).nonzero(as_tuple=True)
-        if not len(still):
+        (left,) = (~fooled).nonzero(as_tuple=True)
+        if not len(left):
             break
-        points = jitter(images[still], epsilon, generator, corner=draw % 2 == 1)
-        fallen[still] = fools(door.logits(points), labels[still])
-    return fallen
+        points = random_point(images[left], epsilon, generator, norm, corner=draw % 2 == 1)
+        fooled[left] = fools(access.logits(points), labels[left])
+    return fooled
 
 
-def squares(
-    door: Door, images: Tensor, labels: Tensor, epsilon: float, generator: torch.Generator, queries: int
+def random_search(
+    access: ModelAccess, images: Tensor, labels: Tensor, epsilon: float, generator: torch.Generator, queries: int
 ) -> Tensor:
-    """Which images (n,) random search fools: Square attack, l∞ (Andriushchenko et al. 2020, arXiv 1912.00049, algorithms 1 and 2).
+    """Which images (n,) a random search fools: Square attack, l∞ (Andriushchenko et al. 2020, arXiv 1912.00049, algorithms 1 and 2).
 
     It starts from vertical stripes of ±ε and keeps a random square of ±ε whenever the margin rises. The squares' share of the image halves
-    along the published schedule, shortened to `queries`. A stopped image costs nothing more.
+    along the published schedule, shortened to `queries`. A fooled image costs nothing more.
     """
     count, channels, height, width = images.shape
     radius = torch.full((count,), epsilon, dtype=torch.float64, device=images.device)
@@ -121,27 +137,27 @@ def squares(
         return (torch.randint(0, 2, shape, generator=generator) * 2 - 1).to(images)
 
     best = project(images + epsilon * signs(count, channels, 1, width), images, radius)
-    logits = door.logits(best)
-    reached, fallen = margin(logits, labels), fools(logits, labels)
+    logits = access.logits(best)
+    reached, fooled = margin(logits, labels), fools(logits, labels)
     for query in range(1, queries):
-        (still,) = (~fallen).nonzero(as_tuple=True)
-        if not len(still):
+        (left,) = (~fooled).nonzero(as_tuple=True)
+        if not len(left):
             break
         side = max(1, round(math.sqrt(_share(query / queries) * height * width)))
         side = min(side, height, width)
-        trial = best[still].clone()
-        for place, image in enumerate(still.tolist()):
-            top = int(torch.randint(0, height - side + 1, (1,), generator=generator))
-            left = int(torch.randint(0, width - side + 1, (1,), generator=generator))
-            window = (place, slice(None), slice(top, top + side), slice(left, left + side))
-            trial[window] = images[(image, *window[1:])] + epsilon * signs(channels, 1, 1)
-        trial = project(trial, images[still], radius[still])
-        logits = door.logits(trial)
-        value, hit = margin(logits, labels[still]), fools(logits, labels[still])
-        better = hit | (value > reached[still])
-        best[still[better]], reached[still[better]] = trial[better], value[better]
-        fallen[still] |= hit
-    return fallen
+        trial = best[left].clone()
+        for place, image in enumerate(left.tolist()):
+            row = int(torch.randint(0, height - side + 1, (1,), generator=generator))
+            column = int(torch.randint(0, width - side + 1, (1,), generator=generator))
+            window = (slice(None), slice(row, row + side), slice(column, column + side))
+            trial[place][window] = images[image][window] + epsilon * signs(channels, 1, 1)
+        trial = project(trial, images[left], radius[left])
+        logits = access.logits(trial)
+        value, hit = margin(logits, labels[left]), fools(logits, labels[left])
+        better = hit | (value > reached[left])
+        best[left[better]], reached[left[better]] = trial[better], value[better]
+        fooled[left] |= hit
+    return fooled
 
 
 def _share(progress: float) -> float:

@@ -1,6 +1,6 @@
-"""The case: the images, the model and the sweep that the checks examine, and the runs that several of them look at.
+"""The check context: the images, the model and the sweep under examination, and the attacks whose results several checks look at.
 
-A usual attack is run once per epsilon and shared, because its passes are most of the budget; whichever check asks first pays for it.
+Baseline PGD is run once per epsilon and shared, because its passes are most of the budget; whichever check needs it first pays for it.
 """
 
 import dataclasses
@@ -9,79 +9,113 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import Loss, cross_entropy, margin
-from palpate.attacks.norms import seeded
+from palpate.attacks.norms import Norm, seeded
 from palpate.attacks.result import Sweep
+from palpate.core.formatting import epsilon as write_epsilon
 from palpate.models.predict import Images
-from palpate.verdicts.baselines import STEPS, Run, climb, fools, price
-from palpate.verdicts.door import Door, Ledger, NotRun
-from palpate.verdicts.verdict import LEAST
+from palpate.verdicts.baselines import STEPS, Run, fools, pgd, price
+from palpate.verdicts.check import LEAST, NotRun, out_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
-    """What a sweep says about the case's m images and, for the audit, about all N.
+class SweepUnderTest:
+    """The sweep that is examined.
 
     Attributes:
-        sweep: the sweep, or None where it cannot belong to these images.
+        sweep: its result on all N images; None where it cannot belong to them.
         images: all N clean images.
-        places: (m,), which of them are the case's.
-        radius: (m,), the sweep's radii for these, NaN where it failed.
-        largest: the sweep's largest epsilon; beyond it, it says nothing.
-        reason: why its radii cannot be compared with the checks' l∞ attacks, or "".
-        levels: grey levels that the sweep was held to, or 0.
+        places: (m,), which of them are the context's.
+        reason: why it cannot belong to them, or "".
     """
 
     sweep: Sweep | None
     images: Images
     places: Tensor
-    radius: Tensor
-    largest: float
     reason: str = ""
-    levels: int = 0
+
+    @property
+    def whole(self) -> Sweep:
+        """The sweep.
+
+        Raises:
+            NotRun: it belongs to other images.
+        """
+        if self.sweep is None:
+            raise NotRun(self.reason)
+        return self.sweep
+
+    @property
+    def radius(self) -> Tensor:
+        """Its radii (m,) for the context's images, NaN where it failed."""
+        return self.whole.radius[self.places]
+
+    @property
+    def levels(self) -> int:
+        """Grey levels that it was held to, or 0."""
+        return 0 if self.sweep is None else int(self.sweep.how.get("levels") or 0)
 
 
-class Case:
+@dataclasses.dataclass(eq=False)
+class CheckContext:
     """What is examined.
 
-    Args:
-        door, sibling: the model, and one trained independently of it or None.
-        ledger: shared by both.
+    Attributes:
+        model: as it was handed over, for what is no attack: its modules and buffers.
+        outputs: access to what it returns itself.
+        access: access to its logits (n, K), K ≥ 2.
+        sibling: access to the logits of a model that was trained independently, or None. All three spend one budget.
         images: (m, C, H, W) on the model's device, supposedly in [0, 1].
         labels: (m,).
-        epsilons: rising.
-        found: the sweep's word on these images, or None.
+        epsilons: radii above 0, rising.
+        swept: the sweep under examination, or None.
+        norm: of the radii.
         training: the model's modules that were in training mode when it was handed over.
-        seed: of every draw.
-
-    Attributes:
-        tested: at most three of the epsilons, the largest among them: where independent attacks are run.
+        seed: of every random draw.
     """
 
-    def __init__(
-        self,
-        door: Door,
-        sibling: Door | None,
-        ledger: Ledger,
-        images: Tensor,
-        labels: Tensor,
-        epsilons: tuple[float, ...],
-        found: Found | None,
-        training: frozenset[nn.Module],
-        seed: int,
-    ) -> None:
-        self.door, self.sibling, self.ledger = door, sibling, ledger
-        self.images, self.labels, self.epsilons, self.found, self.seed = images, labels, epsilons, found, seed
-        last = len(epsilons) - 1
-        self.tested = tuple(epsilons[index] for index in sorted({last // 3, 2 * last // 3, last}))
-        self.training = training
-        self._usual: dict[float, Run] = {}
-        self._margin: dict[float, Run] = {}
+    model: nn.Module
+    outputs: ModelAccess
+    access: ModelAccess
+    sibling: ModelAccess | None
+    images: Tensor
+    labels: Tensor
+    epsilons: tuple[float, ...]
+    swept: SweepUnderTest | None = None
+    norm: Norm = "linf"
+    training: frozenset[nn.Module] = frozenset()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self._runs: dict[tuple[Loss, float], Run] = {}
         self._noted: list[tuple[str, float, Tensor]] = []
+
+    def need(self, passes: int) -> None:
+        """Stop a check before it starts what it could not finish: `BudgetExceeded` where fewer passes are left."""
+        self.access.budget.need(passes)
 
     def generator(self, stage: int) -> torch.Generator:
         """Random numbers that depend on the seed and the stage alone, not on which checks ran before."""
         return seeded(self.seed, 0, stage)
+
+    def written(self, epsilon: float) -> str:
+        """An epsilon for a reader."""
+        return write_epsilon(epsilon, self.norm)
+
+    def of(self, count: int) -> str:
+        """So many of the context's images, for a reader."""
+        return out_of(count, len(self.labels))
+
+    def points(self, count: float) -> float:
+        """So many images as points of accuracy on the context's images."""
+        return 100 * count / len(self.labels)
+
+    @cached_property
+    def tested(self) -> tuple[float, ...]:
+        """At most three of the epsilons, the largest among them: where independent attacks are run."""
+        last = len(self.epsilons) - 1
+        return tuple(self.epsilons[index] for index in sorted({last // 3, 2 * last // 3, last}))
 
     @cached_property
     def outside(self) -> int:
@@ -98,30 +132,28 @@ class Case:
         """
         if self.outside:
             raise NotRun("the images are not in [0, 1], so a ball inside [0, 1] means nothing for them")
-        logits = self.door.logits(self.images)
+        logits = self.access.logits(self.images)
         if int(self.labels.max()) >= logits.shape[1] or int(self.labels.min()) < 0:
             raise NotRun(f"a label lies outside the model's {logits.shape[1]} classes")
         return logits
 
     @cached_property
     def right(self) -> Tensor:
-        """Which of the images are classified correctly when clean (r,), as places.
+        """Places (r,) of the images that are classified correctly when clean: the only ones about which an attack can change anything.
 
         Raises:
             NotRun: there are fewer than can show a failure.
         """
-        margins = margin(self.clean, self.labels)
-        places = ((margins < 0) & self.clean.isfinite().all(1)).nonzero()[:, 0]
+        places = ((margin(self.clean, self.labels) < 0) & self.clean.isfinite().all(1)).nonzero()[:, 0]
         if len(places) < LEAST:
             raise NotRun(
-                f"{len(places)} of {len(self.labels)} images are classified correctly when clean, "
-                f"and at least {LEAST} are needed"
+                f"{len(places)} of {len(self.labels)} images are classified correctly when clean, and at least {LEAST} are needed"
             )
         return places
 
     @property
     def x(self) -> Tensor:
-        """The images (r, C, H, W) that are right when clean: the only ones an attack can change anything about."""
+        """The correctly classified images (r, C, H, W)."""
         return self.images[self.right]
 
     @property
@@ -131,67 +163,61 @@ class Case:
 
     @cached_property
     def median_margin(self) -> float:
-        """Median of the clean margin, true logit minus the best other, over the right images."""
+        """Median clean margin of the right images: true logit minus the best other."""
         return float(-margin(self.clean, self.labels)[self.right].quantile(0.5))
 
-    def points(self, count: int) -> float:
-        """So many images as points of accuracy on the case's images."""
-        return 100 * count / len(self.labels)
+    def pgd(self, places: Tensor, epsilon: float, stage: int, steps: int = STEPS, loss: Loss = cross_entropy) -> Run:
+        """PGD on some of the right images (n,), from a start that the stage decides."""
+        generator = self.generator(stage)
+        return pgd(self.access, self.x[places], self.y[places], epsilon, generator, steps, loss, self.norm)
 
-    def usual(self, epsilon: float) -> Run:
-        """The usual attack at an epsilon: cross-entropy PGD with 20 steps from a uniform start, once."""
-        return self._run(self._usual, epsilon, cross_entropy)
+    def baseline(self, epsilon: float, loss: Loss = cross_entropy) -> Run:
+        """Baseline PGD on the right images, once per epsilon and loss: 20 steps from a uniform start, equal for all losses."""
+        key = (loss, epsilon)
+        if key not in self._runs:
+            self.need(price(len(self.right), STEPS))
+            self._runs[key] = self.pgd(torch.arange(len(self.right)), epsilon, 1, STEPS, loss)
+        return self._runs[key]
 
-    def by_margin(self, epsilon: float) -> Run:
-        """The same attack, from the same start, on the margin."""
-        return self._run(self._margin, epsilon, margin)
+    def note(self, attack: str, epsilon: float, places: Tensor) -> None:
+        """Remember the places among the right images that an attack of the checks fooled."""
+        self._noted.append((attack, epsilon, places))
 
-    def note(self, attacker: str, epsilon: float, fooled: Tensor) -> None:
-        """Remember which of the right images (r,) an attack of the checks fooled."""
-        self._noted.append((attacker, epsilon, fooled))
+    def attacks(self) -> list[tuple[str, float, Tensor]]:
+        """Name, epsilon and places of the fooled images, among the right ones, of every attack that was run so far."""
+        names: dict[Loss, str] = {cross_entropy: "baseline PGD", margin: "PGD on the margin"}
+        runs = [(names[loss], epsilon, run.fooled.nonzero()[:, 0]) for (loss, epsilon), run in self._runs.items()]
+        return self._noted + runs
 
-    def noted(self) -> list[tuple[str, float, Tensor]]:
-        """What every attack made so far fooled (r,), the shared ones included."""
-        runs = [("the usual attack", run) for run in self._usual.values()]
-        runs += [("PGD on the margin", run) for run in self._margin.values()]
-        return self._noted + [(attacker, run.epsilon, run.fooled) for attacker, run in runs]
+    def not_fooled(self, epsilon: float) -> Tensor:
+        """Which of the right images (r,) the attack under examination does not fool: the sweep where there is one, else baseline PGD."""
+        if self.swept is None:
+            return ~self.baseline(epsilon).fooled
+        largest = max(self.swept.whole.epsilons)
+        if epsilon > largest * (1 + 1e-9):
+            raise NotRun(f"the sweep ends at epsilon {self.written(largest)}")
+        return (self.swept.radius.to(self.labels.device) > epsilon)[self.right]
 
-    def _run(self, kept: dict[float, Run], epsilon: float, loss: Loss) -> Run:
-        if epsilon not in kept:
-            self.ledger.need(price(len(self.right), STEPS))
-            kept[epsilon] = climb(self.door, self.x, self.y, epsilon, self.generator(1), STEPS, loss)
-        return kept[epsilon]
+    def informative_epsilon(self, examined: bool = False) -> float:
+        """The largest tested epsilon at which an attack leaves at least a tenth of the images, and three: where another could do better.
 
-    def standing(self, epsilon: float) -> Tensor:
-        """Which of the right images (r,) the attack under examination leaves standing: the sweep where there is one, else the usual attack."""
-        if self.found is None:
-            return ~self.usual(epsilon).fooled
-        if self.found.reason:
-            raise NotRun(self.found.reason)
-        if epsilon > self.found.largest * (1 + 1e-9):
-            raise NotRun(f"the sweep ends at epsilon {self.found.largest:g}")
-        return (self.found.radius > epsilon)[self.right]
-
-    def arena(self, examined: bool = False) -> float:
-        """The largest tested epsilon at which at least a tenth of the images, and three, still stand: where another attack could do better.
-
-        The smallest tested one where hardly any stand anywhere.
+        The smallest tested one where hardly any are left anywhere.
 
         Args:
-            examined: standing by the attack under examination, not by the usual one.
+            examined: left by the attack under examination, not by baseline PGD.
         """
         least = max(LEAST, len(self.labels) / 10)
         for epsilon in reversed(self.tested):
-            standing = self.standing(epsilon) if examined else ~self.usual(epsilon).fooled
-            if int(standing.sum()) >= least:
+            left = self.not_fooled(epsilon) if examined else ~self.baseline(epsilon).fooled
+            if int(left.sum()) >= least:
                 return epsilon
         return self.tested[0]
 
     @property
-    def subject(self) -> str:
+    def examined(self) -> str:
         """What the attack under examination is called in a sentence."""
-        return "cross-entropy PGD" if self.found is None else "the sweep"
+        return "baseline PGD" if self.swept is None else "the sweep"
 
     def fooled(self, points: Tensor, places: Tensor) -> Tensor:
-        """Which of these stored images (n,), belonging to `places` of the right ones, fool the model, for a forward pass each."""
-        return fools(self.door.logits(points), self.y[places])
+        """Which points (n, C, H, W), made from the right images at `places` (n,), fool the model, for a forward pass each."""
+        return fools(self.access.logits(points), self.y[places])

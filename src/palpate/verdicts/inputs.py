@@ -4,97 +4,96 @@ They cost a few passes and catch the mistakes that make everything after them me
 """
 
 import torch
-from torch import Tensor, nn
+from scipy.stats import binomtest
+from torch import Tensor
 
-from palpate.statistics.differences import mcnemar
-from palpate.verdicts.context import Case
-from palpate.verdicts.door import NotRun, as_classes
-from palpate.verdicts.rules import Finding, of, rule
-from palpate.verdicts.verdict import LEAST
+from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, out_of, status_of
+from palpate.verdicts.context import CheckContext
 
-UNITS = {
+RANGES = {
     "from 0 to 255": lambda x: 255 * x,
     "from −1 to 1": lambda x: 2 * x - 1,
 }
 BLIND = 10.0
 """Points above always answering one class, up to which a model may be blind to images in [0, 1]."""
+
 CHANCE = 0.01
 """Largest p (exact McNemar, times the ranges tried) at which another range is not called better by luck."""
 
 
-def input_range(case: Case, threshold: float) -> Finding:
-    """Images in [0, 1], spread over it, and no better understood in another range.
+@check("input range", 10, 10.0, "points", f"{CARLINI} 5.7")
+def input_range(context: CheckContext, threshold: float) -> Finding:
+    """Images in [0, 1], spread over it, and no better classified in another range.
 
     A network that expects bytes sees [0, 1] as black: it answers one class, and no small perturbation changes that. Other ranges are tried only
     on a model that does little better than one answer for all.
     """
-    total = len(case.images)
-    if case.outside:
-        low, high = float(case.images.amin()), float(case.images.amax())
-        share = case.outside / total
-        seen = f"{of(case.outside, total)} hold values outside [0, 1] (from {low:.3g} to {high:.3g})"
+    total = len(context.images)
+    low, high = float(context.images.amin()), float(context.images.amax())
+    if context.outside:
         return Finding(
-            "fail" if case.outside >= LEAST else "warn",
-            100 * share,
-            f"{seen}, so epsilon has no unit: divide bytes by 255 and leave normalisation to the model.",
+            "fail" if context.outside >= LEAST else "warn",
+            100 * context.outside / total,
+            f"{out_of(context.outside, total)} hold values outside [0, 1] (from {low:.3g} to {high:.3g}), so epsilon has no unit: divide bytes by "
+            "255 and leave normalisation to the model.",
         )
-    if float(case.images.amax()) <= 2 / 255:
+    if high <= 2 / 255:
         return Finding(
             "fail" if total >= LEAST else "warn",
             100.0,
-            f"No image is brighter than {float(case.images.amax()):.2g}: they seem to be divided by 255 twice, so every "
-            "epsilon is 255 times too large.",
+            f"No image is brighter than {high:.2g}: they seem to be divided by 255 twice, so every epsilon is 255 times too large.",
         )
-    right = case.clean.argmax(1) == case.labels
-    always = case.labels == case.labels.bincount().argmax()  # answering the commonest class
-    blind = case.points(int(right.sum()) - int(always.sum())) <= BLIND
+    right = context.clean.argmax(1) == context.labels
+    always = context.labels == context.labels.bincount().argmax()  # answering the commonest class
+    blind = context.points(int(right.sum()) - int(always.sum())) <= BLIND
     before = right if int(right.sum()) >= int(always.sum()) else always
-    best, unit, p = 0, "", 1.0
-    for name, change in UNITS.items() if blind else ():
-        after = as_classes(case.door.raw(change(case.images))).argmax(1) == case.labels
+    best, name, p = 0, "", 1.0
+    for unit, change in RANGES.items() if blind else ():
+        after = context.access.logits(change(context.images)).argmax(1) == context.labels
         gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
         if gained - lost > best:
-            best, unit, p = gained - lost, name, len(UNITS) * mcnemar(gained, lost)
-    gain = case.points(best)
-    status = rule(gain, best, threshold)
+            best, name, p = gained - lost, unit, len(RANGES) * float(binomtest(gained, gained + lost).pvalue)
+    gain = context.points(best)
+    status = status_of(gain, best, threshold)
     if status == "pass":
-        return Finding(status, gain, "Images lie in [0, 1] and the model knows no other range better.")
+        return Finding(status, gain, "Images lie in [0, 1], and the model classifies them in no other range better.")
     if p > CHANCE:
         return Finding(
             "warn",
             gain,
-            f"The model does little better than one answer for all, and with images {unit} instead of [0, 1] it is right {of(best, total)} more "
+            f"The model does little better than one answer for all, and with images {name} instead of [0, 1] it is right {out_of(best, total)} more "
             f"often, which may be luck (p = {min(p, 1.0):.2g}): see that it is trained, and on which range.",
         )
     return Finding(
         status,
         gain,
-        f"The model classifies {of(best, total)} more correctly when given images {unit} instead of [0, 1]: tell it its "
-        "normalisation once, with palpate.wrap(model, mean, std), or its accuracy under attack is that of a blind model.",
+        f"The model classifies {out_of(best, total)} more correctly when given images {name} instead of [0, 1]: state its normalisation once, with "
+        "palpate.wrap(model, mean, std), or its accuracy under attack is that of a model that cannot see the images.",
     )
 
 
-def mode_and_logits(case: Case, threshold: float) -> Finding:
+@check("mode and logits", 20, 0.05, "share", f"{CARLINI} 5")
+def mode_and_logits(context: CheckContext, threshold: float) -> Finding:
     """Evaluation mode, and outputs that are not probabilities."""
-    total = len(case.images)
-    outputs = case.door.raw(case.images)
-    table = outputs[:, None] if outputs.ndim == 1 else outputs
-    share, count = _probabilities(table, case.labels)
-    if rule(share, count, threshold) != "pass":
+    total = len(context.images)
+    outputs = context.outputs.logits(context.images)
+    share, count = _probabilities(outputs[:, None] if outputs.ndim == 1 else outputs, context.labels)
+    status = status_of(share, count, threshold)
+    if status != "pass":
         return Finding(
-            rule(share, count, threshold),
+            status,
             share,
             "The model returns probabilities instead of logits, so an attack applies softmax twice and its gradient fades where the model is sure: "
             "remove the last softmax or sigmoid and attack again.",
         )
-    changed = _changed_by_mode(case, outputs)
-    status = rule(changed / total, changed, threshold)
+    changed = _changed_by_mode(context, outputs)
+    status = status_of(changed / total, changed, threshold)
     if status == "pass":
         return Finding(status, max(share, changed / total), "The model is in evaluation mode and returns logits.")
     return Finding(
         status,
         changed / total,
-        f"The model was handed over in train() mode, where dropout and batch statistics change the answer on {of(changed, total)}: call "
+        f"The model was handed over in train() mode, where dropout and batch statistics change the answer on {out_of(changed, total)}: call "
         "model.eval() before measuring anything outside palpate, which does so itself.",
     )
 
@@ -115,43 +114,43 @@ def _probabilities(table: Tensor, labels: Tensor) -> tuple[float, int]:
     return 1.0, len(table)
 
 
-def _changed_by_mode(case: Case, evaluated: Tensor) -> int:
-    """On how many images the model as handed over answers otherwise than in evaluation mode; its buffers are put back."""
-    model = case.door.model
-    if not isinstance(model, nn.Module) or not case.training or len(case.images) < LEAST:
+def _changed_by_mode(context: CheckContext, evaluated: Tensor) -> int:
+    """On how many images the model in the modes it was handed over in answers differently; its buffers are restored."""
+    if not context.training or len(context.images) < LEAST:
         return 0
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    buffers = {name: buffer.clone() for name, buffer in context.model.named_buffers()}
     try:
-        for module in case.training:
+        for module in context.training:
             module.training = True
-        given = case.door.raw(case.images)
+        given = context.outputs.logits(context.images)
     finally:
-        for module in case.training:
+        for module in context.training:
             module.training = False
         with torch.no_grad():
-            for name, buffer in model.named_buffers():
+            for name, buffer in context.model.named_buffers():
                 buffer.copy_(buffers[name])
     scale = evaluated.abs().amax().clamp(min=1e-12)
     difference = (given - evaluated).abs().reshape(len(evaluated), -1).amax(1)
     return int((~(difference <= 1e-3 * scale)).sum())
 
 
-def deterministic(case: Case, threshold: float) -> Finding:
+@check("deterministic", 30, 0.05, "share", f"{ATHALYE} 3.2")
+def deterministic(context: CheckContext, threshold: float) -> Finding:
     """Five forwards of the same images: a share of them whose class changes makes every accuracy a matter of luck."""
-    total = len(case.images)
+    total = len(context.images)
     if total < LEAST:
         raise NotRun(f"there are {total} images, and at least {LEAST} are needed")
-    answers = torch.stack([case.clean, *(case.door.logits(case.images) for _ in range(4))])  # (5, m, K)
+    answers = torch.stack([context.clean, *(context.access.logits(context.images) for _ in range(4))])  # (5, m, K)
     classes = answers.argmax(2)
     changed = int((classes != classes[0]).any(0).sum())
     spread = (answers - answers[0]).abs().amax() / answers[0].abs().amax().clamp(min=1e-12)
-    status = rule(changed / total, changed, threshold)
+    status = status_of(changed / total, changed, threshold)
     if status != "pass":
         return Finding(
             status,
             changed / total,
-            f"The model gives {of(changed, total)} another class when asked again, so noise in the model and not its strength may stop the attack: "
-            "switch the randomness off, or average gradients and answers over many draws.",
+            f"The model gives {out_of(changed, total)} another class when asked again, so noise in the model and not its strength may stop the "
+            "attack: switch the randomness off, or average gradients and answers over many draws.",
         )
     if not bool(spread <= 1e-3):
         return Finding(

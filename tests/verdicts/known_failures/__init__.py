@@ -1,1 +1,1 @@
-"""Planted failures and honest models, on which the verdicts are tried."""
+"""Test networks with known failures, and honest ones, on which the checks are tried."""

@@ -1,4 +1,4 @@
-"""Tiny networks and a loop that trains one in seconds: what the museum's exhibits are made of.
+"""Tiny networks and a loop that trains one in seconds: what the test networks are made of.
 
 They are too small to be good, which does not matter: a check is about how a model answers an attack, and these answer in all the known ways.
 """
@@ -125,5 +125,5 @@ def initialised(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A model of its own, so that an exhibit may change it."""
+    """A model of its own, which an example may change."""
     return copy.deepcopy(model)

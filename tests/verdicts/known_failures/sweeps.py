@@ -1,6 +1,6 @@
-"""Planted results: sweeps by attacks that are broken in the ways that attacks are broken.
+"""Sweeps by broken attacks.
 
-Each is run from scratch at every epsilon on an honest model and written down as a `Sweep`, as somebody's own tool might do.
+Each is run from scratch at every epsilon on an honest model and recorded as a `Sweep`, as a user's own tool might do.
 """
 
 from collections.abc import Callable
@@ -8,10 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import cross_entropy
 from palpate.attacks.norms import project
+from palpate.attacks.pgd import pgd
 from palpate.attacks.result import Sweep
-from palpate.attacks.steps import input_gradient, pgd
 from palpate.models.predict import predict_logits
 
 Attack = Callable[[float], Tensor]
@@ -32,18 +33,18 @@ def record(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...], 
 def as_sweep(radius: Tensor, x: Tensor, y: Tensor, epsilons: tuple[float, ...], kept: Tensor) -> Sweep:
     """The record of a sweep that took 20 steps at each epsilon."""
     passes = torch.tensor([21, 20]).repeat(len(x), 1) * len(epsilons)
-    how = {"method": "planted"}
+    how = {"attack": "broken"}
     return Sweep(radius, y, epsilons, passes, ("ok",) * len(x), x, kept, None, "linf", how)
 
 
 def wrong_unit(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
     """Epsilon divided by 255 twice: what is called 8/255 is 8/65,025."""
-    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon / 255, 20))
+    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon / 255, steps=20))
 
 
 def tiny_steps(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
     """Twenty steps that together cover a fiftieth of the ball."""
-    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, 20, None, 0.001))
+    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, steps=20, relative_step=0.001))
 
 
 def zero_steps(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
@@ -54,7 +55,11 @@ def zero_steps(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ..
 def wrong_sign(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
     """The loss is lowered where it should be raised, as when a targeted attack is given the true class."""
     return record(
-        model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, 20, loss=lambda z, t: -cross_entropy(z, t))
+        model,
+        x,
+        y,
+        epsilons,
+        lambda epsilon: pgd(model, x, y, epsilon, steps=20, loss=lambda z, t: -cross_entropy(z, t)),
     )
 
 
@@ -65,7 +70,7 @@ def no_projection(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float,
         points = x
         radius = torch.full((len(x),), epsilon, dtype=torch.float64)
         for _ in range(10):
-            _, _, slope = input_gradient(model, points, y, cross_entropy)
+            _, _, slope = ModelAccess(model).gradient(points, cross_entropy, y)
             points = project(points + epsilon * slope.sign(), points, radius)
         return points
 
@@ -73,8 +78,8 @@ def no_projection(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float,
 
 
 def crashes_counted(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
-    """A third of the images could not be attacked, and are counted as standing."""
-    whole = record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, 20))
+    """A third of the images could not be attacked, and are counted as not fooled."""
+    whole = record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, steps=20))
     radius, status = whole.radius.clone(), list(whole.status)
     for place in range(0, len(x), 3):
         radius[place], status[place] = torch.inf, "failed"

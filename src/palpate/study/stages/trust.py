@@ -1,4 +1,4 @@
-"""The trust stage: checks of whether the model would mislead the usual attack, and whether the sweep's result can be believed."""
+"""The trust stage: checks of whether standard PGD would overestimate the model's robustness, and whether the sweep's result can be believed."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,10 @@ import torch
 
 from palpate.attacks.result import Sweep
 from palpate.core.progress import progress_bar
-from palpate.core.records import StageOutput
+from palpate.core.records import StageOutput, summarise_verdicts
 from palpate.study.stages.attack import EXAMINED
 from palpate.study.stages.context import Context
 from palpate.verdicts.api import trust
-from palpate.verdicts.verdict import summary
 
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
@@ -40,7 +39,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
         )
     (folder / "verdicts.json").write_text(json.dumps([verdict.to_dict() for verdict in verdicts], indent=1) + "\n")
     facts |= {
-        "summary": summary(verdicts),
-        "passes_forward": sum(verdict.passes[0] for verdict in verdicts),
-        "passes_backward": sum(verdict.passes[1] for verdict in verdicts),
+        "summary": summarise_verdicts(verdicts),
+        "passes_forward": sum(verdict.passes_forward for verdict in verdicts),
+        "passes_backward": sum(verdict.passes_backward for verdict in verdicts),
     }

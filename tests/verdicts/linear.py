@@ -1,11 +1,14 @@
-"""A linear classifier on small images, whose exact radius is known, and ways to spoil it: closed forms for the checks."""
+"""A linear classifier on small images, whose exact radius is known: closed forms for the checks."""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from palpate.attacks.access import ModelAccess, PassBudget
 from palpate.attacks.result import Sweep
-from palpate.verdicts.context import Case, Found
-from palpate.verdicts.door import Door, Ledger
+from palpate.models.adapt import as_logits_model
+from palpate.verdicts.context import CheckContext, SweepUnderTest
 
 EPSILONS = (0.01, 0.02, 0.04, 0.08)
 SIZE = 8
@@ -34,26 +37,39 @@ def images(count: int = 12, radii: tuple[float, float] = (0.015, 0.06)) -> tuple
     return x.float(), labels, exact
 
 
-def case(
+def context_of(
     model: nn.Module,
     x: Tensor,
     y: Tensor,
     epsilons: tuple[float, ...] = EPSILONS,
-    found: Found | None = None,
+    swept: SweepUnderTest | None = None,
     sibling: nn.Module | None = None,
-    budget: int = 10**9,
-    seed: int = 0,
-) -> Case:
-    """A case as `trust` makes it, of all the images given."""
+    **settings: Any,
+) -> CheckContext:
+    """A context as `trust` makes it, of all the images given."""
     training = frozenset(module for module in model.modules() if module.training)
-    ledger = Ledger(budget)
-    other = None if sibling is None else Door(sibling.eval().requires_grad_(False), ledger)
-    door = Door(model.eval().requires_grad_(False), ledger)
-    return Case(door, other, ledger, x, y, epsilons, found, training, seed)
+    budget = PassBudget(10**9)
+
+    def access(network: nn.Module) -> ModelAccess:
+        return ModelAccess(network.eval().requires_grad_(False), batch=64, budget=budget)
+
+    other = None if sibling is None else access(as_logits_model(sibling))
+    return CheckContext(
+        model=model,
+        outputs=access(model),
+        access=access(as_logits_model(model)),
+        sibling=other,
+        images=x,
+        labels=y,
+        epsilons=epsilons,
+        swept=swept,
+        training=training,
+        **settings,
+    )
 
 
-def claim(x: Tensor, y: Tensor, radius: Tensor, stored: Tensor | None, **how: object) -> Found:
+def claim(x: Tensor, y: Tensor, radius: Tensor, stored: Tensor | None, **how: object) -> SweepUnderTest:
     """What a sweep with these radii and stored images says."""
     passes = torch.ones(len(x), 2, dtype=torch.long)
     sweep = Sweep(radius, y, EPSILONS, passes, ("ok",) * len(x), x, stored, None, "linf", how)
-    return Found(sweep, x, torch.arange(len(x)), radius, max(EPSILONS), "", int(how.get("levels", 0)))  # pyright: ignore[reportArgumentType]
+    return SweepUnderTest(sweep, x, torch.arange(len(x)))

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tests.verdicts.lines import EPSILONS, Line, case, claim, images
+from tests.verdicts.linear import EPSILONS, Line, claim, context_of, images
 
 from palpate.attacks.quantize import to_levels
-from palpate.verdicts import result
-from palpate.verdicts.audit import ball_and_box, eight_bits
-from palpate.verdicts.door import NotRun
+from palpate.verdicts import comparisons
+from palpate.verdicts.check import NotRun
+from palpate.verdicts.stored import ball_and_box, eight_bits
 
 
 def _true(x, y, exact):
@@ -27,28 +27,34 @@ def sample():
 
 def test_a_true_sweep_passes_everything(sample):
     x, y, _, radius, stored = sample
-    example = case(Line(), x, y, found=claim(x, y, radius, stored), sibling=Line(2.0))
+    example = context_of(Line(), x, y, swept=claim(x, y, radius, stored), sibling=Line(2.0))
     for check, threshold in (
-        (result.noise, 1.0),
-        (result.square, 0.2),
-        (result.transfer, 1.0),
-        (result.independent_attacks, 1.0),
+        (comparisons.noise, 1.0),
+        (comparisons.square, 0.2),
+        (comparisons.transfer, 1.0),
+        (comparisons.independent_attacks, 1.0),
         (ball_and_box, 0.0),
         (eight_bits, 0.25),
     ):
         assert check(example, threshold).status == "pass"
-    assert max(epsilon for _, epsilon, _ in example.noted()) <= max(EPSILONS)
+    assert max(epsilon for _, epsilon, _ in example.attacks()) <= max(EPSILONS)
 
 
 def test_a_sweep_that_found_nothing_is_beaten_by_all(sample):
     x, y, exact, radius, _ = sample
-    example = case(Line(), x, y, found=claim(x, y, torch.full_like(radius, torch.inf), x.clone()), sibling=Line(0.5))
-    for check, threshold in ((result.transfer, 1.0), (result.square, 0.2), (result.independent_attacks, 1.0)):
+    example = context_of(
+        Line(), x, y, swept=claim(x, y, torch.full_like(radius, torch.inf), x.clone()), sibling=Line(0.5)
+    )
+    for check, threshold in (
+        (comparisons.transfer, 1.0),
+        (comparisons.square, 0.2),
+        (comparisons.independent_attacks, 1.0),
+    ):
         finding = check(example, threshold)
         assert finding.status == "fail"
-        assert "the sweep leaves standing" in finding.advice
+        assert "that the sweep does not" in finding.advice
     expected = 100 * float((exact < max(EPSILONS)).float().mean())
-    assert result.independent_attacks(example, 1.0).figure == pytest.approx(expected)
+    assert comparisons.independent_attacks(example, 1.0).figure == pytest.approx(expected)
 
 
 def test_noise_beats_a_sweep_where_any_change_fools():
@@ -59,19 +65,19 @@ def test_noise_beats_a_sweep_where_any_change_fools():
 
     x, y = torch.full((8, 3, 8, 8), 0.5), torch.zeros(8, dtype=torch.long)
     infinite = torch.full((8,), torch.inf, dtype=torch.float64)
-    finding = result.noise(case(Brittle(), x, y, found=claim(x, y, infinite, x.clone())), 1.0)
+    finding = comparisons.noise(context_of(Brittle(), x, y, swept=claim(x, y, infinite, x.clone())), 1.0)
     assert (finding.status, finding.figure) == ("fail", 100.0)
 
 
 def test_without_a_sweep_or_a_sibling_the_checks_say_so(sample):
     x, y, *_ = sample
-    alone = case(Line(), x, y)
-    for check in (result.independent_attacks, ball_and_box):
+    alone = context_of(Line(), x, y)
+    for check in (comparisons.independent_attacks, ball_and_box):
         with pytest.raises(NotRun, match="no sweep"):
             check(alone, 1.0)
     with pytest.raises(NotRun, match="no sibling"):
-        result.transfer(alone, 1.0)
-    assert "cross-entropy PGD" in result.noise(alone, 1.0).advice
+        comparisons.transfer(alone, 1.0)
+    assert "baseline PGD" in comparisons.noise(alone, 1.0).advice
 
 
 @pytest.mark.parametrize(
@@ -89,7 +95,7 @@ def test_the_audit_finds_what_is_wrong_with_the_stored_images(sample, spoil, wor
     finite = radius.isfinite()
     new_radius, new_stored = spoil(radius, stored, x)
     new_stored = torch.where(finite.view(-1, 1, 1, 1), new_stored, x)
-    finding = ball_and_box(case(Line(), x, y, found=claim(x, y, new_radius, new_stored)), 0.0)
+    finding = ball_and_box(context_of(Line(), x, y, swept=claim(x, y, new_radius, new_stored)), 0.0)
     assert finding.status == "fail"
     assert finding.figure == pytest.approx(100 * float(finite.float().mean()))
     assert words in finding.advice
@@ -99,13 +105,13 @@ def test_one_or_two_faulty_images_are_a_warning(sample):
     x, y, _, radius, stored = sample
     stored = stored.clone()
     stored[:2] = x[:2]
-    assert ball_and_box(case(Line(), x, y, found=claim(x, y, radius, stored)), 0.0).status == "warn"
+    assert ball_and_box(context_of(Line(), x, y, swept=claim(x, y, radius, stored)), 0.0).status == "warn"
 
 
 def test_images_that_were_not_kept_cannot_be_audited(sample):
     x, y, _, radius, _ = sample
     with pytest.raises(NotRun, match="did not keep"):
-        ball_and_box(case(Line(), x, y, found=claim(x, y, radius, None)), 0.0)
+        ball_and_box(context_of(Line(), x, y, swept=claim(x, y, radius, None)), 0.0)
 
 
 class Fine(Line):
@@ -119,12 +125,12 @@ class Fine(Line):
 def test_images_between_grey_levels_do_not_survive_a_file():
     x = torch.full((6, 3, 8, 8), 100 / 255)
     y = torch.zeros(6, dtype=torch.long)
-    example = case(Fine(), x, y, (1.2 / 255,))
-    assert int(example.usual(1.2 / 255).fooled.sum()) >= 3
+    example = context_of(Fine(), x, y, (1.2 / 255,))
+    assert int(example.baseline(1.2 / 255).fooled.sum()) >= 3
     finding = eight_bits(example, 0.25)
     assert (finding.status, finding.figure) == ("fail", 1.0)
     assert "survives_8bit" in finding.advice
-    below = eight_bits(case(Fine(), x, y, (0.4 / 255,)), 0.25)
+    below = eight_bits(context_of(Fine(), x, y, (0.4 / 255,)), 0.25)
     assert below.status == "warn"  # no file can hold less than a level, which is no fault of the attack
 
 
@@ -134,11 +140,11 @@ def test_a_sweep_that_claims_grey_levels_is_read_back_from_png():
     step = 0.08 * torch.where(y == 1, -1.0, 1.0).view(-1, 1, 1, 1) * Line().weight.detach()
     edge = to_levels(x + step, x, 0.08)
     radius = (edge.double() - x.double()).abs().flatten(1).amax(1)
-    kept = eight_bits(case(Line(), x, y, found=claim(x, y, radius, edge, levels=256)), 0.25)
+    kept = eight_bits(context_of(Line(), x, y, swept=claim(x, y, radius, edge, levels=256)), 0.25)
     assert (kept.status, kept.figure) == ("pass", 0.0)
     grey = torch.full((6, 3, 8, 8), 100 / 255)
     zeros, radius = torch.zeros(6, dtype=torch.long), torch.full((6,), 0.25 / 255, dtype=torch.float64)
     between = claim(grey, zeros, radius, grey + 0.25 / 255, levels=256)
-    lost = eight_bits(case(Fine(), grey, zeros, found=between), 0.25)
+    lost = eight_bits(context_of(Fine(), grey, zeros, swept=between), 0.25)
     assert (lost.status, lost.figure) == ("fail", 1.0)
     assert "says that it kept to 256 grey levels" in lost.advice

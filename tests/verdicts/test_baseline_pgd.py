@@ -1,20 +1,20 @@
-"""Checks of the usual attack: on a line nothing helps, on each spoiled model the check that is meant for it does."""
+"""Checks of baseline PGD: on a linear model nothing helps, on each spoiled model the check that is meant for it does."""
 
 import pytest
 import torch
-from tests.verdicts.lines import Line, case, images
+from tests.verdicts.linear import Line, context_of, images
 
-from palpate.verdicts import strength
-from palpate.verdicts.door import NotRun
+from palpate.verdicts import baseline_pgd
+from palpate.verdicts.check import NotRun
 
 ALL = [
-    (strength.one_step, 1.0),
-    (strength.margin_loss, 1.0),
-    (strength.loss_at_end, 0.25),
-    (strength.unbounded, 5.0),
-    (strength.rising_accuracy, 1.0),
-    (strength.best_iterate, 1.0),
-    (strength.steps_and_restarts, 1.0),
+    (baseline_pgd.one_step, 1.0),
+    (baseline_pgd.margin_loss, 1.0),
+    (baseline_pgd.loss_at_end, 0.25),
+    (baseline_pgd.unbounded, 5.0),
+    (baseline_pgd.rising_accuracy, 1.0),
+    (baseline_pgd.best_iterate, 1.0),
+    (baseline_pgd.steps_and_restarts, 1.0),
 ]
 
 
@@ -22,18 +22,18 @@ ALL = [
 @pytest.mark.parametrize("factor", [0.1, 1.0])
 def test_a_line_passes(check, threshold, factor):
     x, y, _ = images(20, (0.011, 0.07))
-    finding = check(case(Line(factor), x, y), threshold)
+    finding = check(context_of(Line(factor), x, y), threshold)
     assert finding.status == "pass"
     assert finding.figure == pytest.approx(0, abs=0.1)
 
 
 def test_a_saturated_head_is_measured_against_the_truth():
     x, y, exact = images(20, (0.011, 0.07))
-    spoiled = case(Line(1000.0), x, y)
-    finding = strength.margin_loss(spoiled, 1.0)
-    epsilon = spoiled.arena()
+    spoiled = context_of(Line(1000.0), x, y)
+    finding = baseline_pgd.margin_loss(spoiled, 1.0)
+    epsilon = spoiled.informative_epsilon()
     truth = 100 * float((exact > epsilon).float().mean())
-    reported = 100 * float((~spoiled.usual(epsilon).fooled).float().mean())
+    reported = 100 * float((~spoiled.baseline(epsilon).fooled).float().mean())
     assert finding.status == "fail"
     assert finding.figure == pytest.approx(reported - truth)
     assert finding.figure >= 20
@@ -41,13 +41,13 @@ def test_a_saturated_head_is_measured_against_the_truth():
     assert "saturated" in finding.advice
 
 
-def test_no_gradient_leaves_unbounded_images_standing():
+def test_without_gradient_an_unbounded_attack_fools_nothing():
     class Cut(Line):
         def forward(self, x):
             return super().forward(x.detach())
 
     x, y, _ = images(12, (0.05, 0.1))
-    finding = strength.unbounded(case(Cut(), x, y), 5.0)
+    finding = baseline_pgd.unbounded(context_of(Cut(), x, y), 5.0)
     assert finding.status == "fail"
     assert finding.figure == 100.0
 
@@ -68,7 +68,7 @@ class Ring(Line):
 def test_a_slope_that_turns_back_off_the_images_lets_one_step_win():
     x, y, _ = images(12, (0.011, 0.03))
     x = (x * 255).round() / 255
-    finding = strength.one_step(case(Ring(), x, y, (0.04, 0.08)), 1.0)
+    finding = baseline_pgd.one_step(context_of(Ring(), x, y, (0.04, 0.08)), 1.0)
     assert finding.status == "fail"
     assert "single gradient step" in finding.advice
 
@@ -92,7 +92,7 @@ def test_an_attack_that_makes_one_step_of_many_is_still_rising():
     x = torch.full((8, 3, 8, 8), 0.5)
     x = x - 0.03 * Line().weight.sign()
     y = torch.zeros(8, dtype=torch.long)
-    finding = strength.loss_at_end(case(Chain(), x, y, (0.06,)), 0.25)
+    finding = baseline_pgd.loss_at_end(context_of(Chain(), x, y, (0.06,)), 0.25)
     assert finding.status == "fail"
     assert "still rising" in finding.advice
 
@@ -106,11 +106,11 @@ def test_a_loss_that_never_rises_says_nothing_about_its_end():
     model = Cut()
     with torch.no_grad():
         model.weight[:, 1:] = 0  # few pixels count, so the random start may happen to lower the loss
-    example = case(model, x, torch.zeros(8, dtype=torch.long))
-    run = example.usual(example.tested[-1])
+    example = context_of(model, x, torch.zeros(8, dtype=torch.long))
+    run = example.baseline(example.tested[-1])
     assert torch.equal(run.margins[0], run.margins[-1])
     with pytest.raises(NotRun, match="did not raise"):
-        strength.loss_at_end(example, 0.25)
+        baseline_pgd.loss_at_end(example, 0.25)
 
 
 class Bumpy(Line):
@@ -124,12 +124,12 @@ class Bumpy(Line):
 
 def test_a_shell_makes_accuracy_rise_and_the_best_iterate_better_than_the_last():
     x, y = torch.full((9, 3, 8, 8), 0.5), torch.zeros(9, dtype=torch.long)
-    rising = strength.rising_accuracy(case(Bumpy(), x, y, (0.02, 0.08)), 1.0)
+    rising = baseline_pgd.rising_accuracy(context_of(Bumpy(), x, y, (0.02, 0.08)), 1.0)
     assert (rising.status, rising.figure) == ("fail", 100.0)
-    best = strength.best_iterate(case(Bumpy(), x, y, (0.08,)), 1.0)
+    best = baseline_pgd.best_iterate(context_of(Bumpy(), x, y, (0.08,)), 1.0)
     assert (best.status, best.figure) == ("fail", 100.0)
     with pytest.raises(NotRun, match="two epsilons"):
-        strength.rising_accuracy(case(Bumpy(), x, y, (0.08,)), 1.0)
+        baseline_pgd.rising_accuracy(context_of(Bumpy(), x, y, (0.08,)), 1.0)
 
 
 class Lottery(Line):
@@ -145,7 +145,7 @@ class Lottery(Line):
 
 def test_restarts_find_what_a_single_start_misses():
     x, y, _ = images(40, (0.02, 0.03))
-    finding = strength.steps_and_restarts(case(Lottery(), x, y, (0.06,)), 1.0)
+    finding = baseline_pgd.steps_and_restarts(context_of(Lottery(), x, y, (0.06,)), 1.0)
     assert finding.status == "fail"
     assert 30 < finding.figure < 75  # three quarters are missed at first; six more starts find four fifths of them
 
@@ -159,5 +159,5 @@ def test_more_attempts_on_a_noisy_model_are_no_stronger_attack():
 
     torch.manual_seed(1)
     x, y, _ = images(64, (0.0405, 0.0415))
-    finding = strength.steps_and_restarts(case(Noisy(), x, y, (0.04,)), 1.0)
+    finding = baseline_pgd.steps_and_restarts(context_of(Noisy(), x, y, (0.04,)), 1.0)
     assert finding.status != "fail"

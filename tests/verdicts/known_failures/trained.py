@@ -1,6 +1,6 @@
-"""The workshop: images and trained networks that exhibits share, each made once per seed.
+"""Images and trained networks that the examples share, each made once per seed.
 
-Training is what costs, so a network is trained when an exhibit first asks for it and kept for the others.
+Training is what costs, so a network is trained when an example first needs it and kept for the others.
 """
 
 import os
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import palpate
-from palpate.attacks.steps import pgd
+from palpate.attacks.norms import random_start, seeded
+from palpate.attacks.pgd import pgd
 from palpate.data.synthetic.generate import generate
 
 EPSILONS = tuple(level / 255 for level in (1, 2, 4, 8, 16))
@@ -29,12 +30,12 @@ def real_folder() -> Path | None:
     return folder if (folder / "medmnist" / "pneumoniamnist.npz").is_file() else None
 
 
-class Workshop:
+class Trained:
     """Images, labels and networks of one seed.
 
     Args:
         seed: of every first weight and every order; the images are the same for all seeds.
-        source: "pneumoniamnist" (28 px, needs the real images) or "skin" (phantoms, 28 px, needs nothing).
+        source: "pneumoniamnist" (28 px, needs the real images) or "skin" (synthetic, 28 px, needs nothing).
         train_images: how many to learn from.
         epochs: of an ordinary training.
     """
@@ -95,7 +96,9 @@ class Workshop:
 
         def loss(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
             net.eval()
-            attacked = pgd(net, x, y, 4 / 255, 3, torch.Generator().manual_seed(self.seed), 0.8)
+            radius = torch.full((len(x),), 4 / 255, dtype=torch.float64)
+            start = random_start(x, radius, [seeded(self.seed, 0, 0)] * len(x))
+            attacked = pgd(net, x, y, radius, steps=3, start=start, relative_step=0.8)
             net.train()
             return F.cross_entropy(net(attacked), y)
 

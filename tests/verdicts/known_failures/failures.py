@@ -1,6 +1,6 @@
-"""Planted defences: modules around an honest network that make it look stronger than it is.
+"""Modules around an honest network that make it look more robust than it is.
 
-None of them takes an adversarial image away; each only hides it from the usual attack.
+None of them removes an adversarial image; each only hides it from standard PGD.
 """
 
 import math

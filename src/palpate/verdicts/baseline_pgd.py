@@ -1,0 +1,198 @@
+"""Checks of baseline PGD on this model: would it overestimate the model's robustness?
+
+Each repeats the attack in a way that cannot help against a model that is merely hard to fool: one step, another loss, more steps, a larger ball
+(Athalye et al. 2018, arXiv 1802.00420, section 3.1; Carlini et al. 2019, arXiv 1902.06705, section 5).
+"""
+
+import torch
+
+from palpate.attacks.losses import cross_entropy, margin
+from palpate.attacks.norms import distance, project, steepest
+from palpate.verdicts.baselines import STEPS, price
+from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, status_of
+from palpate.verdicts.context import CheckContext
+
+RESTARTED = 24
+"""Images on which steps are doubled and starts repeated, since five restarts cost as much as five attacks."""
+
+UNBOUNDED = (1.0, 0.3)
+"""Radii, as shares of the box [0, 1], of balls that hold any image, or nearly: in the second the steps are smaller."""
+
+SATURATION = 17.0
+"""Margin from which a float32 softmax is exactly 1, so that the true logit's gradient of cross-entropy is 0."""
+
+
+@check("one step", 80, 1.0, "points", f"{ATHALYE} 3.1")
+def one_step(context: CheckContext, threshold: float) -> Finding:
+    """FGSM fools images that PGD at the same epsilon does not."""
+    x, y = context.x, context.y
+    context.need(len(x) * (2 + len(context.tested)))
+    _, _, slope = context.access.gradient(x, cross_entropy, y)
+    direction = steepest(slope.nan_to_num(0.0, 0.0, 0.0), context.norm)
+    worst, where = 0, context.tested[-1]
+    for epsilon in context.tested:
+        radius = torch.full((len(x),), epsilon, dtype=torch.float64, device=x.device)
+        fooled = context.fooled(project(x + epsilon * direction, x, radius, context.norm), torch.arange(len(x)))
+        context.note("a single gradient step", epsilon, fooled.nonzero()[:, 0])
+        count = int((fooled & ~context.baseline(epsilon).fooled).sum())
+        if count > worst:
+            worst, where = count, epsilon
+    status = status_of(context.points(worst), worst, threshold)
+    if status == "pass":
+        advice = "A single gradient step fools hardly an image that PGD does not, as it should be."
+    else:
+        advice = (
+            f"A single gradient step fools {context.of(worst)} that twenty steps at epsilon {context.written(where)} do not, so this "
+            "model misleads PGD: do not report its robust accuracy; use the margin loss, restarts and attacks without gradients."
+        )
+    return Finding(status, context.points(worst), advice)
+
+
+@check("margin loss", 120, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 4")
+def margin_loss(context: CheckContext, threshold: float) -> Finding:
+    """PGD on the margin fools images that PGD on the cross-entropy, from the same start, does not: saturation."""
+    epsilon = context.informative_epsilon()
+    plain, other = context.baseline(epsilon), context.baseline(epsilon, margin)
+    count = int((other.fooled & ~plain.fooled).sum()) - int((plain.fooled & ~other.fooled).sum())
+    figure = context.points(count)
+    status = status_of(figure, count, threshold)
+    left = [context.points(int((~run.fooled).sum())) for run in (plain, other)]
+    if status == "pass":
+        advice = f"At epsilon {context.written(epsilon)} cross-entropy and margin leave {left[0]:.1f} and {left[1]:.1f} % of the images right."
+    else:
+        why = "cross-entropy misleads the attack"
+        if context.median_margin > SATURATION:
+            why = f"the head is saturated (median clean margin {context.median_margin:.4g} logits)"
+        advice = (
+            f"At epsilon {context.written(epsilon)} cross-entropy PGD reports {left[0]:.1f} % robust accuracy where the margin leaves "
+            f"{left[1]:.1f} %, {figure:.1f} points too many: {why}, so report the margin's figure."
+        )
+    return Finding(status, max(figure, 0.0), advice)
+
+
+@check("loss at the end", 110, 0.25, "share", f"{CARLINI} 5.2")
+def loss_at_end(context: CheckContext, threshold: float) -> Finding:
+    """Share of the margin's whole rise that came in the last quarter of the steps: a converged attack has hardly any left."""
+    epsilon = context.informative_epsilon()
+    trace = context.baseline(epsilon).margins  # (T + 1, r)
+    whole = trace[-1] - trace[0]
+    late = trace[-1] - trace[3 * STEPS // 4]
+    known = whole.isfinite() & late.isfinite()
+    if not int(known.sum()) or float(whole[known].sum()) <= 0:
+        raise NotRun("baseline PGD did not raise the loss at all, so its end says nothing")
+    share = float(late[known].sum() / whole[known].sum())
+    rising = int((late > threshold * whole.clamp(min=0))[known & (late > 0)].sum())
+    status = status_of(share, rising, threshold)
+    if status == "pass":
+        advice = f"The loss has settled: the last quarter of the steps brought {max(share, 0):.0%} of its rise."
+    else:
+        advice = (
+            f"The loss was still rising when the attack ended: the last quarter of its steps brought {share:.0%} of the rise, so "
+            "more steps, or larger ones, will fool more images."
+        )
+    return Finding(status, max(share, 0.0), advice)
+
+
+@check("unbounded", 130, 5.0, "points", f"{ATHALYE} 3.1")
+def unbounded(context: CheckContext, threshold: float) -> Finding:
+    """Points of accuracy that baseline PGD leaves when it may change every pixel to anything."""
+    fooled = torch.stack([context.baseline(epsilon).ever for epsilon in context.tested]).any(0)
+    diameter = float(distance(torch.ones_like(context.x[:1]), torch.zeros_like(context.x[:1]), context.norm))
+    for share in UNBOUNDED:
+        (left,) = (~fooled).nonzero(as_tuple=True)
+        if not len(left):
+            break
+        context.need(price(len(left), STEPS))
+        fooled[left] = context.pgd(left, share * diameter, 3).ever
+    count = int((~fooled).sum())
+    figure = context.points(count)
+    status = status_of(figure, count, threshold)
+    if not count:
+        advice = "With any change allowed, baseline PGD fools every image, as it must."
+    elif status == "pass":
+        advice = f"With any change allowed, baseline PGD fools all but {context.of(count)}."
+    else:
+        advice = (
+            f"With any change allowed, {context.of(count)} are still classified correctly, which no model can achieve: the attack "
+            "finds no direction (zero, saturated or wrong gradients), so its robust accuracy means nothing at any epsilon."
+        )
+    return Finding("warn" if status == "pass" and count else status, figure, advice)
+
+
+@check("rising accuracy", 90, 1.0, "points", f"{ATHALYE} 3.1")
+def rising_accuracy(context: CheckContext, threshold: float) -> Finding:
+    """Robust accuracy of independent attacks must not rise with epsilon, since a larger ball holds the smaller."""
+    if len(context.tested) < 2:
+        raise NotRun("it needs at least two epsilons")
+    counts = [int((~context.baseline(epsilon).fooled).sum()) for epsilon in context.tested]
+    rises = [after - min(counts[: place + 1]) for place, after in enumerate(counts[1:])]
+    worst = max(0, *rises)
+    figure = context.points(worst)
+    status = status_of(figure, worst, threshold)
+    if status == "pass":
+        advice = "Robust accuracy of independent attacks falls as epsilon grows, as it must."
+    else:
+        advice = (
+            f"Robust accuracy rises by {figure:.1f} points when epsilon grows, which is impossible for a working attack: "
+            "it gets stuck in this model, so use restarts, the margin and attacks without gradients."
+        )
+    return Finding(status, figure, advice)
+
+
+@check("best iterate", 100, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 3")
+def best_iterate(context: CheckContext, threshold: float) -> Finding:
+    """Images that some iterate of baseline PGD fools and the last one, which is what it reports, does not."""
+    worst, where = 0, context.tested[-1]
+    for epsilon in context.tested:
+        run = context.baseline(epsilon)
+        (lost,) = (run.ever & ~run.fooled).nonzero(as_tuple=True)
+        if len(lost) > worst:
+            confirmed = int(context.fooled(run.best[lost], lost).sum())  # predicted again: the model may be random
+            if confirmed > worst:
+                worst, where = confirmed, epsilon
+    figure = context.points(worst)
+    status = status_of(figure, worst, threshold)
+    if status == "pass":
+        advice = "The last iterate is as good as the best one."
+    else:
+        advice = (
+            f"At epsilon {context.written(where)} an earlier iterate fools {context.of(worst)} that the last one does not: keep the best "
+            f"iterate, or the attack overstates robust accuracy by {figure:.1f} points."
+        )
+    return Finding(status, figure, advice)
+
+
+@check("steps and restarts", 170, 1.0, "points", f"{CARLINI} 5.2")
+def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
+    """Twice the steps, then five restarts: how many points of robust accuracy they take away.
+
+    On at most 24 of the images that baseline PGD does not fool; the figure is scaled to all of them. What is fooled is predicted again, and so is
+    baseline PGD's image: where the model itself is random, six attempts would otherwise win against one by luck.
+    """
+    epsilon = context.informative_epsilon()
+    (left,) = (~context.baseline(epsilon).fooled).nonzero(as_tuple=True)
+    chosen = left[:RESTARTED]
+    if not len(chosen):
+        return Finding("pass", 0.0, "Baseline PGD fools every image.")
+    context.need(price(len(chosen), 2 * STEPS) + 5 * price(len(chosen), STEPS) + 2 * len(chosen))
+    run = context.pgd(chosen, epsilon, 1, 2 * STEPS)
+    fooled, points = run.fooled, run.last
+    for restart in range(5):
+        (still,) = (~fooled).nonzero(as_tuple=True)
+        if len(still):
+            run = context.pgd(chosen[still], epsilon, 10 + restart)
+            fooled[still], points[still] = run.fooled, run.last
+    fooled &= context.fooled(points, chosen)
+    context.note("PGD with twice the steps and five restarts", epsilon, chosen[fooled])
+    again = context.fooled(context.baseline(epsilon).last[chosen], chosen)
+    count = max(int(fooled.sum()) - int(again.sum()), 0)
+    figure = context.points(count) * len(left) / len(chosen)
+    status = status_of(figure, count, threshold)
+    if status == "pass":
+        advice = f"Twice the steps and five restarts take away {figure:.1f} points at epsilon {context.written(epsilon)}: little."
+    else:
+        advice = (
+            f"Twice the steps and five restarts take away {figure:.1f} points of robust accuracy at epsilon {context.written(epsilon)}: a single run "
+            "of PGD does not find what is there, so report the stronger attack."
+        )
+    return Finding(status, figure, advice)

@@ -1,0 +1,140 @@
+"""Checks of the stored images: are they where the sweep says, do they fool when predicted again, and can a file hold them?
+
+An attack's own word is never taken: distances are computed in float64 from what is stored, and the model is asked again.
+"""
+
+import torch
+from torch import Tensor
+
+from palpate.attacks.norms import distance
+from palpate.attacks.quantize import through_png
+from palpate.models.predict import as_tensor
+from palpate.verdicts.baselines import fools
+from palpate.verdicts.check import CARLINI, Finding, NotRun, check, out_of, status_of
+from palpate.verdicts.context import CheckContext, SweepUnderTest
+
+ROUNDING = 2.0**-23
+"""One unit in the last place of a float32 at 1: x + δ is rounded, so the norm read back may exceed the radius by so much."""
+
+ASKED = 5
+"""How often an image that no longer fools is predicted again, since the model may be random."""
+
+
+@check("ball and box", 70, 0.0, "points", f"{CARLINI} 5.5", "result")
+def ball_and_box(context: CheckContext, threshold: float) -> Finding:
+    """Every stored image inside its ball and [0, 1], about as far from the clean one as is claimed, and still fooling."""
+    swept, stored_all = _stored(context)
+    sweep = swept.whole
+    claimed = (sweep.radius > 0) & sweep.radius.isfinite()
+    places = claimed.nonzero()[:, 0].tolist()
+    context.need(len(places))
+    faults: dict[str, list[int]] = {"outside its ball": [], "outside [0, 1]": [], "near": [], "not fooling": []}
+    for start in range(0, len(places), context.access.batch):
+        batch = places[start : start + context.access.batch]
+        stored, radius = stored_all[batch], sweep.radius[batch]
+        clean = torch.cat([as_tensor(swept.images[place : place + 1]) for place in batch]).to(stored)
+        reached = distance(stored, clean, sweep.norm).cpu()  # pyright: ignore[reportArgumentType]
+        inside = ((stored >= 0) & (stored <= 1)).flatten(1).all(1).cpu()
+        fooling = _fooling(context, stored.to(context.images), sweep.labels[batch].to(context.labels.device)).cpu()
+        for name, bad in (
+            ("outside its ball", ~(reached <= radius + ROUNDING)),
+            ("outside [0, 1]", ~inside),
+            ("near", reached < 0.1 * radius),
+            ("not fooling", ~fooling),
+        ):
+            faults[name] += [place for place, is_bad in zip(batch, bad.tolist(), strict=True) if is_bad]
+    uncounted = [place for place, word in enumerate(sweep.status) if word == "failed" and bool(sweep.radius[place] > 0)]
+    wrong = set().union(*faults.values(), uncounted)
+    figure = 100 * len(wrong) / max(len(sweep), 1)
+    status = status_of(figure, len(wrong), threshold)
+    if status == "pass":
+        advice = f"All {len(places)} stored images lie in their ball and in [0, 1], and fool when predicted again."
+    elif status == "fail" and wrong == set(faults["not fooling"]) and _varies(context):
+        status = "warn"
+        advice = (
+            f"Predicted again, {out_of(len(wrong), len(sweep))} stored as adversarial no longer fool: the model's answers vary, and an image at the "
+            "decision boundary may be classified either way, so sweep with several draws."
+        )
+    else:
+        advice = _fault(faults, uncounted, len(sweep))
+    return Finding(status, figure, advice)
+
+
+def _varies(context: CheckContext) -> bool:
+    """Whether the model answers differently when asked again: then an image that no longer fools is no fault of the result."""
+    context.need(len(context.images))
+    return not torch.allclose(context.access.logits(context.images), context.clean, rtol=1e-3, atol=1e-4)
+
+
+def _fault(faults: dict[str, list[int]], uncounted: list[int], total: int) -> str:
+    """Advice on the commonest fault."""
+    worst = max(faults, key=lambda name: len(faults[name]))
+    if len(uncounted) > len(faults[worst]):
+        return f"The attack failed on {out_of(len(uncounted), total)}, which are counted as not fooled: count them as fooled or leave them out."
+    count = out_of(len(faults[worst]), total)
+    if len(faults["near"]) == len(faults[worst]):
+        return (
+            f"On {count} the stored change is less than a tenth of the radius that is claimed: epsilon was taken in another unit (grey levels, or "
+            "after normalisation), or the steps are too small to leave the middle of the ball."
+        )
+    if worst == "not fooling":
+        return f"Predicted again, {count} stored as adversarial no longer fool the model: was it changed, in another mode, or random?"
+    return f"{count} lie {worst}, beyond what is claimed: the attack's projection or its unit of epsilon is wrong."
+
+
+def _fooling(context: CheckContext, points: Tensor, labels: Tensor) -> Tensor:
+    """Which stored images (n,) still fool, predicted up to five times."""
+    fooling = fools(context.access.logits(points), labels)
+    for _ in range(ASKED - 1):
+        (silent,) = (~fooling).nonzero(as_tuple=True)
+        if not len(silent) or len(silent) > context.access.budget.left:
+            break
+        fooling[silent] = fools(context.access.logits(points[silent]), labels[silent])
+    return fooling
+
+
+@check("eight bits", 160, 0.25, "share", "Kurakin et al. 2017, arXiv 1607.02533, section 2", "either")
+def eight_bits(context: CheckContext, threshold: float) -> Finding:
+    """Share of adversarial images that no longer fool once written as a PNG and read again.
+
+    Looked at are baseline PGD's images at the largest epsilon, since a sweep's own stop just beyond the decision boundary, where any rounding can
+    take them back. Only a sweep that says it kept to a file's grey levels is held to it, and its own images are read.
+    """
+    levels = 0 if context.swept is None else context.swept.levels
+    epsilon = context.tested[-1]
+    if levels:
+        swept, stored = _stored(context)
+        inside = swept.places[(swept.radius > 0) & swept.radius.isfinite()]
+        stored, labels = stored[inside].to(context.images), swept.whole.labels[inside].to(context.labels.device)
+    else:
+        run = context.baseline(epsilon)
+        stored, labels = run.last[run.fooled], context.y[run.fooled]
+        change = float((stored - context.x[run.fooled]).abs().amax()) if len(stored) else 0.0
+    if not len(stored):
+        raise NotRun("no image was fooled, so there is none to save")
+    context.need(len(stored))
+    read = through_png(stored).to(context.images)
+    lost = int((~fools(context.access.logits(read), labels)).sum())
+    share = lost / len(stored)
+    status = status_of(share, lost, 0.0 if levels else threshold)
+    if status == "pass":
+        advice = f"Written to PNG and read again, {out_of(len(stored) - lost, len(stored))} still fool the model."
+    elif levels:
+        advice = f"The sweep says that it kept to {levels} grey levels, but {out_of(lost, len(stored))} no longer fool as PNG files."
+    else:
+        if change < 1 / 255:
+            status = "warn"  # no file can hold so small a change: a fact about files, not a failure of the attack
+        advice = (
+            f"Written to PNG and read again, {out_of(lost, len(stored))} no longer fool the model at epsilon {context.written(epsilon)}: they exist "
+            "in floating point only. Where the images must be files, attack with levels=256, or count only those of the column survives_8bit."
+        )
+    return Finding(status, share, advice)
+
+
+def _stored(context: CheckContext) -> tuple[SweepUnderTest, Tensor]:
+    """The sweep and its adversarial images (N, C, H, W), of all its images."""
+    if context.swept is None:
+        raise NotRun("no sweep was given")
+    if context.swept.whole.adversarials is None:
+        raise NotRun('the sweep did not keep its images; call it with keep="all"')
+    return context.swept, context.swept.whole.adversarials
