@@ -109,7 +109,8 @@ def _make_all(waiting: list[StageOutput], context: Context) -> list[tuple[StageO
         later: list[StageOutput] = []
         progressed = False
         for stage in waiting:
-            parents = [parent.id for parent in stage.parents]
+            # A sibling serves one check only, which is not run where the sibling failed.
+            parents = [each.id for each in stage.parents if each.role != "sibling" or each.id not in failed]
             broken = next((parent for parent in parents if parent in failed), None)
             if broken:
                 failed[stage.id] = (stage, f"needs `{failed[broken][0].title}`, which failed")

@@ -25,7 +25,8 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
         count = len(found)
     images = split.images[:count]
     labels = torch.as_tensor(np.asarray(split.labels)[:count], dtype=torch.long)
-    sibling = context.trained(stage, "sibling") if stage.parent("sibling") else None
+    other = stage.parent("sibling")
+    sibling = context.trained(stage, "sibling") if other and context.run.complete(other.id) else None
     with progress_bar(context.console, stage.title) as progress:
         verdicts = trust(
             context.trained(stage),
