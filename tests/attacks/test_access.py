@@ -1,26 +1,39 @@
-"""Passes are counted, memory is respected, draws are averaged."""
+"""Passes are counted and kept within a budget, memory is respected, draws are averaged."""
 
 import pytest
 import torch
 from torch import nn
 
-from palpate.attacks.access import Oracle
-from palpate.attacks.losses import margin
+from palpate.attacks.access import BudgetExceeded, ModelAccess, PassBudget
+from palpate.attacks.losses import cross_entropy, margin
 
 
 def test_passes_are_counted_per_image(five):
-    oracle = Oracle(five.model, 10, batch=4)
+    access = ModelAccess(five.model, batch=4)
+    access.begin(10)
     points, place = five.images[:6], torch.tensor([0, 1, 2, 2, 2, 9])
-    oracle.logits(points, place)
-    oracle.gradient(points, place, margin, five.labels[:6])
-    oracle.class_gradients(points, five.labels[:6], place, most=3)
-    assert oracle.passes[:, 0].tolist() == [3, 3, 9, 0, 0, 0, 0, 0, 0, 3]
-    assert oracle.passes[:, 1].tolist() == [4, 4, 12, 0, 0, 0, 0, 0, 0, 4]
+    access.logits(points, place)
+    access.gradient(points, margin, five.labels[:6], image=place)
+    access.class_gradients(points, five.labels[:6], 3, place)
+    assert access.passes[:, 0].tolist() == [3, 3, 9, 0, 0, 0, 0, 0, 0, 3]
+    assert access.passes[:, 1].tolist() == [4, 4, 12, 0, 0, 0, 0, 0, 0, 4]
+    assert (access.budget.forward, access.budget.backward) == (18, 24)
+
+
+def test_points_belong_to_the_images_selected(five):
+    access = ModelAccess(five.model)
+    access.begin(6)
+    access.select(torch.tensor([1, 4, 5]))
+    access.logits(five.images[:3])
+    access.judge(five.images[:2], torch.tensor([0, 2]))
+    assert access.passes[:, 0].tolist() == [0, 2, 0, 0, 1, 2]
+    with pytest.raises(ValueError, match="4 points for 3 images"):
+        access.logits(five.images[:4])
 
 
 def test_class_gradients_are_those_of_autograd(five):
     points, labels = five.images[:5], five.labels[:5]
-    logits, classes, gradients = Oracle(five.model, 5, batch=2).class_gradients(points, labels, torch.arange(5), 9)
+    logits, classes, gradients = ModelAccess(five.model, batch=2).class_gradients(points, labels, 9)
     assert classes.shape == (5, 4)
     assert gradients.shape == (4, 5, 3, 16, 16)
     leaf = points[3:4].clone().requires_grad_(True)
@@ -31,6 +44,26 @@ def test_class_gradients_are_those_of_autograd(five):
         torch.testing.assert_close(gradients[rank, 3:4], expected)
     ranked = logits[3].scatter(0, labels[3], -torch.inf).argsort(descending=True)[:4]
     assert classes[3].tolist() == ranked.tolist()
+
+
+def test_the_gradient_is_each_image_s_own(five):
+    access = ModelAccess(five.model)
+    _, values, gradient = access.gradient(five.images[:4], margin, five.labels[:4])
+    _, value, alone = access.gradient(five.images[2:3], margin, five.labels[2:3])
+    torch.testing.assert_close(values[2:3], value)
+    torch.testing.assert_close(gradient[2:3], alone)
+
+
+@pytest.mark.parametrize(
+    "model", [lambda x: x.round().flatten(1)[:, :3].detach(), lambda x: torch.ones(len(x), 3, requires_grad=True) * 1]
+)
+def test_without_a_differentiable_way_the_gradient_is_zero(model):
+    points, labels = torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)
+    with torch.no_grad():  # gradients are asked for whatever the caller's mode
+        _, _, gradient = ModelAccess(model).gradient(points, cross_entropy, labels)
+        _, _, gradients = ModelAccess(model).class_gradients(points, labels, 2)
+    assert torch.equal(gradient, torch.zeros_like(points))
+    assert torch.equal(gradients, torch.zeros(2, *points.shape))
 
 
 class Narrow(nn.Module):
@@ -46,19 +79,21 @@ class Narrow(nn.Module):
         return x.flatten(1)[:, :2]
 
 
-def test_the_batch_halves_when_memory_runs_out():
+@pytest.mark.parametrize("batch", [16, None])
+def test_the_batch_halves_when_memory_runs_out(batch):
     points = torch.rand(11, 1, 2, 2)
-    oracle = Oracle(Narrow(3), 11, batch=16)
-    assert torch.equal(oracle.logits(points, torch.arange(11)), points.flatten(1)[:, :2])
-    assert oracle.batch == 2
-    assert oracle.passes[:, 0].tolist() == [1] * 11
-    _, _, gradient = oracle.gradient(points, torch.arange(11), margin, torch.zeros(11, dtype=torch.long))
+    access = ModelAccess(Narrow(3), batch=batch)
+    access.begin(11)
+    assert torch.equal(access.logits(points), points.flatten(1)[:, :2])
+    assert access.batch == 2
+    assert access.passes[:, 0].tolist() == [1] * 11
+    _, _, gradient = access.gradient(points, margin, torch.zeros(11, dtype=torch.long))
     assert gradient.shape == points.shape
 
 
 def test_a_model_too_large_for_one_image_is_an_error():
     with pytest.raises(torch.OutOfMemoryError):
-        Oracle(Narrow(0), 4, batch=4).logits(torch.rand(4, 1, 2, 2), torch.arange(4))
+        ModelAccess(Narrow(0), batch=4).logits(torch.rand(4, 1, 2, 2))
 
 
 def test_draws_are_averaged_and_counted():
@@ -67,15 +102,29 @@ def test_draws_are_averaged_and_counted():
     def model(x):
         return x.flatten(1)[:, :2] * 0 + next(answers)
 
-    oracle = Oracle(model, 1, batch=4, draws=4)
-    assert oracle.logits(torch.rand(1, 1, 2, 2), torch.tensor([0])).tolist() == [[1.5, 1.5]]
-    assert oracle.passes.tolist() == [[4, 0]]
+    access = ModelAccess(model, batch=4, draws=4)
+    access.begin(1)
+    assert access.logits(torch.rand(1, 1, 2, 2)).tolist() == [[1.5, 1.5]]
+    assert access.passes.tolist() == [[4, 0]]
 
 
 def test_success_is_confirmed_in_full_precision_only_where_it_seems_so(two):
-    oracle = Oracle(two.model, 3, batch=4, exact=two.model)
-    fooled = oracle.confirmed(
-        two.images[:3], torch.tensor([True, False, True]), torch.arange(3), lambda logits, rows: rows == 2
-    )
-    assert fooled.tolist() == [False, False, True]
-    assert oracle.passes[:, 0].tolist() == [1, 0, 1]
+    points, labels = two.images[:3], torch.zeros(3, dtype=torch.long)
+    access = ModelAccess(two.model, fast=lambda x: -two.model(x), confirm=True, batch=4)
+    access.begin(3)
+    seems = torch.tensor([[0.0, 9.0], [9.0, 0.0], [0.0, 9.0]])  # what a fast model of low precision might say
+    exact = (two.model(points).argmax(1) != labels).tolist()
+    assert access.fooled(points, seems, labels).tolist() == [exact[0], False, exact[2]]
+    assert access.passes[:, 0].tolist() == [1, 0, 1]
+
+
+def test_a_budget_is_kept_by_all_who_share_it(five):
+    budget = PassBudget(20)
+    one, other = ModelAccess(five.model, budget=budget), ModelAccess(five.model, budget=budget)
+    one.logits(five.images[:6])
+    other.gradient(five.images[:5], margin, five.labels[:5])
+    assert (budget.forward, budget.backward, budget.left) == (11, 5, 4)
+    with pytest.raises(BudgetExceeded, match="up to 6 passes and 4 of 20 are left; raise budget"):
+        one.logits(five.images[:6])
+    assert budget.left == 4
+    assert PassBudget().left == float("inf")

@@ -1,4 +1,4 @@
-"""The sweep against exact radii, against Foolbox, and against itself in other batches."""
+"""The minimum-norm attack against exact radii, against Foolbox, and against itself in other batches."""
 
 import foolbox
 import pytest
@@ -34,7 +34,7 @@ def test_radius_of_a_linear_model_is_exact_within_a_percent(problem, strength, r
     if problem == "linear7":
         assert (linear.nearest != linear.runner_up).sum() >= 5  # the rows of W differ in length
     # One epsilon, above every radius: nothing is read off a grid.
-    result = palpate.sweep(linear.model, images, labels, [0.25], strength=strength)
+    result = palpate.sweep(linear.model, images, labels, [0.25], strength)
     assert (result.radius >= exact * (1 - 1e-12)).all()
     assert (result.radius <= exact * 1.01).all()
     assert result.adversarials is not None
@@ -42,14 +42,14 @@ def test_radius_of_a_linear_model_is_exact_within_a_percent(problem, strength, r
 
 
 def test_fast_is_exact_for_two_classes(linear2):
-    result = palpate.sweep(linear2.model, linear2.images, linear2.labels, [0.25], strength="fast")
+    result = palpate.sweep(linear2.model, linear2.images, linear2.labels, [0.25], "fast")
     assert (result.radius <= linear2.radius * 1.01).all()
     assert result.passes[:, 0].max() <= 15
     assert result.passes[:, 1].max() <= 14
 
 
 def test_l2_radius_of_a_linear_model_is_exact_within_a_percent(linear7):
-    result = palpate.sweep(linear7.model, linear7.images, linear7.labels, [4.0], norm="l2")
+    result = palpate.sweep(linear7.model, linear7.images, linear7.labels, [4.0], {"attack": "standard", "norm": "l2"})
     # The nearest class in l2 need not be the nearest in l∞; the true minimum is over all of them.
     assert (result.radius >= linear7.radius_l2 * (1 - 1e-9)).all()
     assert (result.radius <= linear7.radius_l2 * 1.01).all()
@@ -95,7 +95,7 @@ def test_the_order_of_images_does_not_matter(linear2):
 
 def test_a_seed_repeats_and_another_differs(five):
     def run(seed):
-        return palpate.sweep(five.model, five.images[:4], five.labels[:4], GRID, "ensemble", seed=seed)
+        return palpate.sweep(five.model, five.images[:4], five.labels[:4], GRID, {"attack": "ensemble", "seed": seed})
 
     first, again, other = run(1), run(1), run(2)
     assert torch.equal(first.radius, again.radius)
@@ -169,42 +169,12 @@ def test_the_model_is_left_as_it_was(five):
     assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
 
 
-def test_images_may_be_any_sliceable_sequence(five):
-    class Lazy:
-        largest = 0
-
-        def __len__(self):
-            return 40
-
-        def __getitem__(self, index):
-            part = five.images[index]
-            Lazy.largest = max(Lazy.largest, len(part))
-            return part
-
-    whole = palpate.sweep(five.model, five.images[:40], five.labels[:40], GRID, "fast", batch_size=2)
-    lazy = palpate.sweep(five.model, Lazy(), five.labels[:40], GRID, "fast", batch_size=2)
-    assert torch.equal(whole.radius, lazy.radius)
-    assert Lazy.largest <= 16  # eight batches at a time
-
-
 def test_bfloat16_gradients_change_no_claim(five):
-    result = palpate.sweep(five.model, five.images, five.labels, GRID, precision="bfloat16")
+    result = palpate.sweep(five.model, five.images, five.labels, GRID, {"attack": "standard", "precision": "bfloat16"})
     found = result.radius.isfinite()
     assert (five.model(result.adversarials).argmax(1) != five.labels)[found].all()
     exact = palpate.sweep(five.model, five.images, five.labels, GRID)
     assert (result.radius[found] / exact.radius[found].clamp(min=1e-9)).nanmedian() < 1.1
-
-
-def test_foolbox_is_a_method(two):
-    result = palpate.sweep(two.model, two.images[:8], two.labels[:8], [0.1, 0.3], method="foolbox", steps=30)
-    assert result.passes.tolist() == [[62, 60]] * 8
-    ours = palpate.sweep(two.model, two.images[:8], two.labels[:8], [0.1, 0.3])
-    assert (ours.radius <= result.radius).all()
-    assert result.radius.isfinite().any()
-    fooled = two.model(result.adversarials).argmax(1) != two.labels[:8]
-    assert torch.equal(fooled, result.radius.isfinite())
-    ladder = palpate.sweep(two.model, two.images[:8], two.labels[:8], GRID, method="foolbox", objective="loss", steps=2)
-    assert (distance(ladder.images_at(GRID[2]), two.images[:8]) <= GRID[2] + 1e-6).all()
 
 
 def test_progress_ends_at_all_images(five):

@@ -1,11 +1,17 @@
 """The reference attack is Foolbox itself: the same numbers as a direct call, and nothing left behind."""
 
+import sys
+
 import foolbox
 import pytest
 import torch
 from torch import nn
 
-from palpate.attacks.foolbox_pgd import foolbox_pgd
+import palpate
+from palpate.attacks.api import sweep_blocks
+from palpate.attacks.foolbox_pgd import FoolboxPGD
+from palpate.attacks.norms import distance
+from palpate.core.errors import InputError
 
 EPSILONS = [0.01, 0.03, 0.1]
 
@@ -16,50 +22,87 @@ def model() -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)).eval()
 
 
-def test_the_images_equal_a_direct_call(model):
-    images, labels = torch.rand(10, 3, 8, 8), torch.arange(10) % 3
-    ours = torch.cat([batch for _, batch in foolbox_pgd(model, images, labels, EPSILONS, 7, batch_size=4, seed=5)], 1)
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(10, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_images_and_accuracy_equal_a_direct_call(model, images):
+    labels = model(images).argmax(1)
+    ours = palpate.sweep(model, images, labels, EPSILONS, FoolboxPGD(steps=7, batch_size=4, seed=5))
     torch.manual_seed(5)
     attack = foolbox.attacks.LinfPGD(steps=7)
     reference = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     theirs = [
-        attack(reference, images[start : start + 4], labels[start : start + 4], epsilons=EPSILONS)[1]
+        attack(reference, images[start : start + 4], labels[start : start + 4], epsilons=EPSILONS)
         for start in (0, 4, 8)
     ]
-    expected = torch.cat([torch.stack(batch) for batch in theirs], 1)
-    assert torch.equal(ours, expected)
-    assert (ours - images).abs().amax((0, 2, 3, 4)).min() > 0
+    assert torch.equal(ours.worst, torch.cat([torch.stack(batch[1]) for batch in theirs], 1))
+    assert (ours.worst - images).abs().amax((0, 2, 3, 4)).min() > 0
+    fooled = torch.cat([batch[2] for batch in theirs], 1)  # (E, N)
+    assert 0 < fooled.double().mean() < 1
+    ever = torch.zeros(10, dtype=torch.bool)
+    for epsilon, now in zip(
+        EPSILONS, fooled, strict=True
+    ):  # at the epsilon itself, not at the norm read back in float32
+        ever |= now
+        assert ours.robust_accuracy(epsilon) == pytest.approx(1 - ever.double().mean().item())
+        assert torch.equal(model(ours.images_at(epsilon)).argmax(1) != labels, now)
+    assert (distance(ours.adversarials, images)[ours.radius.isfinite()] <= 0.1 + 1e-6).all()
 
 
-def test_other_draws_between_batches_change_nothing(model):
-    images, labels = torch.rand(6, 3, 8, 8), torch.zeros(6, dtype=torch.long)
-
+def test_other_draws_between_batches_change_nothing(model, images):
     def attack(disturb: bool) -> torch.Tensor:
         parts = []
-        for _, batch in foolbox_pgd(model, images, labels, EPSILONS, 3, batch_size=2):
+        for _, part in sweep_blocks(model, images, [0] * 10, EPSILONS, FoolboxPGD(steps=3, batch_size=2)):
             if disturb:
                 torch.rand(100)
-            parts.append(batch)
+            parts.append(part.worst)
         return torch.cat(parts, 1)
 
     assert torch.equal(attack(False), attack(True))
 
 
-def test_the_generator_the_mode_and_the_parameters_are_left_as_they_were(model):
-    model.train()
-    images, labels = torch.rand(2, 3, 8, 8), torch.zeros(2, dtype=torch.long)
+def test_the_generator_the_mode_and_the_parameters_are_left_as_they_were(model, images):
     model[0].weight.grad = torch.ones_like(model[0].weight)
     before = torch.get_rng_state()
-    list(foolbox_pgd(model, images, labels, [0.1], 2))
+    palpate.sweep(model, images, [0] * 10, [0.1], FoolboxPGD(steps=2))
     assert torch.equal(torch.get_rng_state(), before)
-    assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert torch.equal(model[0].weight.grad, torch.ones_like(model[0].weight))
     assert not model._forward_hooks
 
 
-def test_passes_are_counted(model):
-    told = []
-    images, labels = torch.rand(5, 3, 8, 8), torch.zeros(5, dtype=torch.long)
-    list(foolbox_pgd(model, images, labels, EPSILONS, 4, 2, progress=lambda done, total, _: told.append((done, total))))
-    assert told[-1] == (5 * 3 * 5, 5 * 3 * 5)
+def test_passes_are_counted_and_progress_ends_at_all_images(model, images):
+    told, seen = [], []
+    hook = model.register_forward_hook(lambda module, arguments, output: seen.append(len(output)))
+    attack = FoolboxPGD(steps=4, batch_size=4)
+    result = palpate.sweep(
+        model, images, [0] * 10, EPSILONS, attack, progress=lambda done, total, _: told.append((done, total))
+    )
+    hook.remove()
+    assert result.passes.tolist() == [[15, 12]] * 10
+    judging = (len(EPSILONS) + 1) * 10 + 3 * 2  # predicted again, and the model tried on two images
+    assert sum(seen) == 15 * 10 + judging
+    assert told == sorted(told)
+    assert told[-1] == (10, 10)
+
+
+def test_the_minimum_norm_attack_is_nowhere_weaker(two):
+    result = palpate.sweep(two.model, two.images[:8], two.labels[:8], [0.1, 0.3], FoolboxPGD(steps=30))
+    ours = palpate.sweep(two.model, two.images[:8], two.labels[:8], [0.1, 0.3])
+    assert (ours.radius <= result.radius).all()
+    assert result.radius.isfinite().any()
+    fooled = two.model(result.adversarials).argmax(1) != two.labels[:8]
+    assert torch.equal(fooled, result.radius.isfinite())
+
+
+def test_its_batches_are_its_own_setting(model, images):
+    with pytest.raises(InputError, match=r"batch_size is a setting of foolbox-pgd itself.*FoolboxPGD\(batch_size=5\)"):
+        palpate.sweep(model, images, [0] * 10, EPSILONS, "foolbox-pgd", batch_size=5)
+
+
+def test_without_foolbox_the_extra_is_named(model, images, monkeypatch):
+    monkeypatch.setitem(sys.modules, "foolbox", None)
+    with pytest.raises(InputError, match=r"pip install \"palpate\[foolbox\]\""):
+        palpate.sweep(model, images, [0] * 10, EPSILONS, "foolbox-pgd")

@@ -1,11 +1,11 @@
-"""A folded copy answers as the original does, and folding gives way where it would not."""
+"""A fused copy answers as the original does, and nothing is fused where it would not."""
 
 import pytest
 import timm
 import torch
 from torch import nn
 
-from palpate.attacks.fuse import fold
+from palpate.attacks.fuse import fuse_batchnorm
 
 
 def awake(model: nn.Module, size: int) -> nn.Module:
@@ -25,19 +25,19 @@ def norms(model: nn.Module) -> int:
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "mobilenetv3_small_050"])  # the latter's norms hold activations
-def test_all_batch_norms_of_timm_networks_are_folded(name):
+def test_all_batch_norms_of_timm_networks_are_fused(name):
     model = awake(timm.create_model(name, num_classes=3), 32)
     images = torch.rand(4, 3, 32, 32)
-    folded = fold(model, images[:2])
+    fused = fuse_batchnorm(model, images[:2])
     assert norms(model) > 0
-    assert norms(folded) == 0
-    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    assert norms(fused) == 0
+    assert not any(parameter.requires_grad for parameter in fused.parameters())
     assert all(parameter.requires_grad for parameter in model.parameters())
-    torch.testing.assert_close(folded(images), model(images), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(fused(images), model(images), rtol=1e-3, atol=1e-4)
 
 
 class Twice(nn.Module):
-    """A convolution that is used twice, a norm whose input is used twice, and one that can be folded."""
+    """A convolution that is used twice, a norm whose input is used twice, and one that can be fused."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,16 +50,16 @@ class Twice(nn.Module):
         return self.head(self.norm2(self.conv(x)).mean((2, 3)))
 
 
-def test_a_shared_convolution_is_not_folded():
+def test_a_shared_convolution_is_not_fused():
     model = awake(Twice(), 12)
     images = torch.rand(3, 3, 12, 12)
-    folded = fold(model, images)
-    assert norms(folded) == 1
-    torch.testing.assert_close(folded(images), model(images), rtol=1e-4, atol=1e-5)
+    fused = fuse_batchnorm(model, images)
+    assert norms(fused) == 1
+    torch.testing.assert_close(fused(images), model(images), rtol=1e-4, atol=1e-5)
 
 
 class Forked(nn.Module):
-    """The convolution's output goes around its norm as well: folding would change the answer."""
+    """The convolution's output goes around its norm as well: fusing would change the answer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,12 +70,12 @@ class Forked(nn.Module):
         return self.head((self.norm(x) + x).mean((2, 3)))
 
 
-def test_where_folding_changes_the_answer_the_copy_is_left_unfolded():
+def test_where_fusing_changes_the_answer_the_copy_is_left_unfused():
     model = awake(Forked(), 12)
     images = torch.rand(3, 3, 12, 12)
-    folded = fold(model, images)
-    assert norms(folded) == 1
-    torch.testing.assert_close(folded(images), model(images), rtol=1e-5, atol=1e-6)
+    fused = fuse_batchnorm(model, images)
+    assert norms(fused) == 1
+    torch.testing.assert_close(fused(images), model(images), rtol=1e-5, atol=1e-6)
 
 
 class Stubborn(nn.Module):
@@ -106,12 +106,12 @@ class Selfish(nn.Module):
         return self.head(self.norm(self.conv(x)).mean((2, 3)))
 
 
-def test_the_model_itself_is_never_folded():
+def test_the_model_itself_is_never_fused():
     model = Selfish().eval()
-    assert fold(model, torch.rand(2, 3, 6, 6)) is model
+    assert fuse_batchnorm(model, torch.rand(2, 3, 6, 6)) is model
     assert norms(model) == 1
 
 
 def test_what_cannot_be_copied_is_used_as_it_is():
     model = Stubborn()
-    assert fold(model, torch.rand(2, 3, 4, 4)) is model
+    assert fuse_batchnorm(model, torch.rand(2, 3, 4, 4)) is model

@@ -79,7 +79,7 @@ def test_without_a_gradient_random_corners_and_square_still_find_something(five)
     standard = palpate.sweep(model, five.images[:24], five.labels[:24], [0.3])
     assert standard.status == ("ok",) * 24
     assert standard.radius[right].isfinite().any()
-    ensemble = palpate.sweep(model, five.images[:24], five.labels[:24], [0.3], strength="ensemble")
+    ensemble = palpate.sweep(model, five.images[:24], five.labels[:24], [0.3], "ensemble")
     assert (ensemble.radius <= standard.radius).all()
     assert ensemble.radius.clamp(max=0.3).sum() < standard.radius.clamp(max=0.3).sum()
 
@@ -117,7 +117,7 @@ def test_a_random_model_is_warned_of_and_its_mean_can_be_attacked(two):
     model = Noisy(two.model, 0.3).eval()
     with pytest.warns(UserWarning, match=r"not deterministic.*draws=8"):
         palpate.sweep(model, two.images[:4], two.labels[:4], GRID)
-    result = palpate.sweep(model, two.images[:16], two.labels[:16], GRID, draws=8)
+    result = palpate.sweep(model, two.images[:16], two.labels[:16], GRID, {"attack": "standard", "draws": 8})
     plain = palpate.sweep(two.model, two.images[:16], two.labels[:16], GRID)
     assert (result.passes % 8 == 0).all()
     assert result.radius.isfinite().sum() >= plain.radius.isfinite().sum() - 2

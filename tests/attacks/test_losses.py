@@ -1,19 +1,8 @@
 """Losses against their formulas, and the saturation that makes cross-entropy useless for sure heads."""
 
-import pytest
 import torch
 
-from palpate.attacks.losses import (
-    confident_margin,
-    cross_entropy,
-    dlr,
-    log_odds,
-    margin,
-    margin_towards,
-    sure_margin,
-    targeted_dlr,
-    targeted_margin,
-)
+from palpate.attacks.losses import certain_margin, cross_entropy, log_odds, margin, margin_towards
 
 LOGITS = torch.tensor([[4.0, 1.0, 2.5, 0.5], [0.0, 3.0, 1.0, 2.0]])
 LABELS = torch.tensor([0, 2])
@@ -23,27 +12,10 @@ def test_margin_is_best_wrong_minus_true():
     assert margin(LOGITS, LABELS).tolist() == [-1.5, 2.0]
 
 
-def test_dlr_divides_by_first_minus_third():
-    torch.testing.assert_close(dlr(LOGITS, LABELS), torch.tensor([-1.5 / 3, 2.0 / 2]))
-
-
-def test_dlr_does_not_see_scale_or_shift():
-    torch.testing.assert_close(dlr(7 * LOGITS - 3, LABELS), dlr(LOGITS, LABELS))
-
-
-def test_targeted_losses():
-    targets = torch.tensor([3, 1])
-    assert targeted_margin(LOGITS, LABELS, targets).tolist() == [-3.5, 2.0]
-    expected = torch.tensor([-3.5 / (4 - 0.75), 2.0 / (3 - 0.5)])
-    torch.testing.assert_close(targeted_dlr(LOGITS, LABELS, targets), expected)
+def test_the_margin_towards_a_target_or_to_the_best_wrong_class():
+    assert margin_towards(LOGITS, LABELS, torch.tensor([3, 1])).tolist() == [-3.5, 2.0]
     assert margin_towards(LOGITS, LABELS, torch.tensor([-1, 3])).tolist() == [-1.5, 1.0]
-
-
-def test_dlr_needs_three_classes():
-    with pytest.raises(ValueError, match=r"at least 3 classes.*use margin"):
-        dlr(LOGITS[:, :2], torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="at least 4 classes"):
-        targeted_dlr(LOGITS[:, :3], LABELS, LABELS)
+    assert margin_towards(LOGITS, LABELS, torch.tensor([-1, -1])).tolist() == margin(LOGITS, LABELS).tolist()
 
 
 def test_cross_entropy_saturates_where_the_margin_does_not():
@@ -62,8 +34,7 @@ def test_cross_entropy_is_the_softplus_of_the_log_odds():
 
 
 def test_margins_within_rounding_are_not_believed():
-    near = torch.tensor([[100.0, 100.0001], [100.0, 101.0]])
-    value, sure = confident_margin(near, torch.tensor([0, 0]))
-    assert (value > 0).all()
-    assert sure.tolist() == [False, True]
-    assert (sure_margin(near, torch.tensor([0, 0])) > 0).tolist() == [False, True]
+    near, labels = torch.tensor([[100.0, 100.0001], [100.0, 101.0]]), torch.tensor([0, 0])
+    assert (margin(near, labels) > 0).all()
+    assert (certain_margin(near, labels) > 0).tolist() == [False, True]
+    assert (certain_margin(near, labels, scale=1e6) > 0).tolist() == [False, False]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palpate.attacks.norms import distance, dual_norm, power_of_two, project, random_start, seeded, snap, steepest
+from palpate.attacks.norms import distance, dual_norm, power_of_two, project, random_start, round_bits, seeded, steepest
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -41,9 +41,9 @@ def test_zero_gradient_has_no_direction():
 
 
 @given(st.floats(1e-30, 1e30))
-def test_snap_keeps_four_figures(value):
+def test_round_bits_keeps_four_figures(value):
     exact = torch.tensor([value], dtype=torch.float64)
-    assert (snap(exact) / exact - 1).abs().item() <= 2**-12
+    assert (round_bits(exact) / exact - 1).abs().item() <= 2**-12
 
 
 @given(st.floats(1e-30, 1e30))
@@ -64,7 +64,7 @@ def test_draws_depend_on_seed_image_and_stage():
 
 def test_random_start_of_an_image_is_the_same_in_any_batch():
     images, radius = torch.rand(4, 3, 6, 6), torch.full((4,), 0.1)
-    whole = random_start(images, radius, [10, 11, 12, 13], 5, 1)
-    alone = random_start(images[2:3], radius[2:3], [12], 5, 1)
+    whole = random_start(images, radius, [seeded(5, place, 1) for place in (10, 11, 12, 13)])
+    alone = random_start(images[2:3], radius[2:3], [seeded(5, 12, 1)])
     assert torch.equal(whole[2:3], alone)
     assert not torch.equal(whole[2] - images[2], whole[3] - images[3])

@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 import palpate
-from palpate.attacks.access import Oracle
-from palpate.attacks.best import Found
-from palpate.attacks.quantize import onto_levels, through_png, to_levels
+from palpate.attacks.access import ModelAccess
+from palpate.attacks.best import Best
+from palpate.attacks.grey_levels import onto_levels
+from palpate.attacks.problem import Block
+from palpate.attacks.quantize import through_png, to_levels
 from palpate.core.errors import InputError
+
+GREY = {"attack": "standard", "levels": 256}
 
 
 def _images(levels: int, seed: int = 0) -> torch.Tensor:
@@ -122,7 +126,7 @@ def test_the_radius_of_a_linear_model_on_files_is_the_smallest_whole_level(name,
     own = torch.arange(len(weight)) == labels[:, None]
     exact = torch.where(own, float("inf"), (logits.gather(1, labels[:, None]) - logits) / lengths.clamp(min=1e-12))
     least = (exact.amin(1) * 255).ceil()
-    result = palpate.sweep(model, images, labels, [0.3], levels=256)
+    result = palpate.sweep(model, images, labels, [0.3], GREY)
     found = result.radius * 255
     torch.testing.assert_close(found, found.round(), rtol=0, atol=1e-9)
     assert (found >= least).all()
@@ -133,7 +137,7 @@ def test_the_radius_of_a_linear_model_on_files_is_the_smallest_whole_level(name,
 def test_images_on_levels_fool_as_read_from_a_png_and_cost_a_few_passes_more(five):
     model, images, labels = on_files(five)
     free = palpate.sweep(model, images, labels, [2 / 255, 16 / 255])
-    held = palpate.sweep(model, images, labels, [2 / 255, 16 / 255], levels=256)
+    held = palpate.sweep(model, images, labels, [2 / 255, 16 / 255], GREY)
     reached = (held.radius > 0) & held.radius.isfinite()
     assert reached.sum() >= 20
     stored = through_png(held.adversarials)
@@ -151,7 +155,7 @@ def test_images_on_levels_fool_as_read_from_a_png_and_cost_a_few_passes_more(fiv
 
 def test_an_epsilon_below_one_level_leaves_every_image(five):
     model, images, labels = on_files(five)
-    result = palpate.sweep(model, images, labels, ["0.9/255"], levels=256)
+    result = palpate.sweep(model, images, labels, ["0.9/255"], GREY)
     assert result.radius.isinf().all()
     assert torch.equal(result.adversarials, images)
 
@@ -168,28 +172,15 @@ class Comb(nn.Module):
 def test_where_the_first_ball_holds_no_such_image_the_next_is_tried():
     images, labels = torch.full((3, 3, 4, 4), 100 / 255), torch.zeros(3, dtype=torch.long)
     for top, level in ((8 / 255, 2.0), (1.9 / 255, float("inf"))):
-        oracle, found = Oracle(Comb(), 3, 2), Found(images)
-        found.offer(torch.arange(3), images + 0.9 / 255, torch.full((3,), 0.9 / 255, dtype=torch.float64), labels == 0)
-        onto_levels(oracle, labels, found, top, 256)
-        torch.testing.assert_close(found.limit * 255, torch.full((3,), level, dtype=torch.float64))
-        assert ((found.points - images) * 255).abs().amax().item() == pytest.approx(2 if level == 2 else 0, abs=1e-4)
-        assert oracle.passes[:, 1].tolist() == [5, 5, 5]  # five steps in the first ball, none in the second
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"levels": 17}, "levels must be one of '256', given '17'"),
-        ({"levels": 256, "norm": "l2"}, "levels go with norm='linf' only"),
-        ({"levels": 256, "objective": "loss"}, "levels go with objective='radius' only"),
-        ({"levels": 256, "method": "foolbox"}, "levels go with method='sweep' only"),
-    ],
-)
-def test_levels_that_cannot_be_kept_are_refused(given, message, five):
-    with pytest.raises(InputError, match=message):
-        palpate.sweep(five.model, five.images[:2], five.labels[:2], [0.1], **given)
+        access, best = ModelAccess(Comb(), batch=2), Best(images)
+        access.begin(3)
+        best.update(torch.arange(3), images + 0.9 / 255, torch.full((3,), 0.9 / 255, dtype=torch.float64), labels == 0)
+        onto_levels(Block(slice(0, 3), images, labels, access, best, (top,)), 256)
+        torch.testing.assert_close(best.limit * 255, torch.full((3,), level, dtype=torch.float64))
+        assert ((best.points - images) * 255).abs().amax().item() == pytest.approx(2 if level == 2 else 0, abs=1e-4)
+        assert access.passes[:, 1].tolist() == [5, 5, 5]  # five steps in the first ball, none in the second
 
 
 def test_images_that_are_not_from_a_file_are_refused_before_the_attack(five):
     with pytest.raises(InputError, match="k / 255"):
-        palpate.sweep(five.model, five.images[:2], five.labels[:2], [0.1], levels=256)
+        palpate.sweep(five.model, five.images[:2], five.labels[:2], [0.1], GREY)

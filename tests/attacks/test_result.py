@@ -27,9 +27,9 @@ def made(radius, status=None):
         status=tuple(status or ["ok"] * count),
         images=images,
         adversarials=images + 0.1,
-        ladder=None,
+        worst=None,
         norm="linf",
-        how={"method": "sweep"},
+        how={"name": "standard", "attack": "minimum-norm"},
     )
 
 
@@ -63,7 +63,7 @@ def test_images_are_valid_at_their_epsilon(result, five):
         assert (distance(images, five.images) <= epsilon).all()
         fooled = five.model(images).argmax(1) != five.labels
         assert fooled.double().mean().item() == pytest.approx(1 - result.robust_accuracy(epsilon))
-    assert torch.equal(result.images_at("2/255", slice(3, 7)), result.at(2 / 255)[3:7])
+    assert torch.equal(result.images_at("2/255", slice(3, 7)), result.images_at(2 / 255)[3:7])
 
 
 def test_frame_and_plot(result):
@@ -106,9 +106,9 @@ def test_dropped_images_are_asked_for_in_vain(five):
 @pytest.mark.parametrize(
     ("radius", "words"),
     [
-        ([0.05, 0.12, 0.3], "median radius 0.12"),
-        ([0.05, float("inf"), float("inf")], "median radius beyond 0.2"),
-        ([float("nan"), 0.1, 0.15], "median radius 0.1"),
+        ([0.05, 0.12, 0.3], "median radius 0.12 (30.6/255)"),
+        ([0.05, float("inf"), float("inf")], "median radius beyond 0.2 (51/255)"),
+        ([float("nan"), 0.1, 0.15], "median radius 0.1 (25.5/255)"),
     ],
 )
 def test_the_median_radius_is_said_to_lie_beyond_what_was_tried(radius, words):

@@ -3,8 +3,12 @@
 import torch
 
 from palpate.attacks.losses import margin
-from palpate.attacks.norms import distance
-from palpate.attacks.square import square
+from palpate.attacks.norms import distance, seeded
+from palpate.attacks.square import random_squares
+
+
+def draws(count):
+    return [seeded(7, place, 1) for place in range(count)]
 
 
 def ask_about(problem, counter=None):
@@ -19,10 +23,9 @@ def ask_about(problem, counter=None):
 
 def test_margins_rise_with_queries_within_the_ball(linear2):
     radius = linear2.radius * 1.5
-    places = list(range(len(radius)))
-    few, margins_few = square(ask_about(linear2), linear2.images, radius, 5, places, 0, 0)
+    few, margins_few = random_squares(ask_about(linear2), linear2.images, radius, 5, draws(40))
     counter = torch.zeros(len(radius), dtype=torch.long)
-    many, margins = square(ask_about(linear2, counter), linear2.images, radius, 400, places, 0, 0)
+    many, margins = random_squares(ask_about(linear2, counter), linear2.images, radius, 400, draws(40))
     for points in (few, many):
         assert (distance(points, linear2.images) <= radius).all()
     assert (margins_few <= 0).any()
@@ -33,16 +36,16 @@ def test_margins_rise_with_queries_within_the_ball(linear2):
 
 
 def test_below_the_exact_radius_nothing_is_found(linear2):
-    _, margins = square(ask_about(linear2), linear2.images, 0.99 * linear2.radius, 200, list(range(40)), 0, 0)
+    _, margins = random_squares(ask_about(linear2), linear2.images, 0.99 * linear2.radius, 200, draws(40))
     assert (margins <= 0).all()
 
 
 def test_an_image_alone_gets_the_same_result(linear2):
     radius = linear2.radius
-    whole, _ = square(ask_about(linear2), linear2.images, radius, 30, list(range(40)), 7, 1)
+    whole, _ = random_squares(ask_about(linear2), linear2.images, radius, 30, draws(40))
 
     def ask(points, rows):
         return margin(linear2.model(points), linear2.labels[5:6][rows])
 
-    alone, _ = square(ask, linear2.images[5:6], radius[5:6], 30, [5], 7, 1)
+    alone, _ = random_squares(ask, linear2.images[5:6], radius[5:6], 30, draws(40)[5:6])
     assert torch.equal(whole[5:6], alone)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import palpate
-from palpate.attacks.validation import epsilon_grid
+from palpate.attacks.api import sweep_blocks
+from palpate.core.epsilon import epsilon_grid
 from palpate.core.errors import InputError
 
 GRID = [0.01, 0.05]
@@ -34,6 +35,7 @@ def refuse(problem, message, model=None, images=None, labels=None, epsilons=GRID
         (torch.full((4, 3, 16, 16), -1.5), r"\[0, 1\].*-1.5.*palpate.wrap"),
         (torch.full((4, 3, 16, 16), float("nan")), r"\[0, 1\]"),
         (torch.zeros(4, 16, 16), r"\(N, C, H, W\)"),
+        ([[0.0]] * 4, "tensor or an array"),
         (torch.zeros(0, 3, 16, 16), "at least one image"),
         (torch.zeros(4, 1, 16, 16), "model failed on images"),
         (torch.zeros(4, 3, 16, 16, dtype=torch.float64), "model failed on images.*float64"),
@@ -97,19 +99,22 @@ def test_duplicates_and_zero_fall_out_and_the_rest_rises(epsilons):
 
 
 @pytest.mark.parametrize(
-    "setting",
+    ("setting", "message"),
     [
-        {"strength": "strong"},
-        {"method": "pgd"},
-        {"objective": "area"},
-        {"keep": "none"},
-        {"norm": "l1"},
-        {"precision": "float16"},
+        ({"keep": "none"}, "keep must be one of 'all', 'radius', given 'none'"),
+        ({"batch_size": 0}, "batch_size must be at least 1, given 0"),
+        ({"finding": 7}, "finding must be a column of the model's 5, given 7"),
     ],
 )
-def test_words(five, setting):
-    (name, value), *_ = setting.items()
-    refuse(five, rf"{name} must be one of .*given '{value}'", **setting)
+def test_options(five, setting, message):
+    refuse(five, message, **setting)
+
+
+def test_arguments_are_checked_before_the_first_block(five):
+    with pytest.raises(InputError, match="block must be at least 1, given 0"):
+        sweep_blocks(five.model, five.images, five.labels, GRID, block=0)
+    with pytest.raises(InputError, match="one per image"):
+        sweep_blocks(five.model, five.images, five.labels[:3], GRID)
 
 
 class Answers(nn.Module):
@@ -184,18 +189,18 @@ def test_nan_gradients_are_failures(five):
     assert result.robust_accuracy(0.01) == 0
 
 
-def test_ctrl_c_in_the_worst_loss_leaves_no_chunk_half_done(five):
+def test_ctrl_c_in_the_worst_loss_leaves_no_block_half_done(five):
     def stop(done, total, words):
         if done >= 40:
             raise KeyboardInterrupt
 
     with pytest.warns(UserWarning, match="interrupted"):
         result = palpate.sweep(
-            five.model, five.images, five.labels, GRID, "fast", objective="loss", batch_size=2, progress=stop
+            five.model, five.images, five.labels, GRID, {"attack": "max-loss", "steps": 5}, batch_size=2, progress=stop
         )
-    assert result.done.sum() == 32  # two chunks of eight batches of two
+    assert result.done.sum() == 38  # nineteen blocks of two; the twentieth was not given
     for epsilon in GRID:
-        fooled = five.model(result.at(epsilon)).argmax(1) != five.labels
+        fooled = five.model(result.images_at(epsilon)).argmax(1) != five.labels
         assert torch.equal(fooled[result.done], result.radius[result.done] <= epsilon)
 
 
