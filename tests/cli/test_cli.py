@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from palpate import __version__
-from palpate.cli.main import app, main
-
-COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
+from palpate.cli.main import ORDER, application, main
+from palpate.core.records import StageOutput
+from palpate.core.registry import COMMANDS, registries
+from palpate.core.run_folder import open_run
 
 
 def _call(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
@@ -26,16 +27,39 @@ def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_helps_with_an_example(command):
-    result = CliRunner().invoke(app, [command, "--help"])
+    result = CliRunner().invoke(application(), [command, "--help"])
     assert result.exit_code == 0
     assert f"Example: palpate {command}" in _plain(result.output)
 
 
 def test_the_version_is_printed():
-    result = CliRunner().invoke(app, ["--version"])
+    result = CliRunner().invoke(application(), ["--version"])
     assert (result.exit_code, result.output) == (0, f"palpate {__version__}\n")
+
+
+def test_the_commands_stand_in_the_order_in_which_a_user_meets_them():
+    names = [command.name for command in application().registered_commands]
+    assert names[: len(ORDER)] == list(ORDER)
+    assert set(names) == set(COMMANDS)
+
+
+def test_a_command_of_a_plug_in_joins_and_one_that_cannot_be_imported_stops_no_other(monkeypatch):
+    def greet(name: str = "you") -> None:
+        """Say hello to [name].
+
+        Example: palpate greet
+        """
+        print(f"hello {name}")
+
+    monkeypatch.setattr(COMMANDS, "_entries", dict(COMMANDS._entries))
+    COMMANDS.add("greet", greet)
+    COMMANDS.add("absent", "no_such_package.module:command")
+    with pytest.warns(UserWarning, match="command 'absent' was left out: No module named 'no_such_package'"):
+        app = application()
+    assert CliRunner().invoke(app, ["greet", "--name", "me"]).output == "hello me\n"
+    assert "Say hello to [name]" in _plain(CliRunner().invoke(app, ["greet", "--help"]).output)
 
 
 def test_help_does_not_import_torch():
@@ -43,7 +67,7 @@ def test_help_does_not_import_torch():
         "import sys, contextlib, io; sys.argv = ['palpate', '--help']\n"
         "from palpate.cli.main import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()\n"
-        "heavy = {'torch', 'timm', 'captum', 'sklearn', 'polars', 'pydantic', 'plotly', 'numpy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'timm', 'captum', 'polars', 'pydantic', 'plotly', 'numpy', 'cv2'} & set(sys.modules)\n"
         "print(sorted(heavy))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -97,9 +121,39 @@ def test_a_study_without_its_data_says_how_to_get_them(monkeypatch, capsys, tmp_
 
 
 def test_tasks_lists_every_task(monkeypatch, capsys, tmp_path):
-    from palpate.data.tasks import TASKS
+    from palpate.core.registry import TASKS
 
     monkeypatch.setenv("COLUMNS", "200")
     status, out, _ = _call(monkeypatch, capsys, "tasks", "--data", str(tmp_path))
     assert status == 0
     assert all(name in out for name in TASKS)
+
+
+def test_doctor_names_the_package_of_every_entry(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "2000")
+    status, out, _ = _call(monkeypatch, capsys, "doctor")
+    assert status == 0
+    for registry in registries():
+        assert registry.kind in out
+        assert all(name in out for name in registry)
+
+
+def test_status_shows_errors_with_brackets_as_they_are(tmp_path, capsys, monkeypatch):
+    run = open_run(tmp_path / "run", "s")
+    stage = StageOutput(kind="train", fingerprint="0" * 16, title="train a[/b]", task="t", model_id="a#0", spec={})
+    run.write_study(name="s", title="s", tasks={}, stages=(stage,), spec={})
+    run.record_failure(stage, "bad [/red] tag [x]", "trace")
+    monkeypatch.setenv("COLUMNS", "200")
+    status, out, _ = _call(monkeypatch, capsys, "status", str(run.path))
+    assert status == 0
+    assert "bad [/red] tag [x]" in out
+    assert "train a[/b]" in out
+
+
+def test_a_run_of_the_first_version_is_named_in_one_sentence(tmp_path, capsys, monkeypatch):
+    (tmp_path / "study.json").write_text('{"palpate": "0.1.0", "name": "s"}')
+    for command in ("status", "report"):
+        status, _, err = _call(monkeypatch, capsys, command, str(tmp_path))
+        assert status == 2
+        assert "was made by version 0.1 of palpate" in err
+        assert "Traceback" not in err

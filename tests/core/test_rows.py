@@ -22,7 +22,7 @@ RECORD = {
     "attack": "none",
     "epsilon": 0.0,
     "epsilon_index": 0,
-    "carried": False,
+    "inherited": False,
     "logits": [0.5, -0.5],
     "prediction": 0,
     "correct": True,

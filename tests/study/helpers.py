@@ -1,4 +1,4 @@
-"""The tiny study on phantoms that the tests of this folder run."""
+"""The tiny study on synthetic images that the tests of this folder run."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from palpate.core.run_folder import RunFolder
-from palpate.study.spec import Study, make_study
+from palpate.study.spec import Study
 
 SPEC: dict[str, Any] = {
     "name": "tiny",
@@ -19,8 +19,8 @@ SPEC: dict[str, Any] = {
     ],
     "training": {"name": "t", "optimizer": "adamw", "learning_rate": 0.003, "adam_epsilon": 1e-8, "epochs": 2},
     "attacks": [
-        {"method": "foolbox", "steps": 5, "images": 12, "batch_size": 5},
-        {"method": "sweep", "strength": "fast", "images": 12},
+        {"attack": "foolbox-pgd", "steps": 5, "images": 12, "batch_size": 5},
+        {"attack": "fast", "images": 12},
     ],
     "explain": {"images": 6},
     "trust": {"images": 8, "budget": 600},
@@ -29,7 +29,7 @@ SPEC: dict[str, Any] = {
 
 def tiny(**changes: Any) -> Study:
     """The tiny study with some of its settings replaced."""
-    return make_study(SPEC | changes, "the tiny study")
+    return Study.read(SPEC | changes, "the tiny study")
 
 
 def quiet() -> Console:

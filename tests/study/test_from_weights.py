@@ -9,9 +9,9 @@ import palpate
 from palpate.core.errors import InputError
 from palpate.core.run_folder import RunFolder
 from palpate.models.weights import load_weights, save_weights
-from palpate.study.from_weights import check_given, given_study
+from palpate.study.from_weights import check_weights, study_of_weights
 from palpate.study.run import run
-from palpate.study.spec import make_study
+from palpate.study.spec import Study
 
 CLASSES = ["no pleural line", "pleural line"]
 LIMITS = {"train_images": 8, "val_images": 4, "test_images": 8}
@@ -32,7 +32,7 @@ def few(study):
 
 
 def test_the_weights_are_attacked_as_they_came(weights, tmp_path):
-    study = few(given_study(weights, "phantom-chest", ["1/255", "4/255"], {"strength": "fast", "images": 4}))
+    study = few(study_of_weights(weights, "phantom-chest", ["1/255", "4/255"], {"attack": "fast", "images": 4}))
     folder = run(study, tmp_path / "run", device="cpu")
     (train,) = folder.glob("train-*")
     kept, given = load_weights(train / "weights.safetensors").state_dict(), load_weights(weights).state_dict()
@@ -50,7 +50,7 @@ def test_the_weights_are_attacked_as_they_came(weights, tmp_path):
 
 
 def test_other_weights_are_other_stages(weights, tmp_path):
-    before = given_study(weights, "phantom-chest", ["1/255"], {})
+    before = study_of_weights(weights, "phantom-chest", ["1/255"], {"attack": "standard"})
     folder = run(few(before), tmp_path / "run", device="cpu")
     (old,) = folder.glob("attack-*")
     torch.manual_seed(1)
@@ -64,16 +64,16 @@ def test_other_weights_are_other_stages(weights, tmp_path):
 @pytest.mark.parametrize("given", [None, "imagenet", "absent.safetensors"])
 def test_no_training_needs_weights(given):
     with pytest.raises(InputError, match="epochs = 0 trains nothing"):
-        check_given(given, CLASSES)
+        check_weights(given, CLASSES)
 
 
 def test_weights_of_other_classes_are_refused(weights):
     with pytest.raises(InputError, match="the task has nv, mel"):
-        check_given(str(weights), ["nv", "mel"])
+        check_weights(str(weights), ["nv", "mel"])
 
 
 def test_a_study_without_training_or_weights_names_the_fault(tmp_path):
-    study = make_study(
+    study = Study.read(
         {
             "name": "x",
             "tasks": [{"name": "phantom-chest", "size": 32} | LIMITS],
@@ -89,18 +89,18 @@ def test_a_study_without_training_or_weights_names_the_fault(tmp_path):
 
 def test_the_file_s_own_faults_are_named(weights, tmp_path):
     with pytest.raises(InputError, match="is missing"):
-        given_study(tmp_path / "none.safetensors", "phantom-chest", ["1/255"], {})
+        study_of_weights(tmp_path / "none.safetensors", "phantom-chest", ["1/255"], {"attack": "standard"})
     told = json.loads(weights.with_suffix(".json").read_text())
     weights.with_suffix(".json").write_text(json.dumps(told | {"spec": None}))
     with pytest.raises(InputError, match="wrapped network"):
-        given_study(weights, "phantom-chest", ["1/255"], {})
+        study_of_weights(weights, "phantom-chest", ["1/255"], {"attack": "standard"})
 
 
 def test_the_command_refuses_a_typo_before_it_runs(weights, capsys, monkeypatch):
     from palpate.cli.main import main
 
-    monkeypatch.setattr("sys.argv", ["palpate", "attack", str(weights), "phantom-chest", "--strength", "strong"])
+    monkeypatch.setattr("sys.argv", ["palpate", "attack", str(weights), "phantom-chest", "--attack", "strong"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    assert "attacks[1].strength" in capsys.readouterr().err
+    assert "attacks[1]: attack must be one of" in capsys.readouterr().err

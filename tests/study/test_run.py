@@ -55,7 +55,7 @@ def test_foolbox_rows_equal_a_direct_call_of_foolbox(finished):
         model = load_weights(finished / stage / "weights.safetensors").to(memory_format=torch.channels_last).eval()
         model.requires_grad_(False)
         table = _table(finished, "attack", 2 * which)
-        assert set(table["attack"]) == {"foolbox", "none"}
+        assert set(table["attack"]) == {"foolbox-pgd", "none"}
         reference = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
         torch.manual_seed(0)
         success = []
@@ -207,11 +207,11 @@ def test_verdicts_examine_the_sweep_with_the_other_model_as_sibling(finished):
 
 def test_a_study_on_grey_levels_holds_images_that_a_file_can_hold(tmp_path):
     study = tiny(
-        models=[SPEC["models"][0]], attacks=[{"strength": "fast", "images": 12, "levels": 256}], trust={"budget": 0}
+        models=[SPEC["models"][0]], attacks=[{"attack": "fast", "images": 12, "levels": 256}], trust={"budget": 0}
     )
     folder = run(study, tmp_path / "run", device="cpu", console=quiet())
     table = _table(folder, "attack").filter(pl.col("epsilon_index") > 0)
-    assert set(table["attack_id"]) == {"sweep-fast-8bit"}
+    assert set(table["attack_id"]) == {"fast-8bit"}
     fooled = table.filter(~pl.col("correct"))
     assert len(fooled)
     assert fooled["survives_8bit"].all()

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from palpate.attacks.foolbox_pgd import FoolboxPGD
+from palpate.attacks.minimum_norm import MinimumNorm
 from palpate.core.epsilon import parse_epsilon
 from palpate.core.errors import InputError
 from palpate.core.spec import fingerprint
-from palpate.study.spec import Study, make_study, read_study
+from palpate.study.spec import Study, TaskSpec, read_study
 
 SMALL = {"name": "s", "epsilons": ["1/255"], "tasks": [{"name": "ham10000"}], "models": [{"backbone": "resnet18"}]}
 
@@ -42,7 +44,7 @@ def test_an_epsilon_in_grey_levels_is_told_how_to_write_it():
 
 
 def test_epsilons_are_sorted_without_duplicates_and_zero():
-    study = make_study(SMALL | {"epsilons": [0.02, "0.01", 0, 0.02]}, "test")
+    study = Study.read(SMALL | {"epsilons": [0.02, "0.01", 0, 0.02]}, "test")
     assert study.epsilons == (0.01, 0.02)
 
 
@@ -57,15 +59,33 @@ def test_epsilons_are_sorted_without_duplicates_and_zero():
         ({"models": []}, "models: .*at least 1"),
         ({"epsilons": [0]}, "at least one value above 0"),
         ({"seeds": [0, 0]}, "seeds must differ"),
-        ({"attacks": [{"method": "foolbox", "levels": 256}]}, r"attacks\[1\]: levels go with method 'sweep' only"),
-        ({"attacks": [{"levels": 255}]}, r"attacks\[1\].levels: .*256, given 255"),
-        ({"attacks": [{"method": "pgd"}]}, r"attacks\[1\].method: .*'sweep' or 'foolbox', given 'pgd'"),
+        ({"attacks": [{"attack": "foolbox-pgd", "levels": 256}]}, r"attacks\[1\].levels: foolbox-pgd does not use it"),
+        ({"attacks": [{"attack": "standard", "levels": 255}]}, r"attacks\[1\].levels: .*256, given 255"),
+        (
+            {"attacks": [{"attack": "standart"}]},
+            r"attacks\[1\]: attack must be .*given 'standart'; did you mean 'standard'",
+        ),
+        ({"attacks": [{"images": 8}]}, r"attacks\[1\]: attack: is required"),
+        ({"attacks": [{"attack": "fast", "norms": "l2"}]}, r"attacks\[1\].norms: unknown key; did you mean `norm`"),
+        ({"attacks": [{"attack": "fast", "images": 0}]}, r"attacks\[1\].images: .*given 0"),
+        ({"attacks": [{"attack": "fast"}, "fast"]}, "attacks must differ in name, given twice: fast"),
+        ({"attacks": [{"method": "foolbox"}]}, r"attacks\[1\].method: was dropped after version 0.1; write attack ="),
+        ({f"epsilon_{'read'}ing": "C"}, r"was dropped after version 0.1; write epsilons as shares.*0\.01/255"),
+        (
+            {"tasks": [{"name": "a", "chest_filter": "after"}]},
+            r"tasks\[1\].chest_filter: was dropped after version 0.1",
+        ),
+        ({"tasks": [{"name": "a", "filter": "sepia"}]}, r"tasks\[1\]: image filter must be one of .*given 'sepia'"),
+        ({"tasks": [{"name": "a", "filter_at": "after"}]}, r"tasks\[1\]: filter_at is given without a filter"),
+        ({"explain": {"method": "grad-can"}}, r"explain.method: explainer must be .*did you mean 'grad-cam'"),
+        ({"explain": {"layer": "x"}}, r"explain.layer: .*'backbone' or 'attention', given 'x'"),
+        ({"epsilons": None}, "epsilons is required, .* no epsilons are given for ham10000"),
         ({"name": "../x"}, "name"),
     ],
 )
 def test_faults_name_their_place_and_the_remedy(change, message):
     with pytest.raises(InputError, match=message):
-        make_study(SMALL | change, "study.toml")
+        Study.read(SMALL | change, "study.toml")
 
 
 def test_every_fault_is_listed_at_once(tmp_path):
@@ -86,7 +106,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path):
 
 def test_a_task_may_have_its_own_epsilons_and_training():
     own = {"name": "ham10000", "epsilons": ["8/255"], "training": {"epochs": 3}}
-    study = make_study(SMALL | {"tasks": [own, {"name": "idrid"}]}, "test")
+    study = Study.read(SMALL | {"tasks": [own, {"name": "idrid"}]}, "test")
     assert study.epsilons_of(study.tasks[0]) == (8 / 255,)
     assert study.epsilons_of(study.tasks[1]) == (1 / 255,)
     assert study.training_of(study.tasks[0]).epochs == 3
@@ -94,14 +114,14 @@ def test_a_task_may_have_its_own_epsilons_and_training():
 
 
 def test_the_default_training_is_the_papers():
-    training = make_study(SMALL, "test").training
+    training = Study.read(SMALL, "test").training
     assert (training.optimizer, training.learning_rate, training.adam_epsilon) == ("adam", 0.01, 0.1)
     assert (training.epochs, training.patience, training.min_delta) == (300, 40, 0.001)
     assert training.class_weights == "inverse"
 
 
 def test_a_specification_survives_json():
-    study = make_study(SMALL | {"training": {"adversarial": {"epsilon": "2/255"}}}, "test")
+    study = Study.read(SMALL | {"training": {"adversarial": {"epsilon": "2/255"}}}, "test")
     assert Study.model_validate(study.to_dict()) == study
 
 
@@ -114,20 +134,37 @@ def test_the_fingerprint_ignores_order_and_sees_every_value(value: dict):
     assert fingerprint(value) != fingerprint(value | {"one more key": 1, "k" * 40: 0})
 
 
-def test_a_reading_puts_the_papers_epsilons_into_the_unit_interval():
-    tasks = [{"name": "ham10000", "epsilon_reading": "B"}, {"name": "idrid", "epsilons": [0.32]}]
-    study = make_study(SMALL | {"epsilons": [0.01], "epsilon_reading": "C", "tasks": tasks}, "test")
-    assert study.epsilons_of(study.tasks[0]) == (0.005,)
-    assert study.epsilons_of(study.tasks[1]) == (0.32 / 255,)
-    assert [study.reading_of(task) for task in study.tasks] == ["B", "C"]
+def test_an_attack_carries_its_own_settings():
+    study = Study.read(
+        SMALL | {"attacks": [{"attack": "standard", "norm": "l2", "seed": 3, "images": 64}, {"attack": "foolbox-pgd"}]},
+        "test",
+    )
+    first, second = study.attacks
+    assert (first.attack, first.images) == (MinimumNorm(norm="l2", seed=3), 64)
+    assert (second.attack, second.images) == (FoolboxPGD(), None)
+    assert Study(**study.to_dict()) == study
+    assert Study(**SMALL).attacks[0].attack == MinimumNorm()
+    assert Study(**SMALL, attacks=[MinimumNorm(strength="fast"), "ensemble"]).attacks[1].attack.name == "ensemble"
+
+
+def test_epsilons_may_be_written_in_any_unit_as_fractions():
+    study = Study.read(SMALL | {"epsilons": ["0.01/255", "0.00125/2"]}, "test")
+    assert study.epsilons == (0.01 / 255, 0.00125 / 2)
+
+
+def test_a_fault_in_python_is_worded_as_one_in_toml():
+    with pytest.raises(InputError, match="TaskSpec: siez: unknown key; did you mean `size`"):
+        TaskSpec(name="a", siez=64)
+    with pytest.raises(InputError, match=r"Study: attacks\[1\].steps: minimum-norm does not use it"):
+        Study(**SMALL, attacks=[{"attack": "fast", "steps": 3}])
 
 
 def test_a_preset_gives_way_to_what_is_set_beside_it():
-    training = make_study(SMALL | {"training": {"preset": "datta2021", "epochs": 2}}, "test").training
+    training = Study.read(SMALL | {"training": {"preset": "datta2021", "epochs": 2}}, "test").training
     assert (training.name, training.epochs, training.class_weights) == ("datta2021", 2, {"mel": 5.0})
-    assert make_study(SMALL | {"training": {"preset": "wasserman2022-skin"}}, "test").training.epoch_fraction == 0.1
-    with pytest.raises(InputError, match="preset must be one of .*, given 'imagenet'"):
-        make_study(SMALL | {"training": {"preset": "imagenet"}}, "test")
+    assert Study.read(SMALL | {"training": {"preset": "wasserman2022-skin"}}, "test").training.epoch_fraction == 0.1
+    with pytest.raises(InputError, match=r"preset must be one of .*, given 'imagenet'"):
+        Study.read(SMALL | {"training": {"preset": "imagenet"}}, "test")
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "studies").glob("*.toml")), ids=lambda f: f.stem)

@@ -73,7 +73,8 @@ class Attack(Spec):
     @classmethod
     def unknown_key(cls, key: str) -> str:
         """What to say of a setting that this attack does not have: whose it is, or the nearest of its own."""
-        owners = [name for name, entry in ATTACKS.items() if key in entry.model_fields]
+        classes = {name: entry for name, entry in ATTACKS.items() if isinstance(entry, type)}
+        owners = [name for name, entry in classes.items() if key in entry.model_fields]
         if not owners:
             return super().unknown_key(key)
         return f"{cls.kind} does not use it, it is a setting of {', '.join(owners)}; known keys: {', '.join(cls.model_fields)}"

@@ -4,7 +4,10 @@ Every number in a report is a group-by of these rows, so every number can be tra
 Group by `epsilon_index`, never by the float `epsilon`.
 """
 
-from collections.abc import Iterable
+import contextlib
+import itertools
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -24,16 +27,16 @@ SCHEMA: dict[str, pl.DataType] = {
     "training": pl.String(),  # the TrainSpec's name
     "seed": pl.Int32(),
     "attack_id": pl.String(),  # tells two settings of one attack apart; "none" for the clean prediction
-    "attack": pl.String(),  # "none" | "foolbox" | "sweep"
-    "epsilon": pl.Float64(),  # l-infinity radius in units of [0, 1]; 0 for the clean prediction
+    "attack": pl.String(),  # the attack's kind, such as "minimum-norm"; "none" for the clean prediction
+    "epsilon": pl.Float64(),  # radius in units of [0, 1]; 0 for the clean prediction
     "epsilon_index": pl.Int32(),  # 0 is the clean prediction, 1.. the study's epsilons in rising order
-    "carried": pl.Boolean(),  # the image was found at a smaller epsilon and is valid here too
-    "logits": pl.List(pl.Float64()),  # (K,) re-predicted from the stored image, never the attack's own word
+    "inherited": pl.Boolean(),  # the image was found at a smaller epsilon and is valid here too
+    "logits": pl.List(pl.Float64()),  # (K,) re-predicted from the stored image, never the attack's own answer
     "prediction": pl.Int32(),
     "correct": pl.Boolean(),
     "margin": pl.Float64(),  # true logit minus the best other logit; negative where fooled
     "radius": pl.Float64(),  # smallest epsilon found to fool the image; 0 already wrong, inf never fooled, null unknown
-    "linf": pl.Float64(),  # the norm really reached
+    "linf": pl.Float64(),  # the l-infinity norm really reached
     "in_ball": pl.Boolean(),
     "in_box": pl.Boolean(),
     "survives_8bit": pl.Boolean(),  # still fooled after rounding to 255 grey levels; null where not fooled by the attack
@@ -58,6 +61,19 @@ def write(rows: pl.DataFrame, path: Path) -> None:
     if dict(rows.schema) != SCHEMA:
         raise ValueError(f"not a table of rows: {rows.schema} where {SCHEMA} is needed")
     rows.write_parquet(path)
+
+
+@contextlib.contextmanager
+def writer(path: Path) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """Give a function that takes table after table of rows; on leaving without an error they are one file, none of which was all in memory."""
+    parts = path.with_name(f"{path.name}.parts")
+    parts.mkdir()
+    try:
+        files = (parts / f"{place:06}.parquet" for place in itertools.count())
+        yield lambda table: write(table, next(files))
+        pl.scan_parquet(sorted(parts.iterdir()), schema=SCHEMA).sink_parquet(path)
+    finally:
+        shutil.rmtree(parts)
 
 
 def read(path: Path) -> pl.DataFrame:

@@ -19,8 +19,6 @@ from palpate.models.predict import evaluating
 from palpate.study.spec import Study, TaskSpec
 from palpate.study.stages.context import build_model
 
-SWEEP_PASSES = {"fast": 10, "standard": 20, "ensemble": 450}
-"""Passes per image, forward and backward together as one, that a sweep is planned with; benchmarks/README.md holds what was measured."""
 TIMED_BATCH = 4
 
 
@@ -55,7 +53,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
     made = _complete(out)
     for task in study.tasks:
         known = find_task(task.name)
-        counts = _counts(task, known)
+        counts, epsilons = _counts(task, known), len(study.epsilons_of(task))
         for model in study.models:
             bare = model.model_copy(update={"weights": None})  # which weights changes no time, and may need a download
             built = build_model(bare, study.seeds[0], task, len(known.classes))
@@ -63,17 +61,12 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             spec = study.training_of(task)
             per_seed = round(spec.epochs * max(1, spec.epoch_fraction * counts["train"]))
             attacked = sum(
-                min(attack.images or counts["test"], counts["test"])
-                * (
-                    SWEEP_PASSES[attack.strength]
-                    if attack.method == "sweep"
-                    else len(study.epsilons_of(task)) * (attack.steps + 1)
-                )
+                min(attack.images or counts["test"], counts["test"]) * attack.attack.expected_passes(epsilons)
                 for attack in study.attacks
             )
-            seeds = len(study.seeds)
+            seeds, examined = len(study.seeds), sum(not attack.attack.every_epsilon for attack in study.attacks)
             parameters = sum(parameter.numel() for parameter in built.parameters())
-            pictures = study.explain.images * (len(study.epsilons_of(task)) + 1) * task.size**2 * 4 * (3 + 2)
+            pictures = study.explain.images * (epsilons + 1) * task.size**2 * 4 * (3 + 2)
             names = [f"{model.name}#{seed}" for seed in study.seeds]
             done = [complete for key, complete in made.items() if key[0] == task.name and key[1] in names]
             yield Estimate(
@@ -81,7 +74,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
                 model=model.name,
                 present=known.kind == "synthetic" or task.name in here,
                 complete=sum(map(sum, done)),
-                stages=seeds * (4 + len(study.attacks)),
+                stages=seeds * (3 + len(study.attacks) + max(examined, 1)),
                 training_passes=seeds * per_seed,
                 attack_passes=seeds * attacked,
                 seconds=seeds * (per_seed * train + attacked * frozen),
@@ -90,7 +83,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
 
 
 def _counts(task: TaskSpec, known: Task) -> dict[str, int]:
-    """Images per split: as published or as phantoms are drawn, under the study's limits."""
+    """Images per split: as published or as synthetic images are generated, under the study's limits."""
     limits = {"train": task.train_images, "val": task.val_images, "test": task.test_images}
     counts = {}
     for (name, limit), share in zip(limits.items(), FRACTIONS, strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 from palpate.core.io import sha256
 from palpate.core.records import Kind, Parent, Role, StageOutput
 from palpate.core.spec import Spec, fingerprint
-from palpate.study.spec import AttackSpec, ModelSpec, Study, TaskSpec
+from palpate.study.spec import ModelSpec, Study, TaskSpec
 
 VERSIONS: dict[Kind, int] = {"train": 2, "predict": 2, "attack": 3, "explain": 2, "trust": 3}
 """Raised when a kind of stage changes what it computes, so that old results are not taken for new ones."""
@@ -65,8 +65,8 @@ class _Model:
         sweeps: list[StageOutput] = []
         for attack in self.study.attacks:
             spec = {"attack": _spec(attack), "epsilons": epsilons, "samples": self.study.explain.images}
-            attacks.append(self._stage("attack", spec, own, by=attack_id(attack)))
-            if attack.method == "sweep":
+            attacks.append(self._stage("attack", spec, own, by=attack.attack.name))
+            if not attack.attack.every_epsilon:
                 sweeps.append(attacks[-1])
         explain = self._stage("explain", _spec(self.study.explain, {"images"}), own, ("attack", attacks[0]))
         examined = _spec(self.study.trust) | {"epsilons": epsilons}
@@ -104,12 +104,3 @@ def model_id(model: ModelSpec, seed: int) -> str:
     'resnet18+full#0'
     """
     return f"{model.name}#{seed}"
-
-
-def attack_id(attack: AttackSpec) -> str:
-    """Tells two settings of one attack apart.
-
-    >>> attack_id(AttackSpec(method="foolbox"))
-    'foolbox-40'
-    """
-    return attack.name + (f"#{attack.seed}" if attack.seed else "")

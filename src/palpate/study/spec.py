@@ -5,20 +5,40 @@ refused, because a mistyped `epsilon = …` that is silently ignored costs hours
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_serializer, model_validator
 
-from palpate.core.epsilon import READINGS, rising
+from palpate.attacks.spec import Attack, make_attack
+from palpate.core.epsilon import epsilon_grid
 from palpate.core.errors import InputError
-from palpate.core.spec import Epsilon, Name, Spec
+from palpate.core.registry import EXPLAINERS, IMAGE_FILTERS
+from palpate.core.spec import Epsilon, Name, Spec, SpecError
 from palpate.training.spec import TrainSpec
 
-Reading = Literal["A", "B", "C"]
+Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(epsilon_grid)]
+
+FIRST_VERSION = {
+    "method": 'was dropped after version 0.1; write attack = "standard" or attack = "foolbox-pgd"',
+    "chest_filter": 'was dropped after version 0.1; write filter = NAME and filter_at = "before" or "after"',
+    "chest_dtype": "was dropped after version 0.1; write filter = NAME",
+}
+"""How keys of the first version's studies are written now."""
 
 
-class TaskSpec(Spec):
+class _Study(Spec):
+    """The base of the parts of a study: a key of the first version is told how it is written now."""
+
+    @classmethod
+    def unknown_key(cls, key: str) -> str:
+        if key.startswith("epsilon_"):
+            return 'was dropped after version 0.1; write epsilons as shares of the image range, such as "2/255", "0.01/255" or "0.00125/2"'
+        return FIRST_VERSION.get(key) or super().unknown_key(key)
+
+
+class TaskSpec(_Study):
     """A task of the study: which images, at which size, how many of them."""
 
     name: Name
@@ -28,15 +48,20 @@ class TaskSpec(Spec):
     val_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
     filter: str | None = Field(None, description="a registered image filter; the task's own, if any, when absent")
-    filter_at: Literal["before", "after"] = Field(
-        "after", description="whether the filter runs before or after the resize"
-    )
-    epsilons: tuple[Epsilon, ...] | None = Field(None, description="instead of the study's epsilons")
-    epsilon_reading: Reading | None = Field(None, description="instead of the study's reading")
+    filter_at: Literal["before", "after"] | None = Field(None, description="the resize; after when absent")
+    epsilons: Epsilons | None = Field(None, description="instead of the study's epsilons")
     training: TrainSpec | None = Field(None, description="instead of the study's training")
 
+    @model_validator(mode="after")
+    def _filter_is_known(self) -> "TaskSpec":
+        if self.filter is not None:
+            IMAGE_FILTERS[self.filter]  # raises where it is unknown
+        elif self.filter_at is not None:
+            raise ValueError("filter_at is given without a filter; give filter too, or leave filter_at out")
+        return self
 
-class ModelSpec(Spec):
+
+class ModelSpec(_Study):
     """A classifier of the study, named by what it is made of."""
 
     backbone: str
@@ -61,45 +86,49 @@ class ModelSpec(Spec):
         return name + (f"+gamma-{self.gamma}" if self.gamma else "")
 
 
-class AttackSpec(Spec):
-    """An attack of the study, over all its epsilons."""
+class AttackSpec(_Study):
+    """An attack of the study, over all its epsilons: `attack`, a registered name, with that attack's settings beside it, and `images`.
 
-    method: Literal["sweep", "foolbox"] = "sweep"
-    strength: Literal["fast", "standard", "ensemble"] = Field("standard", description="of the sweep")
-    steps: int = Field(40, ge=1, description="of Foolbox's LinfPGD; the step is always epsilon / 30")
+    >>> AttackSpec(attack="standard", norm="l2", images=64).attack.name
+    'standard-l2'
+    """
+
+    attack: Attack
     images: int | None = Field(None, ge=1, description="at most so many test images; all when absent")
-    batch_size: int | None = Field(
-        None,
-        ge=1,
-        description="images per pass; chosen by their size when absent, 64 for Foolbox, whose draws depend on it",
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_its_settings(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return {"attack": make_attack(value)}
+        if "method" in value:
+            raise SpecError(cls.__name__, [(("method",), cls.unknown_key("method"))])
+        settings = {key: setting for key, setting in value.items() if key != "images"}
+        attack = settings["attack"] if isinstance(settings.get("attack"), Attack) else make_attack(settings)
+        return {"attack": attack, **{key: value[key] for key in value if key == "images"}}
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        return self.attack.to_dict() | ({} if self.images is None else {"images": self.images})
+
+
+class ExplainSpec(_Study):
+    """Which maps of what a model looks at are made."""
+
+    method: str = Field("grad-cam", description="a registered explainer")
+    layer: Literal["backbone", "attention"] | None = Field(
+        None, description="of the method: the backbone's last map, the default, or the map after soft attention"
     )
-    levels: Literal[256] | None = Field(
-        None, description="256: the sweep gives only images that an 8-bit file can hold"
-    )
-    seed: int = Field(0, ge=0)
-
-    @model_validator(mode="after")
-    def _levels_of_a_sweep(self) -> "AttackSpec":
-        if self.levels and self.method == "foolbox":
-            raise ValueError("levels go with method 'sweep' only, given 'foolbox'; leave levels out")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The name used in tables: "sweep-standard", "sweep-standard-8bit" or "foolbox-40"."""
-        if self.method == "foolbox":
-            return f"foolbox-{self.steps}"
-        return f"sweep-{self.strength}" + ("-8bit" if self.levels else "")
-
-
-class ExplainSpec(Spec):
-    """What Grad-CAM looks at."""
-
     images: int = Field(16, ge=1, le=64, description="sample images per model, attacked at every epsilon")
-    layer: Literal["x", "u"] = Field("x", description="x: the backbone's last map, in both models; u: after attention")
+
+    @field_validator("method")
+    @classmethod
+    def _method_is_known(cls, method: str) -> str:
+        EXPLAINERS[method]  # raises where it is unknown
+        return method
 
 
-class TrustSpec(Spec):
+class TrustSpec(_Study):
     """How much is spent on checking whether the attack can be believed."""
 
     images: int = Field(64, ge=1, le=64, description="test images that the checks look at")
@@ -108,7 +137,7 @@ class TrustSpec(Spec):
     )
 
 
-class Study(Spec):
+class Study(_Study):
     """Tasks × models × seeds, each trained, attacked and explained."""
 
     name: Name
@@ -116,66 +145,51 @@ class Study(Spec):
     tasks: tuple[TaskSpec, ...] = Field(min_length=1)
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
-    epsilons: tuple[Epsilon, ...] = Field(min_length=1, description="l-infinity radii in [0, 1]")
-    epsilon_reading: Reading = Field("A", description="the unit in which a repeated paper states its epsilons")
+    epsilons: Epsilons | None = Field(None, description="radii of the attacks; absent where every task has its own")
     training: TrainSpec = TrainSpec()  # pyright: ignore[reportCallIssue]
-    attacks: tuple[AttackSpec, ...] = Field((AttackSpec(),), min_length=1)  # pyright: ignore[reportCallIssue]
+    attacks: tuple[AttackSpec, ...] = Field(("standard",), min_length=1, validate_default=True)  # pyright: ignore[reportAssignmentType]
     explain: ExplainSpec = ExplainSpec()  # pyright: ignore[reportCallIssue]
     trust: TrustSpec = TrustSpec()  # pyright: ignore[reportCallIssue]
 
-    @field_validator("epsilons")
-    @classmethod
-    def _rising(cls, epsilons: tuple[float, ...]) -> tuple[float, ...]:
-        return rising(epsilons)
-
     @model_validator(mode="after")
-    def _no_twins(self) -> "Study":
+    def _whole(self) -> "Study":
         for kind, names in {
             "tasks": [task.name for task in self.tasks],
             "models": [model.name for model in self.models],
             "seeds": [str(seed) for seed in self.seeds],
-            "attacks": [f"{attack.name} seed {attack.seed}" for attack in self.attacks],
+            "attacks": [attack.attack.name for attack in self.attacks],
         }.items():
             twins = sorted({name for name in names if names.count(name) > 1})
             if twins:
                 raise ValueError(f"{kind} must differ in name, given twice: {', '.join(twins)}")
+        without = [task.name for task in self.tasks if task.epsilons is None]
+        if self.epsilons is None and without:
+            raise ValueError(
+                f'epsilons is required, such as ["1/255", "2/255"], because no epsilons are given for {", ".join(without)}'
+            )
         return self
 
     def epsilons_of(self, task: TaskSpec) -> tuple[float, ...]:
-        """The task's own epsilons, or the study's, in [0, 1] by the reading that holds for the task."""
-        scale = READINGS[self.reading_of(task)]
-        return tuple(epsilon * scale for epsilon in (rising(task.epsilons) if task.epsilons else self.epsilons))
-
-    def reading_of(self, task: TaskSpec) -> str:
-        """The task's own reading of epsilon, or the study's."""
-        return task.epsilon_reading or self.epsilon_reading
+        """The task's own epsilons, or the study's, in [0, 1], rising."""
+        return task.epsilons or self.epsilons or ()
 
     def training_of(self, task: TaskSpec) -> TrainSpec:
         """The task's own training, or the study's."""
         return task.training or self.training
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path | str) -> Study:
     """Read a study from a TOML file.
 
     Raises:
         InputError: the file is absent or not TOML, a key is unknown or a value not allowed; every fault is listed with its place in the file.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error}); `palpate init` writes a starter study"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not valid TOML: {error}") from None
-    return make_study(data, str(path))
-
-
-def make_study(data: dict[str, Any], source: str) -> Study:
-    """Validate a study given as a dictionary; `source` names it in errors.
-
-    Raises:
-        InputError: as `read_study`.
-    """
-    return Study.read(data, source)
+    return Study.read(data, str(path))

@@ -2,11 +2,12 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+
+from palpate.study.spec import Study
 
 STARTER = Path(__file__).with_name("starter.toml")
 
 
-def demo_study() -> dict[str, Any]:
+def demo_study() -> Study:
     """The starter study under the name `demo`."""
-    return tomllib.loads(STARTER.read_text(encoding="utf-8")) | {"name": "demo"}
+    return Study.read(tomllib.loads(STARTER.read_text(encoding="utf-8")) | {"name": "demo"}, str(STARTER))

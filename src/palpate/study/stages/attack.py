@@ -1,7 +1,9 @@
-"""The attack stage: test images pressed at every epsilon, judged again from what is stored, and samples kept for looking at."""
+"""The attack stage: test images attacked at every epsilon, judged again from what is stored, and samples kept for looking at.
+
+Images are read, attacked, judged and written block by block, so that no more than a block of them is ever in memory.
+"""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,163 +12,89 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from palpate.attacks.api import sweep
-from palpate.attacks.foolbox_pgd import foolbox_pgd
+from palpate.attacks.api import sweep, sweep_blocks
+from palpate.attacks.max_loss import MaxLoss
+from palpate.attacks.norms import Norm, distance
 from palpate.attacks.quantize import to_levels
 from palpate.attacks.result import Sweep
+from palpate.attacks.spec import Attack
 from palpate.core import rows
 from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput
 from palpate.data.dataset import Split
 from palpate.models.build import Classifier
 from palpate.models.predict import Progress, predict_logits
-from palpate.study.plan import attack_id
 from palpate.study.spec import AttackSpec
-from palpate.study.stages.context import Context
+from palpate.study.stages.context import Context, First
 from palpate.study.stages.table import Condition, clean, make_rows
 
 BALL_TOLERANCE = 2.0**-23
-"""One unit in the last place of a float32 at 1: x + delta is rounded, so the norm read back may exceed epsilon by so much."""
+"""One unit in the last place of a float32 at 1: x + delta is rounded, so a pixel read back may exceed epsilon by so much."""
 
 EXAMINED = 64
 """Images whose sweep is kept for the trust stage: as many as its checks look at."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """What an attack is given: the first n test images of the shuffled split."""
-
-    model: Classifier
-    images: Tensor  # (n, 3, H, W)
-    labels: Tensor  # (n,)
-    epsilons: list[float]
-    attack: AttackSpec
-    samples: int
-    tabulate: Callable[[slice, Condition], pl.DataFrame]
-    progress: Progress
-
-
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
-    """Attack test images and write a row per image and epsilon."""
-    attack = AttackSpec.model_validate(stage.spec["attack"])
+    """Attack the first test images of the shuffled split and write a row per image and epsilon."""
+    spec = AttackSpec.read(stage.spec["attack"], stage.title)
+    attack, epsilons, samples = spec.attack, tuple(stage.spec["epsilons"]), stage.spec["samples"]
     split = context.dataset(stage.task).test
-    chosen = np.arange(len(split))[: attack.images]  # the split is shuffled already
-    labels = torch.as_tensor(np.asarray(split.labels)[chosen], dtype=torch.long)
+    images = First(split.images, min(spec.images or len(split), len(split)))
+    labels = torch.as_tensor(np.asarray(split.labels)[: len(images)], dtype=torch.long)
     model, keys = context.trained(stage), context.keys(stage, "test")
-
-    def tabulate(place: slice, condition: Condition) -> pl.DataFrame:
-        return make_rows(keys, split, chosen[place], condition)
-
-    images = split.images[chosen]
-    with progress_bar(context.console, stage.title) as progress:
-        job = _Job(model, images, labels, stage.spec["epsilons"], attack, stage.spec["samples"], tabulate, progress)
-        if attack.method == "sweep":
-            attacked, samples, found = _by_sweep(job)
-            found.first(EXAMINED).save(folder / "sweep.npz")
-        else:
-            attacked, samples = _by_foolbox(job)
-    unattacked = tabulate(slice(None), clean(predict_logits(model, images)))
-    table = rows.concat([unattacked, *attacked])
-    rows.write(table, folder / "images.parquet")
-    _write_samples(folder / "samples.npz", split, chosen[: samples.shape[1]], samples, job.epsilons)
-    facts |= _facts(table)
+    examined: list[Sweep] = []
+    pictures: list[Tensor] = []
+    with progress_bar(context.console, stage.title) as progress, rows.writer(folder / "images.parquet") as write:
+        for place, found in sweep_blocks(model, images, labels, epsilons, attack, progress=progress):
+            for condition in conditions(model, found, attack):
+                write(make_rows(keys, split, place, condition))
+            if place.start < EXAMINED:
+                examined.append(found.first(EXAMINED - place.start))
+            if found.worst is not None and place.start < samples:
+                pictures.append(found.worst[:, : samples - place.start])
+        shown = images[:samples]
+        at_epsilons = torch.cat(pictures, 1) if pictures else _samples(model, shown, labels, epsilons, attack, progress)
+    _joined(examined).save(folder / "sweep.npz")
+    _write_samples(folder / "samples.npz", split, shown, at_epsilons, epsilons)
+    facts |= _facts(folder / "images.parquet")
 
 
-def _by_foolbox(job: _Job) -> tuple[list[pl.DataFrame], Tensor]:
-    """The paper's attack. The samples are its own images at each epsilon."""
-    tables: list[pl.DataFrame] = []
-    kept: list[Tensor] = []
-    attack, count = job.attack, len(job.epsilons)
-    wrong = predict_logits(job.model, job.images).argmax(1) != job.labels
-    batches = foolbox_pgd(
-        job.model,
-        job.images,
-        job.labels,
-        job.epsilons,
-        attack.steps,
-        attack.batch_size or 64,
-        attack.seed,
-        job.progress,
-    )
-    for place, adversarial in batches:  # (E, n, C, H, W)
-        kept.append(adversarial[:, : max(0, job.samples - place.start)])
-        judged = [
-            judge(job.model, images, job.images[place], job.labels[place], epsilon)
-            for images, epsilon in zip(adversarial, job.epsilons, strict=True)
-        ]
-        fooled = torch.stack([found["logits"].argmax(1) != job.labels[place] for found in judged])
-        radius = first_radius(fooled, wrong[place], job.epsilons)
-        for index, found in enumerate(judged):
-            condition = Condition(
-                attack_id(attack),
-                "foolbox",
-                job.epsilons[index],
-                index + 1,
-                radius=radius,
-                passes_forward=count * (attack.steps + 1),
-                passes_backward=count * attack.steps,
-                **found,
-            )
-            tables.append(job.tabulate(place, condition))
-    return tables, torch.cat(kept, dim=1)
-
-
-def _by_sweep(job: _Job) -> tuple[list[pl.DataFrame], Tensor, Sweep]:
-    """One radius per image gives every epsilon. The samples are made at each epsilon, since a carried image is one picture for all."""
-    attack = job.attack
-    found = sweep(
-        job.model,
-        job.images,
-        job.labels,
-        job.epsilons,
-        strength=attack.strength,
-        seed=attack.seed,
-        batch_size=attack.batch_size,
-        progress=job.progress,
-        levels=attack.levels,
-    )
-    failed = np.array([status != "ok" for status in found.status])
-    tables: list[pl.DataFrame] = []
+def conditions(model: Classifier, found: Sweep, attack: Attack) -> list[Condition]:
+    """What became of a block of images: the clean prediction, then the attack at each epsilon, judged from the images that it gives."""
+    blocks = found.images[:]
+    made = [clean(predict_logits(model, blocks))]
+    not_done = np.array([status != "ok" for status in found.status])
     smaller = 0.0
-    for index, epsilon in enumerate(job.epsilons):
-        judged = judge(job.model, found.images_at(epsilon), job.images, job.labels, epsilon)
-        judged["failed"] |= failed
-        condition = Condition(
-            attack_id(attack),
-            "sweep",
-            epsilon,
-            index + 1,
-            carried=(found.radius <= smaller).numpy(),
-            radius=found.radius.nan_to_num(nan=0.0).numpy(),
-            passes_forward=found.passes[:, 0].numpy(),
-            passes_backward=found.passes[:, 1].numpy(),
-            **judged,
+    for index, epsilon in enumerate(found.epsilons):
+        judged = judge(model, found.images_at(epsilon), blocks, found.labels, epsilon, found.norm)
+        judged["failed"] |= not_done
+        made.append(
+            Condition(
+                attack.name,
+                attack.kind,
+                epsilon,
+                index + 1,
+                inherited=None if found.worst is not None else (found.radius <= smaller).numpy(),
+                radius=found.radius.nan_to_num(nan=0.0, posinf=float("inf")).numpy(),
+                passes_forward=found.passes[:, 0].numpy(),
+                passes_backward=found.passes[:, 1].numpy(),
+                **judged,
+            )
         )
-        tables.append(job.tabulate(slice(None), condition))
         smaller = epsilon
-    samples = sweep(
-        job.model,
-        job.images[: job.samples],
-        job.labels[: job.samples],
-        job.epsilons,
-        objective="loss",
-        seed=attack.seed,
-        progress=job.progress,
-    )
-    pictures = [samples.images_at(epsilon) for epsilon in job.epsilons]
-    if attack.levels:
-        shown = job.images[: job.samples]
-        pictures = [to_levels(picture, shown, epsilon) for picture, epsilon in zip(pictures, job.epsilons, strict=True)]
-    return tables, torch.stack(pictures), found
+    return made
 
 
-def judge(model: Classifier, adversarial: Tensor, images: Tensor, labels: Tensor, epsilon: float) -> dict[str, Any]:
-    """Look at stored adversarial images (n, C, H, W) afresh: logits, norm reached, ball, box, and rounding to a file's 8 bits.
+def judge(
+    model: Classifier, adversarial: Tensor, images: Tensor, labels: Tensor, epsilon: float, norm: Norm = "linf"
+) -> dict[str, Any]:
+    """Look again at stored adversarial images (n, C, H, W): logits, norm reached, ball, box, and rounding to a file's 8 bits.
 
     Ball and box are checked in float64.
     """
     logits = predict_logits(model, adversarial)
-    linf = (adversarial.double() - images.double()).abs().flatten(1).amax(1)
+    tolerance = BALL_TOLERANCE * (1 if norm == "linf" else images[0].numel() ** 0.5)
     lowest, highest = adversarial.flatten(1).amin(1), adversarial.flatten(1).amax(1)
     fooled = logits.argmax(1) != labels
     survives: list[bool | None] = [None] * len(labels)
@@ -177,28 +105,45 @@ def judge(model: Classifier, adversarial: Tensor, images: Tensor, labels: Tensor
             survives[place] = answer
     return {
         "logits": logits,
-        "linf": linf.numpy(),
-        "in_ball": (linf <= epsilon + BALL_TOLERANCE).numpy(),
+        "linf": distance(adversarial, images).numpy(),
+        "in_ball": (distance(adversarial, images, norm) <= epsilon + tolerance).numpy(),
         "in_box": ((lowest >= 0) & (highest <= 1)).numpy(),
         "survives_8bit": survives,
         "failed": (~logits.isfinite().all(1)).numpy(),
     }
 
 
-def first_radius(fooled: Tensor, wrong: Tensor, epsilons: list[float]) -> np.ndarray:
-    """The smallest epsilon at which each image was fooled (n,): 0 where already wrong, inf where never.
+def _samples(
+    model: Classifier, images: Tensor, labels: Tensor, epsilons: tuple[float, ...], attack: Attack, progress: Progress
+) -> Tensor:
+    """Images (E, n, C, H, W) made at each epsilon, where the attack itself makes one image for all."""
+    worst = MaxLoss(norm=attack.norm)
+    found = sweep(model, images, labels[: len(images)], epsilons, worst, progress=progress)
+    pictures = [found.images_at(epsilon) for epsilon in epsilons]
+    if getattr(attack, "levels", None):
+        pictures = [to_levels(picture, images, epsilon) for picture, epsilon in zip(pictures, epsilons, strict=True)]
+    return torch.stack(pictures)
 
-    Args:
-        fooled: (E, n), each epsilon tried by itself.
-        wrong: (n,), the clean image is already misclassified.
-    """
-    radii = torch.where(fooled, torch.tensor(epsilons, dtype=torch.float64)[:, None], torch.inf).amin(0)
-    return torch.where(wrong, 0.0, radii).numpy()
+
+def _joined(parts: list[Sweep]) -> Sweep:
+    """Consecutive blocks as one result, which keeps one image each."""
+    kept = [part.adversarials for part in parts if part.adversarials is not None]
+    return dataclasses.replace(
+        parts[0],
+        radius=torch.cat([part.radius for part in parts]),
+        labels=torch.cat([part.labels for part in parts]),
+        passes=torch.cat([part.passes for part in parts]),
+        status=tuple(status for part in parts for status in part.status),
+        images=torch.cat([part.images[:] for part in parts]),
+        adversarials=torch.cat(kept) if kept else None,
+        worst=None,
+    )
 
 
-def _write_samples(path: Path, split: Split, chosen: np.ndarray, adversarial: Tensor, epsilons: list[float]) -> None:
+def _write_samples(path: Path, split: Split, clean: Tensor, adversarial: Tensor, epsilons: tuple[float, ...]) -> None:
+    chosen = slice(len(clean))
     arrays: dict[str, np.ndarray] = {
-        "clean": split.images[chosen].numpy(),
+        "clean": clean.numpy(),
         "adversarial": adversarial.numpy(),
         "epsilons": np.asarray(epsilons),
         "image_ids": np.asarray(split.ids)[chosen].astype(str),
@@ -209,13 +154,15 @@ def _write_samples(path: Path, split: Split, chosen: np.ndarray, adversarial: Te
     np.savez(path, allow_pickle=False, **arrays)
 
 
-def _facts(table: pl.DataFrame) -> dict[str, Any]:
-    attacked = table.filter(pl.col("epsilon_index") > 0)
-    return {
-        "images": attacked["image_id"].n_unique(),
-        "passes_forward_per_image": attacked["passes_forward"].mean(),
-        "passes_backward_per_image": attacked["passes_backward"].mean(),
-        "outside_ball": int((~attacked["in_ball"]).sum()),
-        "outside_box": int((~attacked["in_box"]).sum()),
-        "failed": int((attacked["status"] == "failed").sum()),
-    }
+def _facts(path: Path) -> dict[str, Any]:
+    """What all rows together say of the attack."""
+    attacked = pl.scan_parquet(path).filter(pl.col("epsilon_index") > 0)
+    found = attacked.select(
+        pl.col("image_id").n_unique().alias("images"),
+        pl.col("passes_forward").mean().alias("passes_forward_per_image"),
+        pl.col("passes_backward").mean().alias("passes_backward_per_image"),
+        (~pl.col("in_ball")).sum().alias("outside_ball"),
+        (~pl.col("in_box")).sum().alias("outside_box"),
+        (pl.col("status") == "failed").sum().alias("failed"),
+    )
+    return found.collect().row(0, named=True)

@@ -1,20 +1,45 @@
 """What every stage is handed: the study, its run folder, the data and the device."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from torch import Tensor
 
 from palpate.core.records import Role, StageOutput
 from palpate.core.run_folder import RunFolder
 from palpate.data.dataset import Dataset, load
 from palpate.models.build import Classifier, build
+from palpate.models.predict import Images
 from palpate.models.weights import load_weights
 from palpate.study.plan import model_id
 from palpate.study.spec import ModelSpec, Study, TaskSpec
 from palpate.training.spec import TrainSpec
+
+BLOCK = 1024
+"""Images read at once where only their predictions are needed: whole batches of any size that is used."""
+
+
+def blocks(count: int, size: int = BLOCK) -> Iterator[slice]:
+    """The places of so many images, block after block."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+@dataclasses.dataclass(frozen=True)
+class First:
+    """The first images of a sequence, read when they are asked for."""
+
+    images: Images
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, place: slice) -> Tensor:
+        return self.images[slice(*place.indices(self.count))]
 
 
 @dataclasses.dataclass
@@ -84,7 +109,7 @@ def open_dataset(task: TaskSpec, root: Path | None) -> Dataset:
         val_images=task.val_images,
         test_images=task.test_images,
         filter=task.filter,
-        filter_at=task.filter_at,
+        filter_at=task.filter_at or "after",
     )
 
 

@@ -1,4 +1,4 @@
-"""The explain stage: Grad-CAM of the samples, clean and at every epsilon, for the true and the predicted class, with numbers on how far maps move."""
+"""The explain stage: maps of the samples, clean and at every epsilon, for the true and the predicted class, with numbers on how far maps move."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput
-from palpate.explainers.grad_cam import grad_cam
-from palpate.models.build import Classifier
+from palpate.explainers.api import explain
 from palpate.models.predict import predict_logits
 from palpate.statistics.agreement import map_similarity, mass_in_mask
 from palpate.study.stages.context import Context
@@ -23,16 +21,17 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     """Explain the samples of the attack stage."""
     with np.load(context.parent(stage, "attack") / "samples.npz", allow_pickle=False) as file:
         samples = {name: file[name] for name in file.files}
-    model = context.trained(stage)
+    model, method, layer = context.trained(stage), stage.spec["method"], stage.spec.get("layer")
     labels = torch.as_tensor(samples["labels"], dtype=torch.long)
-    stages = [torch.from_numpy(samples["clean"]), *torch.from_numpy(samples["adversarial"])]
+    conditions = [torch.from_numpy(samples["clean"]), *torch.from_numpy(samples["adversarial"])]
     maps, predictions = [], []
     with progress_bar(context.console, stage.title) as progress:
-        for done, images in enumerate(stages):
-            progress(done, len(stages), "Grad-CAM")
-            predicted, both = _explain(model, images, labels, stage.spec["layer"])
-            predictions.append(predicted)
-            maps.append(both)
+        for done, images in enumerate(conditions):
+            progress(done, len(conditions), method)
+            seen = predict_logits(model, images).argmax(1)
+            predictions.append(seen.numpy())
+            both = [explain(model, images, method, classes, layer) for classes in (labels, seen)]
+            maps.append(torch.stack(both).numpy())
     stacked = np.stack(maps)  # (E + 1, T, n, H, W)
     predicted = np.stack(predictions)  # (E + 1, n)
     np.savez_compressed(folder / "maps.npz", allow_pickle=False, maps=stacked, predictions=predicted)
@@ -41,14 +40,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
         _records(keys, stacked[:, target], predicted, samples, name) for target, name in enumerate(TARGETS)
     )
     table.write_parquet(folder / "explanations.parquet")
-    facts |= {"samples": len(labels), "layer": stage.spec["layer"], "empty_maps": int(table["empty"].sum())}
-
-
-def _explain(model: Classifier, images: Tensor, labels: Tensor, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    """The predictions (n,) and the maps (T, n, H, W) of one stage."""
-    predicted = predict_logits(model, images).argmax(1)
-    both = [grad_cam(model, images, classes, layer) for classes in (labels, predicted)]
-    return predicted.numpy(), torch.stack(both).numpy()
+    facts |= {"samples": len(labels), "empty_maps": int(table["empty"].sum())}
 
 
 def _records(

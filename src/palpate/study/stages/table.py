@@ -8,6 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from palpate.attacks.losses import margin
 from palpate.core import rows
 from palpate.data.dataset import Split
 
@@ -21,7 +22,7 @@ class Condition:
     epsilon: float
     epsilon_index: int
     logits: Tensor  # (n, K), re-predicted
-    carried: np.ndarray | None = None
+    inherited: np.ndarray | None = None
     radius: np.ndarray | None = None
     linf: np.ndarray | None = None
     in_ball: np.ndarray | None = None
@@ -37,34 +38,33 @@ def clean(logits: Tensor) -> Condition:
     return Condition("none", "none", 0.0, 0, logits)
 
 
-def make_rows(keys: dict[str, Any], split: Split, chosen: np.ndarray, condition: Condition) -> pl.DataFrame:
+def make_rows(keys: dict[str, Any], split: Split, place: slice, condition: Condition) -> pl.DataFrame:
     """Fill one row per image.
 
     Args:
         keys: the columns that are the same for all images.
         split: where the images come from.
-        chosen: their places in it (n,).
+        place: which of its images, n of them.
         condition: what was done to them and what came out.
     """
-    n = len(chosen)
-    labels = torch.as_tensor(np.asarray(split.labels)[chosen], dtype=torch.long)
-    logits = condition.logits.double()
+    labels = torch.as_tensor(np.asarray(split.labels)[place], dtype=torch.long)
+    n, logits = len(labels), condition.logits.double()
     prediction = logits.argmax(1)
     failed = condition.failed if condition.failed is not None else np.zeros(n, bool)
     columns: dict[str, Any] = {name: [value] * n for name, value in keys.items()}
     columns |= {
-        "image_id": np.asarray(split.ids)[chosen].tolist(),
-        "group_id": np.asarray(split.groups)[chosen].tolist(),
+        "image_id": np.asarray(split.ids)[place].tolist(),
+        "group_id": np.asarray(split.groups)[place].tolist(),
         "label": labels.tolist(),
         "attack_id": [condition.attack_id] * n,
         "attack": [condition.attack] * n,
         "epsilon": [condition.epsilon] * n,
         "epsilon_index": [condition.epsilon_index] * n,
-        "carried": _or(condition.carried, [False] * n),
+        "inherited": _or(condition.inherited, [False] * n),
         "logits": logits.tolist(),
         "prediction": prediction.tolist(),
         "correct": ((prediction == labels) & ~torch.from_numpy(failed)).tolist(),
-        "margin": margin(logits, labels).tolist(),
+        "margin": (-margin(logits, labels)).tolist(),
         "radius": _or(condition.radius, [None] * n),
         "linf": _or(condition.linf, [0.0] * n),
         "in_ball": _or(condition.in_ball, [True] * n),
@@ -75,17 +75,6 @@ def make_rows(keys: dict[str, Any], split: Split, chosen: np.ndarray, condition:
         "status": ["failed" if bad else "ok" for bad in failed],
     }
     return pl.DataFrame({name: columns[name] for name in rows.SCHEMA}, schema=rows.SCHEMA, strict=True)
-
-
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """The true logit minus the best other one (n,), for logits (n, K) with K ≥ 2.
-
-    >>> margin(torch.tensor([[1.0, 3.0, 2.0]]), torch.tensor([1]))
-    tensor([1.])
-    """
-    true = logits.gather(1, labels[:, None])[:, 0]
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return true - others.amax(1)
 
 
 def _or(values: np.ndarray | None, default: list) -> list:

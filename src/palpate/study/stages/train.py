@@ -11,12 +11,12 @@ from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput
 from palpate.models.predict import predict_logits
 from palpate.models.weights import save_weights
-from palpate.study.from_weights import check_given
-from palpate.study.stages.context import Context, build_model
+from palpate.study.from_weights import check_weights
+from palpate.study.stages.context import Context, First, build_model
 from palpate.training.loop import fit
 
-LEARNED = 512
-"""Training images, at most, on which the kept model is judged in evaluation mode, to tell what it learned by heart."""
+MEMORISED = 512
+"""Training images, at most, on which the kept model is judged in evaluation mode, to tell what it memorised."""
 
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
@@ -25,19 +25,19 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     spec, seed = context.model(stage)
     recipe = context.training(stage)
     if not recipe.epochs:
-        check_given(spec.weights, dataset.classes)
+        check_weights(spec.weights, dataset.classes)
     model = build_model(spec, seed, context.task(stage.task), len(dataset.classes))
     with progress_bar(context.console, stage.title) as progress:
         history = fit(model, dataset, recipe, seed, str(context.device), progress)
-    images = dataset.train.images[: min(LEARNED, len(dataset.train))]
-    learned = predict_logits(model, images).argmax(1).numpy() == np.asarray(dataset.train.labels)[: len(images)]
+    images = First(dataset.train.images, min(MEMORISED, len(dataset.train)))
+    right = predict_logits(model, images).argmax(1).numpy() == np.asarray(dataset.train.labels)[: len(images)]
     save_weights(model, folder / "weights.safetensors", {"classes": list(dataset.classes), "task": stage.task})
     keys = {"task": stage.task, "model_id": stage.model_id, "seed": seed}
     epochs = [keys | dataclasses.asdict(epoch) for epoch in history.epochs]
     pl.DataFrame(epochs).write_parquet(folder / "history.parquet")
     facts |= {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "train_accuracy": float(learned.mean()),
+        "train_accuracy": float(right.mean()),
         "training_passes": history.epochs[-1].passes if history.epochs else 0,
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,

@@ -1,0 +1,26 @@
+"""`palpate report`: the page of a run, written again."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palpate.cli.options import RunArgument
+from palpate.cli.running import print_result
+from palpate.core.registry import COMMANDS
+
+
+@COMMANDS.register("report")
+def report(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page; RUN/report.html when absent.", show_default=False)
+    ] = None,
+) -> None:
+    """Write the report again from a run's stage outputs; needs neither the data nor a GPU.
+
+    Example: palpate report runs/demo --out report.html
+    """
+    from palpate.report.page.page import write_report
+
+    print_result(run, write_report(run, out))

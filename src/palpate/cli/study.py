@@ -1,0 +1,87 @@
+"""`palpate study`: everything that a study asks for, or what it would cost."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from palpate.cli.options import DataOption, DeviceOption, ThreadsOption
+from palpate.cli.running import run_study, set_threads
+from palpate.core.registry import COMMANDS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from palpate.study.estimate import Estimate
+
+
+@COMMANDS.register("study")
+def study(
+    file: Annotated[Path, typer.Argument(help="A study in TOML; `palpate init` writes one.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The run folder; runs/NAME when absent.", show_default=False)
+    ] = None,
+    data: DataOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be made, and what time and disk it would take here.")
+    ] = False,
+) -> None:
+    """Train, attack, explain and report all that a study asks for. What is complete already is skipped.
+
+    Example: palpate study study.toml --data ~/data --out runs/first
+    """
+    from palpate.study.spec import read_study
+
+    asked = read_study(file)
+    if not dry_run:
+        run_study(asked, out, data, device, threads)
+        return
+    from rich.console import Console
+
+    from palpate.models.predict import choose_device
+    from palpate.study.estimate import estimate
+
+    set_threads(threads)
+    found = estimate(asked, out or Path("runs") / asked.name, data, choose_device(device))
+    Console().print(estimate_table(asked.name, found))
+
+
+def estimate_table(name: str, estimates: Iterable["Estimate"]) -> "Table":
+    """What a study would cost here, a line per task and model."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    from palpate.core.formatting import count, span
+
+    table = Table(
+        title=f"{name}: nothing was run",
+        caption="train, attack: passes of one image each, at most; time and disk: of the whole study made from nothing, judged by a few passes "
+        "made now; done: stages that the run folder holds already, and that are made again only if what they depend on changed",
+        box=SIMPLE_HEAD,
+        show_footer=True,
+    )
+    lines = list(estimates)
+    footers = {
+        "model": "in all",
+        "done": f"{sum(line.complete for line in lines)} of {sum(line.stages for line in lines)}",
+        "time": span(sum(line.seconds for line in lines)),
+        "disk": f"{sum(line.megabytes for line in lines):,.0f} MB",
+    }
+    for column in ("model", "data", "done", "train", "attack", "time", "disk"):
+        left = column in ("model", "data")
+        table.add_column(column, footer=footers.get(column, ""), justify="left" if left else "right", overflow="fold")
+    for line in lines:
+        table.add_row(
+            escape(f"{line.model}\n  on {line.task}"),
+            "[green]here[/green]" if line.present else "[red]absent[/red]",
+            f"{line.complete} of {line.stages}",
+            count(line.training_passes),
+            count(line.attack_passes),
+            span(line.seconds),
+            f"{line.megabytes:,.0f} MB",
+        )
+    return table
