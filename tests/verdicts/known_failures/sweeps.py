@@ -44,7 +44,7 @@ def wrong_unit(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ..
 
 def tiny_steps(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
     """Twenty steps that together cover a fiftieth of the ball."""
-    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, steps=20, relative_step=0.001))
+    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon / 50, steps=20))
 
 
 def zero_steps(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:

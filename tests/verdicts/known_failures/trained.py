@@ -98,7 +98,7 @@ class Trained:
             net.eval()
             radius = torch.full((len(x),), 4 / 255, dtype=torch.float64)
             start = random_start(x, radius, [seeded(self.seed, 0, 0)] * len(x))
-            attacked = pgd(net, x, y, radius, steps=3, start=start, relative_step=0.8)
+            attacked = pgd(net, x, y, radius, steps=3, start=start)
             net.train()
             return F.cross_entropy(net(attacked), y)
 
