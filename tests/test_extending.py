@@ -16,7 +16,7 @@ EXAMPLE = ROOT / "examples" / "plugin"
 ADDED = {
     "task": "example-stripes",
     "attack": "example-momentum",
-    "check": "example-brightness",
+    "check": "example repeated images",
     "explainer": "example-gradient-times-input",
     "report section": "example-smallest-changes",
 }
@@ -109,7 +109,7 @@ def test_a_study_shows_all_five_in_its_report(environment, images, tmp_path):
     for shown in (
         "Example: plain and striped squares",
         "example-momentum",
-        "Mean brightness",
+        "example repeated images",
         "example-gradient-times-input",
         "Smallest changes",
     ):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from palpate.data.readers import table
+from palpate.data.files import image_files
+from palpate.data.manifest import manifest
 from palpate.data.tasks import Task
 
 CLASSES = ("plain", "striped")
@@ -14,20 +15,20 @@ def read(folder: Path) -> pl.DataFrame:
     """Read `plain/` and `striped/`; the part of a file's name before "_" is the patient, who is never in two splits.
 
     Returns:
-        A manifest (`palpate.data.readers.table.MANIFEST`).
+        A manifest (`palpate.data.manifest.MANIFEST`).
     """
     rows = [
         {
-            "image_id": f"{name}/{stem}",
+            "image_id": f"{name}/{path.stem}",
             "path": str(path),
-            "group_id": stem.split("_")[0],
+            "group_id": path.stem.split("_")[0],
             "label": label,
             "published": name,
         }
         for label, name in enumerate(CLASSES)
-        for stem, path in table.image_files(folder / name).items()
+        for path in image_files(folder / name)
     ]
-    return table.manifest(pl.DataFrame(rows), "stripes", folder)
+    return manifest(pl.DataFrame(rows), folder)
 
 
 STRIPES = Task(
