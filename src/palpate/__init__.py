@@ -1,4 +1,4 @@
-"""palpate: press on a medical image classifier with growing perturbations and see where it gives, and whether to believe it.
+"""palpate: measures how robust a medical image classifier is, and whether the measurement can be trusted.
 
 The public names are imported on first use, so that `import palpate` and `palpate --help` stay light.
 """
@@ -20,6 +20,7 @@ _PUBLIC = {
     "explain": "palpate.explainers.api",
     "compare": "palpate.statistics.paired",
     "run": "palpate.study.run",
+    "read_study": "palpate.study.spec",
     "load_weights": "palpate.models.weights",
 }
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from palpate.models.wrap import wrap
     from palpate.statistics.paired import compare
     from palpate.study.run import run
+    from palpate.study.spec import read_study
     from palpate.training.loop import fit
     from palpate.training.spec import TrainSpec
     from palpate.verdicts.api import trust
