@@ -1,11 +1,11 @@
 """A classifier as two files: tensors in safetensors, and beside them a small JSON that says what to build them into."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import palpate
 from palpate.core.errors import InputError
 from palpate.core.io import write_json
 from palpate.models.build import build
@@ -25,7 +25,7 @@ def save_weights(model: Classifier, path: str | Path, extra: dict[str, Any] | No
     if path.suffix != ".safetensors":
         raise InputError(f"path: expected a name ending in .safetensors, got {path.name!r}")
     write_tensors(model.state_dict(), path)
-    content = {"palpate": palpate.__version__, "spec": model.spec, "extra": extra or {}}
+    content = {"palpate": version("palpate"), "spec": model.spec, "extra": extra or {}}
     write_json(spec_path(path), content)
 
 
