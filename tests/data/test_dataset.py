@@ -1,5 +1,6 @@
 """`palpate.load`: the whole way from a publisher's folder to tensors."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import torch
 import palpate
 from palpate.core.errors import InputError
 from palpate.data.dataset import Dataset, Split
-from palpate.data.store import UnreadableImages
+from palpate.data.fill import UnreadableImages
 
 LESIONS = {
     f"HAM_{dx}{i}": (dx, 1 + i % 3) for dx in ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc") for i in range(8)
@@ -76,7 +77,7 @@ def test_limits_keep_proportions_and_subsets_nest(ham: Path) -> None:
     assert (len(part.train), len(part.val), len(part.test)) == (14, len(whole.val), 7)
     assert set(part.train.ids) <= set(whole.train.ids)
     assert len(set(part.train.labels)) == 7
-    with pytest.raises(InputError, match="val_images: at least 1 is needed, given 0"):
+    with pytest.raises(InputError, match=r"load: val_images: .* greater than or equal to 1, given 0"):
         palpate.load("ham10000", ham, val_images=0)
 
 
@@ -151,15 +152,27 @@ def test_a_group_in_two_official_splits_stops_before_decoding(
     )
     (folder / "train_val_list.txt").write_text("00000001_000.png\n")
     (folder / "test_list.txt").write_text("00000001_001.png\n")
-    monkeypatch.setattr("palpate.data.dataset.open_store", lambda *_: pytest.fail("decoded all the same"))
+    monkeypatch.setattr("palpate.data.dataset.open_files", lambda *_: pytest.fail("decoded all the same"))
     with pytest.raises(InputError, match="1 in test and train"):
         palpate.load("chestxray14", tmp_path)
 
 
-def test_a_class_without_training_images_is_named(tmp_path: Path, publish: SimpleNamespace) -> None:
+def test_a_class_without_images_in_a_split_is_a_note(tmp_path: Path, publish: SimpleNamespace) -> None:
     publish.ham(tmp_path, {k: v for k, v in LESIONS.items() if v[0] not in ("df", "vasc")})
-    with pytest.raises(InputError, match="class 'df', 'vasc' has no training image"):
-        palpate.load("ham10000", tmp_path, size=16)
+    notes = palpate.load("ham10000", tmp_path, size=16).notes
+    assert [f"class 'df', 'vasc' has no {name} image" for name in ("train", "val", "test")] == list(notes)
+
+
+def test_blank_lesions_are_each_their_own_group(tmp_path: Path, publish: SimpleNamespace) -> None:
+    publish.ham(tmp_path, LESIONS)
+    csv = tmp_path / "ham10000" / "HAM10000_metadata.csv"
+    csv.write_text(re.sub("^HAM_nv[0-9],", ",", csv.read_text(), flags=re.MULTILINE).replace("HAM_mel1,", "NA,"))
+    dataset = palpate.load("ham10000", tmp_path, size=16)
+    alone = [group for split in everything(dataset) for group in split.groups if group.startswith("image:")]
+    assert len(alone) == len(set(alone)) == 15 + 2
+    assert dataset.notes[0].startswith(
+        "17 of 105 images have no group (blank or NA): each is its own group, first ISIC_"
+    )
 
 
 def test_unreadable_images_are_left_out_and_noted(tmp_path: Path, publish: SimpleNamespace) -> None:
@@ -177,10 +190,10 @@ def test_unreadable_images_are_left_out_and_noted(tmp_path: Path, publish: Simpl
         ({"task": "ham"}, "task must be one of .*, given 'ham'"),
         ({"task": "ham10000"}, "no data root; give --data"),
         ({"task": "ham10000", "root": "/nowhere"}, "looked in /nowhere/ham10000"),
-        ({"task": "ham10000", "size": 4}, "size: 8 to 1024 pixels are allowed, given 4"),
+        ({"task": "ham10000", "size": 4}, "load: size: .* greater than or equal to 8, given 4"),
         ({"task": "ham10000", "filter": "blur"}, "image filter must be one of .*, given 'blur'"),
-        ({"task": "ham10000", "filter_at": "before"}, "filter_at: 'before' is given without a filter"),
-        ({"task": "phantom-skin", "train_images": 0}, "train_images: at least 1"),
+        ({"task": "ham10000", "filter_at": "before"}, "load: filter_at 'before' is given without a filter"),
+        ({"task": "phantom-skin", "train_images": 0}, "load: train_images: .* greater than or equal to 1, given 0"),
         ({"task": "breastmnist", "root": "/nowhere"}, "looked in /nowhere/medmnist"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Decoding: whatever is cut or no image says so; an npz is streamed."""
+"""Decoding: files keep their depth and channels; whatever is cut or no image says so."""
 
 import contextlib
 from pathlib import Path
@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from palpate.core.errors import InputError
-from palpate.data.decode import Unreadable, decode, npz_images, pixel_hash
+from palpate.data.decode import Unreadable, decode, pixel_hash
 
 
 def test_colours_are_rgb_and_grey_has_one_channel(tmp_path: Path) -> None:
@@ -60,37 +59,3 @@ def test_hash_tells_pixels_not_files(tmp_path: Path, publish: SimpleNamespace) -
     cv2.imwrite(str(tmp_path / "b.bmp"), image[..., ::-1])
     assert pixel_hash(decode(str(tmp_path / "b.bmp"), grey=False)) == pixel_hash(image)
     assert pixel_hash(image.reshape(40, 30, 3)) != pixel_hash(image)
-
-
-@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (28, 28, 3)])
-@pytest.mark.parametrize("grey", [True, False])
-def test_npz_images_are_streamed_in_order(tmp_path: Path, publish: SimpleNamespace, shape, grey: bool) -> None:
-    folder = publish.medmnist(tmp_path, "a.npz", {"train": [0] * 7}, shape)
-    with np.load(folder / "a.npz") as arrays:
-        stored = arrays["train_images"]
-    found = list(npz_images(str(folder / "a.npz"), "train", grey))
-    assert len(found) == 7
-    for image, original in zip(found, stored, strict=True):
-        assert image.shape == ((28, 28) if grey else (28, 28, 3))
-        if grey == (shape != (28, 28, 3)):
-            assert np.array_equal(image, original.reshape(image.shape))
-
-
-@pytest.mark.parametrize(
-    "array", [np.zeros((2, 4, 4)), np.zeros((2, 4), np.uint8), np.zeros((2, 4, 4, 2), np.uint8), np.array([{}], object)]
-)
-def test_npz_of_other_arrays_is_refused(tmp_path: Path, array: np.ndarray) -> None:
-    np.savez(tmp_path / "a.npz", train_images=array)
-    with pytest.raises(InputError, match=r"must be uint8|is no array"):
-        list(npz_images(str(tmp_path / "a.npz"), "train", grey=True))
-
-
-def test_a_damaged_npz_is_refused(tmp_path: Path, publish: SimpleNamespace) -> None:
-    path = publish.medmnist(tmp_path, "a.npz", {"train": [0] * 50}) / "a.npz"
-    with pytest.raises(InputError, match="val_images cannot be read"):
-        list(npz_images(str(path), "val", grey=True))
-    data = bytearray(path.read_bytes())
-    data[2000:2100] = bytes(100)
-    path.write_bytes(data)
-    with pytest.raises(InputError, match="train_images cannot be read"):
-        list(npz_images(str(path), "train", grey=True))

@@ -7,40 +7,19 @@ import polars as pl
 import pytest
 
 from palpate.core.errors import InputError
-from palpate.data.leaks import check, hash_images, resolve
+from palpate.data.decode import decode, pixel_hash
+from palpate.data.leaks import resolve, twins
 from palpate.data.readers import ham10000, idrid
 
 
 def manifest(rows: Sequence[tuple[str, str, int, str | None]]) -> pl.DataFrame:
-    return pl.DataFrame(
-        rows, schema={"image_id": pl.String, "group_id": pl.String, "label": pl.Int32, "split": pl.String}, orient="row"
-    )
+    schema = {"image_id": pl.String, "group_id": pl.String, "label": pl.Int32, "split": pl.String}
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    return table.with_columns(pl.col("label").cast(pl.String).alias("published"))
 
 
-def test_check_finds_each_kind() -> None:
-    table = manifest(
-        [
-            ("a", "g1", 0, "train"), ("b", "g1", 0, "test"),
-            ("c", "g2", 0, "train"), ("d", "g3", 0, "val"),
-            ("e", "g4", 0, "train"), ("f", "g5", 1, "train"),
-            ("g", "g6", 1, "test"), ("h", "g6", 1, "test"), ("i", "g7", 1, "test"),
-        ]
-    )  # fmt: skip
-    leaks = check(table, ["1", "2", "3", "3", "4", "4", "5", "5", None])
-    assert [(leak.kind, leak.images) for leak in leaks] == [
-        ("group", ("a", "b")), ("identical", ("c", "d")), ("conflict", ("e", "f")), ("repeat", ("g", "h"))
-    ]  # fmt: skip
-    assert leaks[0].detail == "group g1 is in train and test"
-    assert check(table[6:], ["5", "6", None]) == []
-
-
-def test_check_of_a_manifest_with_other_columns_names_them() -> None:
-    with pytest.raises(InputError, match="column 'group_id', 'split' is missing; found 'image_id', 'label'"):
-        check(pl.DataFrame({"image_id": ["a"], "label": [0]}), ["1"])
-    with pytest.raises(InputError, match="'path' is missing"):
-        check(manifest([("a", "g", 0, None)]))
-    with pytest.raises(InputError, match=r"one hash per row is needed \(1\), got 2"):
-        check(manifest([("a", "g", 0, None)]), ["1", "2"])
+def hashes(table: pl.DataFrame) -> list[str | None]:
+    return [pixel_hash(decode(path)) for path in table["path"]]
 
 
 def test_a_twin_is_dropped_from_the_earlier_official_split() -> None:
@@ -73,7 +52,6 @@ def test_contradictions_are_kept_and_said_or_dropped_and_said() -> None:
 
 def test_the_published_label_decides_what_is_a_contradiction() -> None:
     table = manifest([("a", "1", 1, None), ("b", "2", 1, None)]).with_columns(pl.Series("published", ["3", "4"]))
-    assert check(table, ["x", "x"])[0].kind == "conflict"
     assert len(resolve(table, ["x", "x"], deduplicate=True)[0]) == 0
 
 
@@ -84,24 +62,26 @@ def test_a_clean_manifest_is_returned_unchanged() -> None:
     assert notes == []
 
 
+def test_one_hash_per_row_is_needed() -> None:
+    with pytest.raises(InputError, match=r"one hash per row is needed \(1\), given 2"):
+        resolve(manifest([("a", "g", 0, None)]), ["1", "2"])
+
+
 def test_the_known_pairs_of_real_idrid(real_data: Path) -> None:
-    leaks = check(idrid.read(real_data / "idrid"))
-    assert not [leak for leak in leaks if leak.kind == "group"]
-    crossing = [leak.images for leak in leaks if leak.kind == "identical"]
-    assert crossing == [("train/IDRiD_118", "test/IDRiD_064")]
-    inside = {tuple(int(i[-3:]) for i in leak.images) for leak in leaks if leak.kind in ("repeat", "conflict")}
+    table = idrid.read(real_data / "idrid")
+    pairs = [rows.select("image_id", "split", "published").rows() for rows in twins(table, hashes(table))]
+    crossing = [pair for pair in pairs if len({split for _, split, _ in pair}) == 2]
+    assert [[name for name, *_ in pair] for pair in crossing] == [["train/IDRiD_118", "test/IDRiD_064"]]
+    inside = {tuple(int(name[-3:]) for name, *_ in pair) for pair in pairs if pair not in crossing}
     assert inside == {(45, 333), (79, 279), (21, 391), (73, 375), (28, 327)}
-    assert sorted(leak.images for leak in leaks if leak.kind == "conflict") == [
-        ("train/IDRiD_021", "train/IDRiD_391"),  # grades 1 and 2
-        ("train/IDRiD_028", "train/IDRiD_327"),  # grades 4 and 3
-    ]
+    conflicts = sorted(pair[0][0] for pair in pairs if pair not in crossing and pair[0][2] != pair[1][2])
+    assert conflicts == ["train/IDRiD_021", "train/IDRiD_028"]  # grades 1 and 2, 4 and 3
 
 
 def test_the_two_pairs_of_real_ham10000_lie_inside_lesions(real_data: Path) -> None:
-    manifest = ham10000.read(real_data / "ham10000")
-    pixels = hash_images(manifest)
-    leaks = check(manifest, pixels)
-    assert [leak.kind for leak in leaks] == ["repeat", "repeat"]
-    lesion = dict(manifest.select("image_id", "group_id").iter_rows())
-    assert all(len({lesion[i] for i in leak.images}) == 1 for leak in leaks)
-    assert resolve(manifest, pixels)[1] == []
+    table = ham10000.read(real_data / "ham10000")
+    pixels = hashes(table)
+    pairs = twins(table, pixels)
+    assert len(pairs) == 2
+    assert all(rows["group_id"].n_unique() == 1 for rows in pairs)
+    assert resolve(table, pixels)[1] == []

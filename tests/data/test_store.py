@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from palpate.core.errors import InputError
-from palpate.data import store
+from palpate.data import fill, store
 from palpate.data.decode import decode, pixel_hash
 from palpate.data.preprocess import Preprocess, prepare
 from palpate.data.readers import ham10000, medmnist
@@ -29,11 +29,11 @@ def manifest(tmp_path: Path, publish: SimpleNamespace) -> pl.DataFrame:
 
 
 def test_holds_every_image_prepared_and_hashed(manifest: pl.DataFrame) -> None:
-    made = store.open_store(manifest, "ham10000", 16, RGB)
+    made = fill.open_files(manifest, "ham10000", 16, RGB)
     assert made.images.shape == (5, 16, 16, 3)
     assert isinstance(made.images, np.memmap)
     for row, path in enumerate(manifest["path"]):
-        image = decode(path, grey=False)
+        image = decode(path)
         assert np.array_equal(made.images[row], prepare(image, 16, RGB))
         assert made.index["pixels"][row] == pixel_hash(image)
     assert made.index["error"].is_null().all()
@@ -44,19 +44,19 @@ def test_is_reused_until_something_that_shapes_it_changes(
     manifest: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    monkeypatch.setattr(store, "prepare", lambda *arguments: calls.append(1) or prepare(*arguments))
-    first = store.open_store(manifest, "ham10000", 16, RGB)
+    monkeypatch.setattr(fill, "prepare", lambda *arguments: calls.append(1) or prepare(*arguments))
+    first = fill.open_files(manifest, "ham10000", 16, RGB)
     assert len(calls) == 5
-    assert store.open_store(manifest, "ham10000", 16, RGB).folder == first.folder
+    assert fill.open_files(manifest, "ham10000", 16, RGB).folder == first.folder
     assert len(calls) == 5
     others = [
-        store.open_store(manifest, "ham10000", 24, RGB),
-        store.open_store(manifest, "ham10000", 16, Preprocess(grey=True)),
-        store.open_store(manifest, "ham10000", 16, Preprocess(filter="mirror")),
-        store.open_store(manifest[:4], "ham10000", 16, RGB),
+        fill.open_files(manifest, "ham10000", 24, RGB),
+        fill.open_files(manifest, "ham10000", 16, Preprocess(grey=True)),
+        fill.open_files(manifest, "ham10000", 16, Preprocess(filter="mirror")),
+        fill.open_files(manifest[:4], "ham10000", 16, RGB),
     ]
     os.utime(manifest["path"][0], (1, 1))
-    others.append(store.open_store(manifest, "ham10000", 16, RGB))
+    others.append(fill.open_files(manifest, "ham10000", 16, RGB))
     assert len({first.folder, *(other.folder for other in others)}) == 6
 
 
@@ -64,7 +64,7 @@ def test_members_of_an_npz(tmp_path: Path, publish: SimpleNamespace) -> None:
     folder = publish.medmnist(tmp_path, "breastmnist.npz", {"train": [0, 1, 0], "val": [1], "test": [0, 1]})
     manifest = medmnist.read(folder, "breastmnist")
     order = [5, 0, 3, 2]  # rows need neither be complete nor in the file's order
-    made = store.open_store(manifest[order], "medmnist", 28, Preprocess(grey=True))
+    made = fill.open_files(manifest[order], "medmnist", 28, Preprocess(grey=True))
     with np.load(folder / "breastmnist.npz") as arrays:
         everything = np.concatenate([arrays[f"{split}_images"] for split in medmnist.SPLITS])
     assert np.array_equal(made.images[..., 0], everything[order])
@@ -80,28 +80,28 @@ def test_unreadable_images_are_one_warning_each_time_and_no_row_is_lost(
         r"ham10000: 2 of 200 images are unreadable and left out: ISIC_0024309 \(not an image\); ISIC_0024313 \(trunc"
     )
     for _ in range(2):  # made, then reused
-        with pytest.warns(store.UnreadableImages, match=message) as caught:
-            made = store.open_store(manifest, "ham10000", 8, RGB)
+        with pytest.warns(fill.UnreadableImages, match=message) as caught:
+            made = fill.open_files(manifest, "ham10000", 8, RGB)
         assert len(caught) == 1
     assert made.index["error"].is_not_null().sum() == 2
     Path(manifest["path"][11]).write_text("not an image")
     with pytest.raises(InputError, match="3 of 200 images are unreadable so far, more than 1%"):
-        store.open_store(manifest, "ham10000", 8, RGB)
+        fill.open_files(manifest, "ham10000", 8, RGB)
     assert len(folders(tmp_path / "cache")) == 1
 
 
 def test_a_full_disk_is_refused_before_decoding(manifest, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    monkeypatch.setattr(store, "decode", lambda *_: pytest.fail("decoded all the same"))
+    monkeypatch.setattr(fill, "prepare", lambda *_: pytest.fail("prepared all the same"))
     with pytest.raises(InputError, match=r"need 0.00 GB and 0.00 GB are free; free some, or set PALPATE_CACHE"):
-        store.open_store(manifest, "ham10000", 16, RGB)
+        fill.open_files(manifest, "ham10000", 16, RGB)
     assert folders(tmp_path / "cache") == []
 
 
 def test_an_unwritable_cache_is_named(manifest: pl.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="the image cache cannot be written"):
-        store.open_store(manifest, "ham10000", 16, RGB, cache=tmp_path / "file" / "cache")
+        fill.open_files(manifest, "ham10000", 16, RGB, cache=tmp_path / "file" / "cache")
 
 
 def test_interrupted_work_leaves_nothing_that_looks_whole(manifest, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,55 +109,55 @@ def test_interrupted_work_leaves_nothing_that_looks_whole(manifest, tmp_path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "prepare", interrupt)
+        patch.setattr(fill, "prepare", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            store.open_store(manifest, "ham10000", 16, RGB)
+            fill.open_files(manifest, "ham10000", 16, RGB)
     assert folders(tmp_path / "cache") == []
-    assert len(store.open_store(manifest, "ham10000", 16, RGB).images) == 5
+    assert len(fill.open_files(manifest, "ham10000", 16, RGB).images) == 5
 
 
 def test_two_processes_may_make_the_same_store(tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "x-8-0"
 
-    def fill(images: np.ndarray, beside: Path) -> pl.DataFrame:
-        images[:] = 7
+    def sevens(beside: Path) -> pl.DataFrame:
+        store.new_images(beside, (1, 8, 8, 3), np.dtype(np.uint8))[:] = 7
         return pl.DataFrame({"image_id": ["a"]})
 
-    def slower(images: np.ndarray, beside: Path) -> pl.DataFrame:
-        store.open_or_make(folder, (1, 8, 8, 3), fill)  # the other one finishes first
-        return fill(images, beside)
+    def slower(beside: Path) -> pl.DataFrame:
+        store.open_or_make(folder, sevens)  # the other one finishes first
+        return sevens(beside)
 
-    assert (store.open_or_make(folder, (1, 8, 8, 3), slower).images == 7).all()
+    assert (store.open_or_make(folder, slower).images == 7).all()
     assert folders(tmp_path / "cache") == ["x-8-0"]
-    (folder / "store.json").unlink()  # a ruin is replaced
-    assert (store.open_or_make(folder, (1, 8, 8, 3), fill).images == 7).all()
+    (folder / "store.json").unlink()  # a damaged one is replaced
+    assert (store.open_or_make(folder, sevens).images == 7).all()
     assert (folder / "store.json").is_file()
 
 
 @pytest.mark.parametrize("file", ["images.npy", "index.parquet"])
 def test_a_damaged_store_is_made_again(manifest: pl.DataFrame, file: str) -> None:
-    made = store.open_store(manifest, "ham10000", 16, RGB)
+    made = fill.open_files(manifest, "ham10000", 16, RGB)
     pixels, folder = np.array(made.images), made.folder
     del made
     (folder / file).write_bytes((folder / file).read_bytes()[:100])
-    assert np.array_equal(store.open_store(manifest, "ham10000", 16, RGB).images, pixels)
+    assert np.array_equal(fill.open_files(manifest, "ham10000", 16, RGB).images, pixels)
 
 
 def test_opencv_keeps_the_threads_it_had(manifest: pl.DataFrame) -> None:
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(2)
-        store.open_store(manifest, "ham10000", 16, RGB)
+        fill.open_files(manifest, "ham10000", 16, RGB)
         assert cv2.getNumThreads() == 2
     finally:
         cv2.setNumThreads(threads)
 
 
-def test_abandoned_halves_are_swept_up_and_young_ones_left(manifest: pl.DataFrame, tmp_path: Path) -> None:
+def test_abandoned_halves_are_removed_and_young_ones_left(manifest: pl.DataFrame, tmp_path: Path) -> None:
     old, young = tmp_path / "cache" / ".x-1", tmp_path / "cache" / ".x-2"
     for path in (old, young):
         path.mkdir(parents=True)
     os.utime(old, (1, 1))
-    store.open_store(manifest, "ham10000", 16, RGB)
+    fill.open_files(manifest, "ham10000", 16, RGB)
     assert not old.exists()
     assert young.exists()

@@ -10,7 +10,7 @@ import pytest
 import palpate
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
-from palpate.data.readers import table
+from palpate.data.manifest import manifest
 from palpate.data.tasks import Task, find_task, overview, task_folders
 
 
@@ -44,7 +44,7 @@ def test_a_plug_ins_task_is_read_like_a_built_in_one(tmp_path: Path, publish: Si
             pl.col("image_id").str.ends_with("1").cast(pl.Int32).alias("label"),
             pl.col("image_id").str.tail(1).alias("published"),
         )
-        return table.manifest(rows, "finding", folder)
+        return manifest(rows, folder)
 
     task = Task("mine", "Mine", ("a", "b"), "finding", 60, "none", "nobody", "ask me", folder="mine", reader=reader)
     enter(TASKS, "mine", task)

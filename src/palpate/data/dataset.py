@@ -1,82 +1,41 @@
-"""`palpate.load`: a task's name in, three splits of labelled images out, decoded lazily.
+"""`palpate.load` and `palpate.Dataset.from_…`: a task's name, or anybody's images, in; three splits of labelled images out.
 
-This composes reader, store, leak check and split, and is the only place of `data/` that knows torch: inside the
-image sequence, where stored bytes become float tensors.
+All sources go one way: a manifest (which image, which label, which group), a store (pixels, decoded once), the check for leaks, the split.
 """
 
 import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.data import leaks
+from palpate.data import arrays, folder, table
+from palpate.data.assemble import assemble, from_files, from_memory
 from palpate.data.download import fetch
-from palpate.data.preprocess import Preprocess
-from palpate.data.split import SPLITS, check_disjoint, split, take
-from palpate.data.store import Store, open_store
+from palpate.data.fill import open_files
+from palpate.data.images import Split
+from palpate.data.manifest import Labelled, manifest
+from palpate.data.options import ImageOptions
+from palpate.data.split import SPLITS, check_disjoint
 from palpate.data.synthetic.stored import open_synthetic
 from palpate.data.tasks import Task, find_task, task_folders
-
-if TYPE_CHECKING:
-    import torch
-
-
-class Images:
-    """A sequence of images; slices and index arrays give float32 tensors (n, 3, H, W) in [0, 1]."""
-
-    def __init__(self, pixels: np.ndarray, rows: np.ndarray):
-        """Serve `rows` (n,) of `pixels`, uint8 (N, H, W, 1 or 3), without copying them."""
-        self._pixels, self._rows = pixels, rows
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(n, 3, H, W)."""
-        return len(self._rows), 3, self._pixels.shape[1], self._pixels.shape[2]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: "slice | int | Sequence[int] | np.ndarray | torch.Tensor") -> "torch.Tensor":
-        """One image (3, H, W) for an integer, else (n, 3, H, W); booleans select."""
-        import torch
-
-        rows = self._rows[index.cpu().numpy() if isinstance(index, torch.Tensor) else index]
-        pixels = np.array(self._pixels[rows])  # a copy: the map is read-only; (n, H, W, C) or (H, W, C)
-        images = torch.from_numpy(pixels).movedim(-1, -3).to(torch.float32).div_(255)
-        return images.expand(*images.shape[:-3], 3, *images.shape[-2:]).contiguous()
-
-
-@dataclass(frozen=True)
-class Split:
-    """One of train, val and test, shuffled by the data seed.
-
-    Attributes:
-        labels: (n,) int64.   groups, ids: (n,) str.   images: see `Images`.   masks: (n, H, W) bool, or None.
-    """
-
-    images: Images
-    labels: np.ndarray
-    groups: np.ndarray
-    ids: np.ndarray
-    masks: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
+from palpate.data.torch_data import Items
+from palpate.data.values import Native
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A task's images, split.
+    """Labelled images, split.
 
     Attributes:
-        size: side in pixels.   notes: what was done to the data, to be printed beside results.
+        size: side in pixels.   notes: what was decided and done to the data, to be printed beside results.
         identity: SHA-256 over ids, labels, groups, splits and pixels, equal on every machine with the same data.
+        findings: names of the columns of the labels where each image has several; () for a single label.
+        value_range: the native values that are served as 0 and 1.   native: what the stored values mean, their unit and window among it.
     """
 
     task: Task
@@ -86,10 +45,13 @@ class Dataset:
     test: Split
     identity: str
     notes: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    value_range: tuple[float, float] = (0.0, 255.0)
+    native: Native = field(default_factory=Native)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in label order."""
+        """Class names in label order; of several findings, of each."""
         return self.task.classes
 
     @property
@@ -98,9 +60,155 @@ class Dataset:
         return self.task.finding
 
     @property
+    def channels(self) -> int:
+        """Of the images served: 1 or 3."""
+        return self.test.images.shape[1]
+
+    @property
+    def levels(self) -> int | None:
+        """How many values the files can hold from 0 to 1, as 256 or 4,096; None where they are floating point numbers."""
+        low, high = self.value_range
+        return round((high - low) / self.native.step) + 1 if self.native.levels else None
+
+    @property
     def majority_rate(self) -> float:
-        """Share of the test images in their most frequent class: what constant guessing scores."""
-        return float(np.bincount(self.test.labels).max() / len(self.test)) if len(self.test) else float("nan")
+        """Share of the test images in their most frequent class: what constant guessing scores. NaN for several findings."""
+        if self.findings or not len(self.test):
+            return float("nan")
+        return float(np.bincount(self.test.labels).max() / len(self.test))
+
+    def of_finding(self, name: str) -> "Dataset":
+        """The same images with the label of one finding, absent or present; images where it is unknown are left out.
+
+        Raises:
+            InputError: no finding of that name.
+        """
+        if name not in self.findings:
+            raise InputError(
+                f"finding must be one of {', '.join(map(repr, self.findings)) or '(none: images have one label)'}, given {name!r}"
+            )
+        place = self.findings.index(name)
+        parts = {part: getattr(self, part).where(getattr(self, part).labels[:, place] >= 0, place) for part in SPLITS}
+        left_out = sum(len(getattr(self, part)) - len(one) for part, one in parts.items())
+        notes = (*self.notes, *[f"{left_out} images without a known label of {name} were left out"] * bool(left_out))
+        digest = hashlib.sha256(f"{self.identity} {name}".encode()).hexdigest()
+        task = replace(self.task, finding=name)
+        return replace(self, task=task, findings=(), identity=digest, notes=notes, **parts)
+
+    @classmethod
+    def from_folder(
+        cls, path: Path | str, *, classes: Sequence[str] | None = None, group: str | None = None, **options: Any
+    ) -> "Dataset":
+        """Read a folder of class folders, with or without folders train, val and test above them.
+
+        Args:
+            path: FOLDER/CLASS/…/image or FOLDER/SPLIT/CLASS/…/image; linked folders are followed.
+            classes: in label order; alphabetical where None.
+            group: a regular expression that finds the patient or lesion in an image's path below the folder.
+            options: `palpate.data.options.ImageOptions`.
+
+        Raises:
+            InputError: an unknown option, no or one class, unreadable images, or images that do not fit together; names the file and the remedy.
+        """
+        settings = ImageOptions.read(options, "Dataset.from_folder")
+        place = Path(path).expanduser()
+        labelled = folder.read(place, tuple(classes) if classes is not None else None, group)
+        return cls(**from_files(labelled, place.resolve().name, settings))
+
+    @classmethod
+    def from_table(
+        cls,
+        path: Path | str,
+        images: Path | str | None = None,
+        *,
+        columns: Mapping[str, Any] | None = None,
+        classes: Sequence[str] | None = None,
+        **options: Any,
+    ) -> "Dataset":
+        """Read a table of images: CSV, TSV or parquet, a row per image.
+
+        Args:
+            path: of the table.   images: the folder below which all images lie; the table's own where None.
+            columns: which column holds what, as {"path": "image_id", "label": "dx", "group": "lesion_id"}; see
+                `palpate.data.table.Columns`. All other columns are kept as metadata.
+            classes: in label order; by size or alphabet where None.
+            options: `palpate.data.options.ImageOptions`.
+
+        Raises:
+            InputError: an unknown option or column, a blank or unknown label, an absent or doubled image, with file, line and column.
+        """
+        settings = ImageOptions.read(options, "Dataset.from_table")
+        place = Path(path).expanduser()
+        found = table.Columns.read(columns or {}, "columns")
+        labelled = table.read(place, Path(images).expanduser() if images else None, found, classes)
+        return cls(**from_files(labelled, place.stem, settings))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: Any,
+        labels: Any = None,
+        *,
+        columns: Mapping[str, Any] | pl.DataFrame | None = None,
+        classes: Sequence[str] | None = None,
+        findings: Sequence[str] = (),
+        layout: Literal["CHW", "HWC"] | None = None,
+        **options: Any,
+    ) -> "Dataset":
+        """Take images as an array or tensor (N, H, W), (N, H, W, C) or (N, C, H, W), as a sequence of such images, or as an npz file.
+
+        Args:
+            images: uint8, uint16, or floating point numbers in [0, 1] or with a `value_range`; or the path of an npz file with `images` and
+                `labels` (or `train_images`, `train_labels`, …).
+            labels: (N,) of whole numbers or words; with `findings` (N, F) of 1, 0 and -1 (unknown).
+            columns: `image_id`, `group` and `split`, N values each, and any others, which are kept as metadata.
+            classes: in label order.   findings: names of the columns of labels.
+            layout: where an image's channels are, if its shape can be read both ways.
+            options: `palpate.data.options.ImageOptions`.
+
+        Raises:
+            InputError: shapes or types that are no images, or columns that do not fit.
+        """
+        settings = ImageOptions.read(options, "Dataset.from_arrays")
+        if isinstance(images, str | Path):
+            if labels is not None:
+                raise InputError("labels: an npz file holds its own; leave labels out")
+            place = Path(images).expanduser()
+            return cls(**from_files(arrays.read_npz(place, classes, findings), place.stem, settings))
+        beside = columns.to_dict(as_series=False) if isinstance(columns, pl.DataFrame) else dict(columns or {})
+        labelled = arrays.labelled("arrays", labels, beside, classes, findings)
+        if len(images) != len(labelled.rows):
+            raise InputError(f"images and labels differ in number: {len(images)} and {len(labelled.rows)}")
+        return cls(**from_memory(lambda: labelled, arrays.images_of(images, layout), len(images), "arrays", settings))
+
+    @classmethod
+    def from_torch(
+        cls, data: Any, *, classes: Sequence[str] | None = None, findings: Sequence[str] = (), **options: Any
+    ) -> "Dataset":
+        """Take the images of a torch `Dataset` or `DataLoader`, or of a MAITE data set; each is asked for once.
+
+        Args:
+            data: gives (image, label), (image, target, dictionary), or a dictionary with "image" and "label"; images before any
+                standardisation, in [0, 1] or with a `value_range`. Entries "image_id", "group" and "split" of the dictionaries are used, other
+                numbers and words are kept as metadata.
+            classes: in label order; those that the data set names where None.   findings: names of the columns of the labels.
+            options: `palpate.data.options.ImageOptions`.
+
+        Raises:
+            InputError: a data set without length, items of another form, or as `from_arrays`.
+        """
+        settings = ImageOptions.read(options, "Dataset.from_torch")
+        items = Items(data, len(findings))
+        known = classes if classes is not None else items.classes()
+        return cls(
+            **from_memory(
+                lambda: arrays.labelled("data", items.labels, items.columns, known, findings),
+                items,
+                items.total,
+                "data",
+                settings,
+            )
+        )
 
 
 def load(
@@ -115,7 +223,7 @@ def load(
     filter: str | None = None,
     filter_at: Literal["before", "after"] = "after",
 ) -> Dataset:
-    """Load a task, decoding and resizing it first where that was not done before.
+    """Load a task, decoding and resizing it first where that was not done before. Its images are served with three channels.
 
     Args:
         task: a name that `palpate tasks` lists, or one with a published size, as "pathmnist-224".
@@ -128,66 +236,32 @@ def load(
         filter_at: whether `filter` runs "before" or "after" the resize.
 
     Raises:
-        InputError: unknown task or filter, missing data, unusable tables, or a class without training images.
+        InputError: unknown task or filter, missing data, or unusable tables.
     """
     spec = find_task(task)
-    if not 8 <= size <= 1024:
-        raise InputError(f"size: 8 to 1024 pixels are allowed, given {size}")
-    limits: dict[str, int | None] = dict(zip(SPLITS, (train_images, val_images, test_images), strict=True))
-    for name, limit in limits.items():
-        if limit is not None and limit < 1:
-            raise InputError(f"{name}_images: at least 1 is needed, given {limit}")
-    if filter is None and filter_at != "after":
-        raise InputError(f"filter_at: {filter_at!r} is given without a filter; give filter too, or leave filter_at out")
-    settings = spec.preprocess if filter is None else replace(spec.preprocess, filter=filter, filter_at=filter_at)
+    limits = {"train_images": train_images, "val_images": val_images, "test_images": test_images}
+    options = ImageOptions.read(
+        {
+            "size": size,
+            "seed": seed,
+            "filter": filter,
+            "filter_at": filter_at,
+            "channels": 3,
+            "deduplicate": spec.deduplicate,
+            **limits,
+        },
+        "load",
+    )
+    prepared = spec.preprocess if filter is None else replace(spec.preprocess, filter=filter, filter_at=filter_at)
     if spec.kind == "synthetic":
-        store, masks = open_synthetic(spec, size, seed, limits, settings)
-        return _compose(spec, size, settings, take(store.index.with_row_index("row"), {}, seed), store, masks, [])
+        store, masks = open_synthetic(spec, size, seed, options.limits, prepared)
+        rows = manifest(store.index.with_columns(pl.lit("synthetic").alias("path")), spec.name)
+        return Dataset(**assemble(spec, Labelled(rows, spec.classes), store, options, prepared, masks=masks))
     assert spec.reader is not None
     folders = task_folders(spec, root)
     if spec.download is not None:
         fetch(spec.download, folders[0])
-    manifest = spec.reader(*folders)
-    check_disjoint(manifest)
-    store = open_store(manifest, spec.folder, size, settings)  # not spec.name: two tasks may share their images
-    manifest = manifest.with_columns(store.index["pixels"]).with_row_index("row")
-    readable = manifest.filter(pl.col("pixels").is_not_null())
-    lost = len(manifest) - len(readable)
-    safe, notes = leaks.resolve(readable, readable["pixels"].to_list(), spec.deduplicate)
-    notes = [f"{lost} unreadable images left out"] * bool(lost) + notes
-    return _compose(spec, size, settings, take(split(safe, seed), limits, seed), store, None, notes)
-
-
-def _compose(
-    spec: Task,
-    size: int,
-    settings: Preprocess,
-    manifest: pl.DataFrame,
-    store: Store,
-    masks: np.ndarray | None,
-    notes: list[str],
-) -> Dataset:
-    splits = {}
-    for name in SPLITS:
-        rows = manifest.filter(pl.col("split") == name)
-        if rows.is_empty():
-            raise InputError(f"{spec.name}: the {name} split is empty; more images or groups are needed")
-        index = rows["row"].to_numpy().astype(np.int64)
-        splits[name] = Split(
-            images=Images(store.images, index),
-            labels=rows["label"].to_numpy().astype(np.int64),
-            groups=rows["group_id"].to_numpy().astype(str),
-            ids=rows["image_id"].to_numpy().astype(str),
-            masks=None if masks is None else masks[index],
-        )
-    absent = [name for i, name in enumerate(spec.classes) if i not in set(splits["train"].labels.tolist())]
-    if absent:
-        raise InputError(
-            f"{spec.name}: class {', '.join(map(repr, absent))} has no training image, so it cannot be learned; "
-            "raise train_images, or complete the data"
-        )
-    digest = hashlib.sha256(json.dumps([spec.name, spec.classes, size, asdict(settings)], sort_keys=True).encode())
-    for row in manifest.select("image_id", "group_id", "label", "split", "pixels").iter_rows():
-        digest.update(("\t".join(map(str, row)) + "\n").encode())
-    notes = [spec.caveat] * bool(spec.caveat) + notes
-    return Dataset(spec, size, splits["train"], splits["val"], splits["test"], digest.hexdigest(), tuple(notes))
+    rows = manifest(spec.reader(*folders), spec.name)
+    check_disjoint(rows)
+    store = open_files(rows, spec.folder, size, prepared)  # not spec.name: two tasks may share their images
+    return Dataset(**assemble(spec, Labelled(rows, spec.classes), store, options, prepared))

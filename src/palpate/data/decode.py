@@ -1,34 +1,31 @@
-"""One file to one decoded uint8 image, or the images of an npz one after the other; what is truncated or no image says so.
+"""One file to one decoded image as it is: 8 or 16 bits, one channel or three; what is truncated or no image says so.
 
-OpenCV 4 fills the rest of a truncated JPEG with grey and returns it as if whole, so the end of the file is checked here.
-An npz is streamed, because the larger MedMNIST files fit no memory.
+OpenCV 4 fills the rest of a truncated JPEG with grey and returns it as if whole, so the end of the file is checked here. What is decided for the
+user (a photograph is turned by its EXIF tag, transparency is dropped) is a remark.
 """
 
 import hashlib
+import io
 import struct
-import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from palpate.core.errors import InputError
+
+TURNED = "were turned as their EXIF tag says"
+NO_ALPHA = "lost their transparency"
+CMYK = "were converted from CMYK to RGB"
+MADE_GREY = "in colour were made grey"
+_GREY_MODES = ("1", "L", "LA", "F", "I;16", "I;16B", "I;16L", "I;16N", "I")
+_ORIENTATION = 274  # the EXIF tag
 
 
 class Unreadable(Exception):
     """This one image cannot be used; the message says why in a few words."""
-
-
-def source_file(path: str) -> str:
-    """The file behind a manifest's path: itself, or the npz of "file.npz#split#index".
-
-    >>> source_file("/data/a.npz#train#7"), source_file("/data/b.jpg")
-    ('/data/a.npz', '/data/b.jpg')
-    """
-    return path.rsplit("#", 2)[0] if ".npz#" in path else path
 
 
 def pixel_hash(image: np.ndarray) -> str:
@@ -36,12 +33,21 @@ def pixel_hash(image: np.ndarray) -> str:
     return hashlib.sha256(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
-def decode(path: str, grey: bool) -> np.ndarray:
-    """Decode a file to uint8, (H, W) where `grey`, else (H, W, 3) in RGB order.
+def decode(path: str, grey: bool = False, remarks: set[str] | None = None) -> np.ndarray:
+    """Decode a file.
+
+    Args:
+        grey: convert colour to one channel.
+        remarks: what was decided about the image is added to it.
+
+    Returns:
+        uint8 or uint16 as in the file, (H, W), or (H, W, 3) in RGB order.
 
     Raises:
         Unreadable: empty, truncated, or not an image.
+        InputError: more pixels than Pillow allows, several pages, or pixels that are no whole numbers.
     """
+    remarks = set() if remarks is None else remarks
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -50,13 +56,74 @@ def decode(path: str, grey: bool) -> np.ndarray:
         raise Unreadable("empty")
     if is_truncated(data):
         raise Unreadable("truncated")
+    mode, orientation = _examine(data, path)
+    remarks |= {text for text, holds in ((NO_ALPHA, "A" in mode), (CMYK, mode == "CMYK")) if holds}
+    flags = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+        flags |= cv2.IMREAD_GRAYSCALE if grey or mode in _GREY_MODES else cv2.IMREAD_COLOR
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         image = None
     if image is None:
         raise Unreadable("not an image")
-    return image if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"{path}: holds {image.dtype} pixels, and 8 or 16 bits are read; give such images as arrays with a value_range"
+        )
+    if grey and mode not in _GREY_MODES:
+        remarks.add(MADE_GREY)
+    if orientation > 1:
+        remarks.add(TURNED)
+        image = upright(image, orientation)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn and mirror an image as an EXIF orientation from 1 to 8 says."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    image = image[::-1] if orientation in (3, 4, 7, 8) else image
+    return np.ascontiguousarray(image[:, ::-1] if orientation in (2, 3, 6, 7) else image)
+
+
+def as_channels(image: np.ndarray, channels: int, remarks: set[str]) -> np.ndarray:
+    """An image (H, W) or (H, W, C) with 1 channel, as (H, W), or with 3."""
+    image = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    if channels == 1 and image.ndim == 3:
+        remarks.add(MADE_GREY)
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if channels == 3 and image.ndim == 2 else image
+
+
+def check_pixels(width: int, height: int, path: str) -> None:
+    """Raise InputError where an image has more pixels than Pillow allows: a small file may fill the memory."""
+    if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
+        raise InputError(
+            f"{path}: {width} × {height} pixels are more than {Image.MAX_IMAGE_PIXELS:,}; save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        )
+
+
+def _examine(data: bytes, path: str) -> tuple[str, int]:
+    """Pillow's mode and the EXIF orientation, from the header; "" and 1 where Pillow does not know the file."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            check_pixels(*image.size, path)
+            pages = getattr(image, "n_frames", 1)
+            known = image.getexif() if "exif" in image.info or image.format == "TIFF" else {}
+            mode, orientation = image.mode, known.get(_ORIENTATION, 1)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(
+            f"{path}: has more pixels than Pillow allows; save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from None
+    except InputError:
+        raise
+    except Exception:  # of a damaged header Pillow raises anything; OpenCV decides
+        return "", 1
+    if pages > 1:
+        raise InputError(
+            f"{path}: holds {pages} pages, and one image per file is read; save each page as a file of its own"
+        )
+    return mode, orientation if orientation in range(1, 9) else 1
 
 
 def is_truncated(data: bytes) -> bool:
@@ -82,42 +149,3 @@ def _png_is_whole(data: bytes) -> bool:
             return True
         position = end + 4
     return False
-
-
-def npz_images(file: str, split: str, grey: bool) -> Iterator[np.ndarray]:
-    """The images of `{split}_images` of a MedMNIST file in order, each as `decode` gives it, never all in memory.
-
-    Raises:
-        InputError: the file is damaged, or the array is not uint8 (N, H, W) or (N, H, W, 3).
-    """
-    name = f"{split}_images"
-    try:
-        with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
-            shape = _npy_shape(stream, f"{file}: {name}")
-            count = int(np.prod(shape[1:], dtype=np.int64))
-            for _ in range(shape[0]):
-                data = stream.read(count)
-                if len(data) < count:
-                    raise InputError(f"{file}: {name} is shorter than its header says; download the file again")
-                yield _channels(np.frombuffer(data, np.uint8).reshape(shape[1:]), grey)
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{file}: {name} cannot be read ({error}); download the file again") from None
-
-
-def _npy_shape(stream: IO[bytes], what: str) -> tuple[int, ...]:
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-    except ValueError as error:
-        raise InputError(f"{what} is no array ({error}); download the file again") from None
-    if dtype != np.uint8 or fortran or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
-        raise InputError(f"{what} must be uint8 (N, H, W) or (N, H, W, 3), got {dtype} {shape}")
-    return shape
-
-
-def _channels(image: np.ndarray, grey: bool) -> np.ndarray:
-    image = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
-    if grey:
-        return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image

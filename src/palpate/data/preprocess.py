@@ -1,4 +1,4 @@
-"""From a decoded image to the square uint8 image a network sees: resize, and a registered image filter before or after it."""
+"""From a decoded image to the square one that is stored: resize, and a registered image filter before or after it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +15,7 @@ class Preprocess:
     """How a decoded image becomes a stored one.
 
     Attributes:
-        grey: decode to one channel; it is repeated to three when served.
+        grey: make colour grey.
         filter: an entry of `IMAGE_FILTERS`, or None.   filter_at: when it runs, "before" or "after" the resize.
     """
 
@@ -34,14 +34,14 @@ def prepare(image: np.ndarray, size: int, settings: Preprocess) -> np.ndarray:
     """Filter and resize one decoded image.
 
     Args:
-        image: uint8, (H, W) where `settings.grey`, else (H, W, 3).
+        image: uint8, uint16 or float32, (H, W) or (H, W, 3).
         size: side of the square result, in pixels.
 
     Returns:
-        uint8, (size, size, 1) or (size, size, 3).
+        The same type, (size, size, 1) or (size, size, 3).
 
     Raises:
-        InputError: the filter gave another type or shape than it was given.
+        InputError: a filter for an image that is not uint8, or one that gives another type or shape than it was given.
     """
     if settings.filter is not None and settings.filter_at == "before":
         image = _filtered(image, settings.filter)
@@ -61,6 +61,10 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _filtered(image: np.ndarray, name: str) -> np.ndarray:
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"image filter {name!r}: filters work on 8-bit images, and these are {image.dtype}; leave the filter out"
+        )
     result = IMAGE_FILTERS[name](image)
     if result.dtype != image.dtype or result.shape != image.shape:
         raise InputError(

@@ -21,17 +21,37 @@ def shuffle_key(seed: int, name: str) -> bytes:
 
 
 FRACTIONS = (0.7, 0.15, 0.15)
-"""Shares of train, val and test where the publisher has not split."""
+"""Shares of train, val and test where no split is stated."""
+
+_NAMES = {"train": "training", "val": "valid validation dev development", "test": "testing"}
 
 
-def split(manifest: pl.DataFrame, seed: int, fractions: tuple[float, float, float] = FRACTIONS) -> pl.DataFrame:
-    """Give every image a split: official ones are kept, the rest is drawn by group and stratified by label.
+def split_name(text: str) -> str | None:
+    """Which split a folder or a table means, None where it is none.
 
-    Without official splits all three are drawn. With an official train and test, `val` is drawn from train, in the
+    >>> split_name("Training"), split_name("dev"), split_name("melanoma")
+    ('train', 'val', None)
+    """
+    return next((name for name, others in _NAMES.items() if text.casefold() in (name, *others.split())), None)
+
+
+def check_fractions(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The fractions, or InputError where they are no shares of train, val and test."""
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
+        raise InputError(f"fractions: three shares of train, val and test that sum to 1 are needed, given {fractions}")
+    return fractions
+
+
+def split(
+    manifest: pl.DataFrame, seed: int, fractions: tuple[float, float, float] = FRACTIONS, stratify: bool = True
+) -> pl.DataFrame:
+    """Give every image a split: stated ones are kept, the rest is drawn by group and, unless told otherwise, stratified by label.
+
+    Without stated splits all three are drawn. With a stated train and test, `val` is drawn from train, in the
     proportion of `fractions`. A group's stratum is the rarest label in it.
 
     Args:
-        manifest: `readers.table.MANIFEST`.
+        manifest: `palpate.data.manifest.MANIFEST`.
         fractions: of train, val and test, summing to 1.
 
     Returns:
@@ -40,25 +60,24 @@ def split(manifest: pl.DataFrame, seed: int, fractions: tuple[float, float, floa
     Raises:
         InputError: a group is in two official splits, only some images have one, or fractions are unusable.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
-        raise InputError(f"fractions: three shares of train, val and test that sum to 1 are needed, got {fractions}")
+    check_fractions(fractions)
     check_disjoint(manifest)
-    given = set(manifest["split"].unique().to_list())
-    if given - {None, *SPLITS}:
-        raise InputError(f"manifest: split must be train, val, test or null, got {sorted(map(str, given))}")
-    if given == {None}:
-        result = _draw(manifest, seed, dict(zip(SPLITS, fractions, strict=True)))
-    elif None in given:
+    stated = set(manifest["split"].unique().to_list())
+    if stated - {None, *SPLITS}:
+        raise InputError(f"manifest: split must be train, val, test or null, given {sorted(map(str, stated))}")
+    if stated == {None}:
+        result = _draw(manifest, seed, dict(zip(SPLITS, fractions, strict=True)), stratify)
+    elif None in stated:
         without = manifest.filter(pl.col("split").is_null())["image_id"]
         raise InputError(
             f"manifest: {len(without)} images have no official split, first {without[0]}; give all or none"
         )
-    elif "val" in given or "train" not in given:
+    elif "val" in stated or "train" not in stated:
         result = manifest
     else:
         share = fractions[1] / (fractions[0] + fractions[1])
         train = manifest.filter(pl.col("split") == "train")
-        drawn = _draw(train, seed, {"train": 1 - share, "val": share})
+        drawn = _draw(train, seed, {"train": 1 - share, "val": share}, stratify)
         where = dict(zip(drawn["image_id"], drawn["split"], strict=True))
         result = manifest.with_columns(
             pl.Series("split", [where.get(i, s) for i, s in manifest.select("image_id", "split").iter_rows()])
@@ -90,15 +109,13 @@ def take(manifest: pl.DataFrame, limits: Mapping[str, int | None], seed: int) ->
     one up to rounding. The result is ordered by split and, inside it, shuffled by seed: the first n images of a split
     are a fair sample of it, although publishers sort their tables by diagnosis.
 
-    Raises:
-        InputError: a limit below 1.
+    Args:
+        limits: 1 or more for each split; None, or no entry, for all images.
     """
     parts = []
     for name in SPLITS:
         rows = manifest.filter(pl.col("split") == name)
         limit = limits.get(name)
-        if limit is not None and limit < 1:
-            raise InputError(f"{name}_images: at least 1 is needed, got {limit}")
         keys = [shuffle_key(seed, image_id) for image_id in rows["image_id"]]
         rows = rows[sorted(range(len(rows)), key=keys.__getitem__)]
         if limit is not None and limit < len(rows):
@@ -127,7 +144,7 @@ def quotas(counts: dict[int, int], limit: int) -> dict[int, int]:
     return quota
 
 
-def _draw(manifest: pl.DataFrame, seed: int, shares: dict[str, float]) -> pl.DataFrame:
+def _draw(manifest: pl.DataFrame, seed: int, shares: dict[str, float], stratify: bool) -> pl.DataFrame:
     """Deal groups, in hashed order inside each stratum, to the split that lacks most images of its share."""
     frequency = dict(manifest["label"].value_counts().iter_rows())
     labels: dict[str, list[int]] = defaultdict(list)
@@ -135,7 +152,7 @@ def _draw(manifest: pl.DataFrame, seed: int, shares: dict[str, float]) -> pl.Dat
         labels[group].append(label)
     strata: dict[int, list[str]] = defaultdict(list)
     for group, found in labels.items():
-        strata[min(found, key=lambda label: (frequency[label], label))].append(group)
+        strata[min(found, key=lambda label: (frequency[label], label)) if stratify else 0].append(group)
     where: dict[str, str] = {}
     for groups in strata.values():
         _deal(sorted(groups, key=lambda group: shuffle_key(seed, group)), labels, shares, where)

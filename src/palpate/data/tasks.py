@@ -5,6 +5,7 @@ get the rest without decoding anything.
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ import polars as pl
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
 from palpate.data.download import Download
+from palpate.data.manifest import Labelled
+from palpate.data.options import ImageOptions
 from palpate.data.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -61,6 +64,13 @@ class Task:
     def kind(self) -> Literal["real", "synthetic"]:
         """ "synthetic" where nothing is read and nothing must be downloaded."""
         return "real" if self.generate is None else "synthetic"
+
+
+def own_task(labelled: Labelled, name: str, options: ImageOptions) -> Task:
+    """The task of a user's own images; `name` stands where the options have none."""
+    name = options.name or re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "images"
+    unsaid = "not stated"
+    return Task(name, name, labelled.classes, options.finding, len(labelled.rows), unsaid, unsaid, "your own images")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from palpate.core.errors import InputError
+from palpate.data.manifest import MANIFEST
 from palpate.data.readers import ham10000
-from palpate.data.readers.table import MANIFEST
 
 LESIONS = {"HAM_1": ("nv", 2), "HAM_2": ("akiec", 1), "HAM_3": ("vasc", 3)}
 

@@ -10,8 +10,10 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
+from palpate.data.manifest import manifest
 from palpate.data.preprocess import Preprocess
-from palpate.data.readers import table
+from palpate.data.readers.table import attach_paths, encode_labels
+from palpate.data.table_file import read_table
 from palpate.data.tasks import Task
 
 CLASSES = ("no pneumothorax", "pneumothorax")
@@ -28,7 +30,7 @@ def read(folder: Path) -> pl.DataFrame:
     Of several versions of the table the newest by name is read. "train" is the official train-and-validation list.
 
     Returns:
-        A manifest (`readers.table.MANIFEST`); `image_id` is the file name without suffix.
+        A manifest (`palpate.data.manifest.MANIFEST`); `image_id` is the file name without suffix.
 
     Raises:
         InputError: the table or a column is missing, a finding is unknown, a named image is absent, or the lists
@@ -36,18 +38,18 @@ def read(folder: Path) -> pl.DataFrame:
     """
     versions = sorted(folder.glob("Data_Entry_2017*.csv"), key=lambda p: p.stem)
     path = versions[-1] if versions else folder / "Data_Entry_2017_v2020.csv"
-    rows = table.read_table(path, ["Image Index", "Finding Labels", "Patient ID"])
+    rows = read_table(path, ["Image Index", "Finding Labels", "Patient ID"])
     mentioned = rows.select("Image Index", pl.col("Finding Labels").str.split("|")).explode("Finding Labels")
-    table.encode_labels(mentioned, "Finding Labels", {name: i for i, name in enumerate(FINDINGS)}, path)
+    encode_labels(mentioned, "Finding Labels", {name: i for i, name in enumerate(FINDINGS)}, path)
     positive = pl.col("Finding Labels").str.split("|").list.contains("Pneumothorax")
     rows = rows.with_columns(
         positive.cast(pl.Int32).alias("label"),
         pl.col("Finding Labels").alias("published"),
         pl.col("Image Index").str.replace(r"\.png$", "").alias("image_id"),
     )
-    rows = table.attach_paths(rows, rows["image_id"], table.image_files(folder), path)
+    rows = attach_paths(rows, rows["image_id"], folder, path)
     rows = _official_split(rows, folder, path)
-    return table.manifest(rows.rename({"Patient ID": "group_id"}), "pneumothorax", path)
+    return manifest(rows.rename({"Patient ID": "group_id"}), path)
 
 
 def _official_split(rows: pl.DataFrame, folder: Path, path: Path) -> pl.DataFrame:

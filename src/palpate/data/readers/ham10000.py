@@ -11,8 +11,10 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
-from palpate.data.readers import table
+from palpate.data.manifest import manifest
+from palpate.data.readers.table import attach_paths, encode_labels
 from palpate.data.split import quotas, shuffle_key
+from palpate.data.table_file import read_table
 from palpate.data.tasks import Task
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -27,16 +29,16 @@ def read(folder: Path) -> pl.DataFrame:
     """Read the metadata table and the images of `HAM10000_images_part_1/` and `_part_2/`.
 
     Returns:
-        A manifest (`readers.table.MANIFEST`); `image_id` is the ISIC name, `split` is null.
+        A manifest (`palpate.data.manifest.MANIFEST`); `image_id` is the ISIC name, `split` is null.
 
     Raises:
         InputError: the table or a column is missing, a diagnosis is unknown, or a named image is absent.
     """
     path = next((folder / name for name in METADATA if (folder / name).is_file()), folder / METADATA[0])
-    rows = table.read_table(path, ["image_id", "lesion_id", "dx"])
-    rows = table.encode_labels(rows, "dx", CODES, path)
-    rows = table.attach_paths(rows, rows["image_id"], table.image_files(folder), path)
-    return table.manifest(rows.rename({"lesion_id": "group_id"}), FINDING, path)
+    rows = read_table(path, ["image_id", "lesion_id", "dx"])
+    rows = encode_labels(rows, "dx", CODES, path)
+    rows = attach_paths(rows, rows["image_id"], folder, path)
+    return manifest(rows.rename({"lesion_id": "group_id"}), path)
 
 
 def read_reference(folder: Path) -> pl.DataFrame:
@@ -78,19 +80,19 @@ def read_external(folder: Path, challenge: Path) -> pl.DataFrame:
     if not path.is_file():
         path = next(iter(sorted(challenge.rglob(CHALLENGE_TABLE))), path)
     try:
-        rows = table.read_table(path, ["image", *(name.upper() for name in CLASSES)])
+        rows = read_table(path, ["image", *(name.upper() for name in CLASSES)])
     except InputError as one_hot:
         try:
-            rows = table.read_table(path, ["image_id", "lesion_id", "dx"]).rename({"lesion_id": "group_id"})
+            rows = read_table(path, ["image_id", "lesion_id", "dx"]).rename({"lesion_id": "group_id"})
         except InputError:
             raise one_hot from None
     else:
         rows = _from_one_hot(rows, path)
-    rows = table.encode_labels(rows, "dx", CODES, path)
-    rows = table.attach_paths(rows, rows["image_id"], table.image_files(challenge), path)
-    test = table.manifest(rows.with_columns(pl.lit("test").alias("split")), FINDING, path)
+    rows = encode_labels(rows, "dx", CODES, path)
+    rows = attach_paths(rows, rows["image_id"], challenge, path)
+    test = manifest(rows.with_columns(pl.lit("test").alias("split")), path)
     train = read(folder).with_columns(pl.lit("train").alias("split"))
-    return table.manifest(pl.concat([train, test]), FINDING, path)
+    return manifest(pl.concat([train, test]), path)
 
 
 def _from_one_hot(rows: pl.DataFrame, path: Path) -> pl.DataFrame:

@@ -10,7 +10,9 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
-from palpate.data.readers import table
+from palpate.data.manifest import manifest
+from palpate.data.readers.table import attach_paths, encode_labels
+from palpate.data.table_file import read_table
 from palpate.data.tasks import Task
 
 CLASSES = ("grade 0-1", "grade 2-4")
@@ -24,7 +26,7 @@ def read(folder: Path) -> pl.DataFrame:
     """Read both sets of `B. Disease Grading/`; grades 0 and 1 become label 0, grades 2 to 4 label 1.
 
     Returns:
-        A manifest (`readers.table.MANIFEST`); `image_id` is "train/IDRiD_001", `split` "train" or "test".
+        A manifest (`palpate.data.manifest.MANIFEST`); `image_id` is "train/IDRiD_001", `split` "train" or "test".
 
     Raises:
         InputError: a table, a column or a named image is missing, or a grade is not 0 to 4.
@@ -35,15 +37,15 @@ def read(folder: Path) -> pl.DataFrame:
     parts = []
     for split, (images, csv) in SETS.items():
         path = base / "2. Groundtruths" / csv
-        rows = table.read_table(path, ["Image name", "Retinopathy grade"])
-        rows = table.encode_labels(rows, "Retinopathy grade", {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}, path)
-        files = table.image_files(base / "1. Original Images" / images)
-        rows = table.attach_paths(rows, rows["Image name"], files, path)
+        rows = read_table(path, ["Image name", "Retinopathy grade"])
+        rows = encode_labels(rows, "Retinopathy grade", {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}, path)
+        files = base / "1. Original Images" / images
+        rows = attach_paths(rows, rows["Image name"], files, path)
         image_id = split + "/" + pl.col("Image name")
         parts.append(
             rows.with_columns(image_id.alias("image_id"), image_id.alias("group_id"), pl.lit(split).alias("split"))
         )
-    return table.manifest(pl.concat(parts), "diabetic retinopathy", base)
+    return manifest(pl.concat(parts), base)
 
 
 TASKS.add(

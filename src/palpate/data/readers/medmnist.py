@@ -17,8 +17,9 @@ import polars as pl
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
 from palpate.data.download import Download
+from palpate.data.manifest import manifest
 from palpate.data.preprocess import Preprocess
-from palpate.data.readers import table
+from palpate.data.readers.table import encode_labels
 from palpate.data.tasks import Task
 
 SPLITS = ("train", "val", "test")
@@ -140,7 +141,7 @@ def read(folder: Path, name: str, size: int = 28) -> pl.DataFrame:
     """Read the labels of one set at one of its published sizes; the images stay in the npz.
 
     Returns:
-        A manifest (`readers.table.MANIFEST`); `image_id` is "train/000001", `path` is "….npz#train#1".
+        A manifest (`palpate.data.manifest.MANIFEST`); `image_id` is "train/000001", `path` is "….npz#train_images#1".
 
     Raises:
         InputError: the file is absent, damaged, lacks an array, or has labels of another set.
@@ -159,7 +160,7 @@ def read(folder: Path, name: str, size: int = 28) -> pl.DataFrame:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged or no npz file ({error}); download it again") from None
     codes = {str(i): i for i in range(len(spec.classes))}
-    return table.manifest(table.encode_labels(pl.concat(parts), "value", codes, path), spec.finding, path)
+    return manifest(encode_labels(pl.concat(parts), "value", codes, path), path)
 
 
 def _one_split(path: Path, split: str, labels: np.ndarray, column: int | None) -> pl.DataFrame:
@@ -175,7 +176,7 @@ def _one_split(path: Path, split: str, labels: np.ndarray, column: int | None) -
         {
             "image_id": ids,
             "group_id": ids,
-            "path": [f"{path.resolve()}#{split}#{i}" for i in range(len(values))],
+            "path": [f"{path.resolve()}#{split}_images#{i}" for i in range(len(values))],
             "value": [str(value) for value in values.tolist()],
             "split": pl.Series([split] * len(values), dtype=pl.String),
         }

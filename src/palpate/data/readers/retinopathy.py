@@ -11,7 +11,9 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
-from palpate.data.readers import table
+from palpate.data.manifest import manifest
+from palpate.data.readers.table import attach_paths, encode_labels
+from palpate.data.table_file import read_table
 from palpate.data.tasks import Task
 
 CLASSES = ("grade 0-1", "grade 2-4")
@@ -23,13 +25,13 @@ def read_eyepacs(folder: Path) -> pl.DataFrame:
     """Read `trainLabels.csv` (image, level) and `train/10_left.jpeg`: the 35,126 images that have public labels.
 
     Returns:
-        A manifest (`readers.table.MANIFEST`); the group is the patient, `split` is null.
+        A manifest (`palpate.data.manifest.MANIFEST`); the group is the patient, `split` is null.
 
     Raises:
         InputError: the table or a column is missing, a grade is not 0 to 4, an image is absent or not named
             NUMBER_left or NUMBER_right.
     """
-    return table.manifest(_eyes(folder, "trainLabels.csv", "train"), FINDING, folder / "trainLabels.csv")
+    return manifest(_eyes(folder, "trainLabels.csv", "train"), folder / "trainLabels.csv")
 
 
 def read_eyepacs_official(folder: Path) -> pl.DataFrame:
@@ -39,34 +41,34 @@ def read_eyepacs_official(folder: Path) -> pl.DataFrame:
     """
     train = _eyes(folder, "trainLabels.csv", "train").with_columns(pl.lit("train").alias("split"))
     test = _eyes(folder, "retinopathy_solution.csv", "test").with_columns(pl.lit("test").alias("split"))
-    return table.manifest(pl.concat([train, test]), FINDING, folder)
+    return manifest(pl.concat([train, test]), folder)
 
 
 def read_aptos(folder: Path) -> pl.DataFrame:
     """Read APTOS 2019's `train.csv` (id_code, diagnosis) and `train_images/*.png`; its test set has no public grades.
 
     Returns:
-        A manifest (`readers.table.MANIFEST`); every image is its own group, `split` is null.
+        A manifest (`palpate.data.manifest.MANIFEST`); every image is its own group, `split` is null.
     """
     path = folder / "train.csv"
-    rows = table.read_table(path, ["id_code", "diagnosis"])
-    rows = table.encode_labels(rows, "diagnosis", GRADES, path)
-    rows = table.attach_paths(rows, rows["id_code"], table.image_files(folder / "train_images"), path)
+    rows = read_table(path, ["id_code", "diagnosis"])
+    rows = encode_labels(rows, "diagnosis", GRADES, path)
+    rows = attach_paths(rows, rows["id_code"], folder / "train_images", path)
     rows = rows.with_columns(pl.col("id_code").alias("image_id"), pl.col("id_code").alias("group_id"))
-    return table.manifest(rows, FINDING, path)
+    return manifest(rows, path)
 
 
 def _eyes(folder: Path, csv: str, images: str) -> pl.DataFrame:
     path = folder / csv
-    rows = table.read_table(path, ["image", "level"])
-    rows = table.encode_labels(rows, "level", GRADES, path)
+    rows = read_table(path, ["image", "level"])
+    rows = encode_labels(rows, "level", GRADES, path)
     odd = rows.filter(~pl.col("image").str.contains(r"^\d+_(left|right)$"))
     if not odd.is_empty():
         raise InputError(
             f"{path}: {len(odd)} images are not named NUMBER_left or NUMBER_right, first {odd['image'][0]!r}; the number "
             "is the patient, without which eyes of one patient could be on both sides of the split"
         )
-    rows = table.attach_paths(rows, rows["image"], table.image_files(folder / images), path)
+    rows = attach_paths(rows, rows["image"], folder / images, path)
     patient = pl.col("image").str.replace(r"_(left|right)$", "")
     return rows.with_columns(pl.col("image").alias("image_id"), patient.alias("group_id")).select(
         "image_id", "group_id", "path", "label", "published"

@@ -17,7 +17,7 @@ from palpate.core.progress import progress_bar
 from palpate.data.decode import pixel_hash
 from palpate.data.preprocess import Preprocess, prepare
 from palpate.data.split import SPLITS
-from palpate.data.store import Store, cache_folder, open_or_make
+from palpate.data.store import Store, cache_folder, new_images, open_or_make
 from palpate.data.tasks import Task
 
 COUNTS = {"train": 1600, "val": 400, "test": 400}  # where no limit is given
@@ -39,19 +39,16 @@ def open_synthetic(
         (N, S, S).
     """
     counts = {name: COUNTS[name] if limits[name] is None else int(limits[name] or 0) for name in SPLITS}
-    total = sum(counts.values())
     key = hashlib.sha256(f"{_code(task.generate)} {counts} {size} {seed} {settings}".encode()).hexdigest()[:16]
     folder = cache_folder() / f"{task.name}-{size}-{key}"
-    shape = (total, size, size, 3)
-    store = open_or_make(folder, shape, lambda images, beside: _fill(images, beside, task, seed, counts, settings))
+    store = open_or_make(folder, lambda beside: _fill(beside, size, task, seed, counts, settings))
     return store, np.load(folder / "masks.npy", mmap_mode="r")
 
 
-def _fill(
-    images: np.ndarray, beside: Path, task: Task, seed: int, counts: dict[str, int], settings: Preprocess
-) -> pl.DataFrame:
+def _fill(beside: Path, size: int, task: Task, seed: int, counts: dict[str, int], settings: Preprocess) -> pl.DataFrame:
     assert task.generate is not None
-    total, size = images.shape[:2]
+    total = sum(counts.values())
+    images = new_images(beside, (total, size, size, 3), np.dtype(np.uint8))
     parts, masks, start = [], [], 0
     with progress_bar(Console(stderr=True), f"generating {task.name}, {size} px") as told:
         for offset, (name, count) in enumerate(counts.items()):

@@ -1,0 +1,174 @@
+"""DICOM files to images: rescaled to the scanner's unit, MONOCHROME1 turned, frames by their number; nothing is windowed.
+
+Pixels are stored as whole steps of the rescaled value over the range that the tags allow, so twelve bits keep their 4,096 levels. A window
+belongs to the network, where its gradient is known; the data set says which one the files name. Needs the extra `dicom` (pydicom; pylibjpeg
+and GDCM for compressed files).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from palpate.core.errors import InputError
+from palpate.data.decode import Unreadable, check_pixels
+from palpate.data.files import SUFFIXES
+from palpate.data.values import Native
+
+INVERTED = "were MONOCHROME1 and were inverted, so that a larger value is brighter"
+_MOST = 2**16  # levels that are stored
+_TAGS = [
+    "Rows", "Columns", "BitsStored", "PixelRepresentation", "PhotometricInterpretation", "NumberOfFrames", "RescaleSlope", "RescaleIntercept",
+    "RescaleType", "Modality", "WindowCenter", "WindowWidth", "ModalityLUTSequence",
+]  # fmt: skip
+
+
+class Plan(Native):
+    """What the stored values of a set of DICOM files mean: rescaled values; and how a file is decoded to them."""
+
+    def decode(self, path: str, grey: bool, remarks: set[str]) -> np.ndarray:
+        """Decode a file or a frame: uint8 or uint16, (H, W), or (H, W, 3) in RGB order.
+
+        Raises:
+            Unreadable: truncated, without pixels, or of a compression that is not installed.
+        """
+        from pydicom import dcmread
+        from pydicom.pixels.utils import pixel_array
+
+        file, frame = split_frame(path)
+        try:
+            data = dcmread(file)
+            pixels = pixel_array(data, index=frame)
+        except Exception as error:  # of damaged files pydicom and its decoders raise anything
+            raise Unreadable(str(error).strip().split("\n")[0][:150] or type(error).__name__) from None
+        values = pixels.astype(np.float64) * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0))
+        stored = np.clip(np.rint((values - self.low) / self.step), 0, self.levels - 1)
+        if data.get("PhotometricInterpretation") == "MONOCHROME1":
+            remarks.add(INVERTED)
+            stored = self.levels - 1 - stored
+        return stored.astype(np.uint8 if self.levels <= 256 else np.uint16)
+
+
+def is_dicom(path: str) -> bool:
+    """Whether a manifest's path is a DICOM file: by its suffix, or where it has no image's, by the mark in its header."""
+    file, frame = split_frame(path)
+    suffix = Path(file).suffix.lower()
+    if frame is not None or suffix in (".dcm", ".dicom"):
+        return True
+    if suffix in SUFFIXES or ".npz#" in path:
+        return False
+    with open(file, "rb") as head:
+        return head.read(132)[128:] == b"DICM"
+
+
+def split_frame(path: str) -> tuple[str, int | None]:
+    """The file and the frame of a manifest's path.
+
+    >>> split_frame("/a.dcm#frame#3"), split_frame("/a.dcm")
+    (('/a.dcm', 3), ('/a.dcm', None))
+    """
+    file, mark, frame = path.rpartition("#frame#")
+    return (file, int(frame)) if mark else (path, None)
+
+
+def survey(paths: Sequence[str]) -> Plan:
+    """Read the headers of all files and decide how they are stored.
+
+    Raises:
+        InputError: pydicom is absent; a file is no DICOM file, has several frames and none was named, more than 16 bits, a palette or a lookup
+            table; names the file and what to do.
+    """
+    try:
+        from pydicom import dcmread
+    except ImportError:
+        raise InputError(f"{paths[0]}: DICOM files need the extra `dicom`: pip install 'palpate[dicom]'") from None
+    found = []
+    for path in paths:
+        file, frame = split_frame(path)
+        try:
+            data = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+            frames = int(data.get("NumberOfFrames") or 1)
+        except Exception as error:
+            raise InputError(
+                f"{file}: cannot be read as DICOM ({str(error).splitlines()[0]}); correct it, or leave it out"
+            ) from None
+        _check(data, file, frame, frames)
+        found.append(data)
+    colour = [data.PhotometricInterpretation.startswith(("RGB", "YBR")) for data in found]
+    ranges = [_range(data) for data in found]
+    low, high = min(each[0] for each in ranges), max(each[1] for each in ranges)
+    step, notes = _step(found, low, high)
+    if any(colour) and (low, step) != (0, 1):
+        raise InputError(
+            f"{paths[colour.index(True)]}: is in colour, and other files hold rescaled values; read them as two data sets"
+        )
+    units = Counter(str(data.get("RescaleType") or ("HU" if data.get("Modality") == "CT" else "")) for data in found)
+    windows = Counter(_window(data) for data in found)
+    window = next(iter(windows)) if len(windows) == 1 else None
+    if window is not None:
+        notes.append(
+            f"all files name the window from {window[0]:g} to {window[1]:g}: it was not applied, so that a network may apply its own"
+        )
+    elif len(windows) > 1:
+        notes.append(f"the files name {len(windows)} different windows: none was applied")
+    unit = next(iter(units)) if len(units) == 1 else ""
+    return Plan(low, step, round((high - low) / step) + 1, unit, window, tuple(notes))
+
+
+def _check(data: Any, file: str, frame: int | None, frames: int) -> None:
+    kind = str(data.get("PhotometricInterpretation", ""))
+    if not kind or "Rows" not in data or "BitsStored" not in data:
+        raise InputError(f"{file}: holds no image; leave it out")
+    check_pixels(int(data.Columns), int(data.Rows), file)
+    if kind not in ("MONOCHROME1", "MONOCHROME2") and not kind.startswith(("RGB", "YBR")):
+        raise InputError(f"{file}: holds {kind} pixels, and grey, RGB and YBR are read; convert it, or leave it out")
+    if data.BitsStored > 16:
+        raise InputError(f"{file}: stores {data.BitsStored} bits, and at most 16 are read; convert it, or leave it out")
+    if "ModalityLUTSequence" in data:
+        raise InputError(
+            f"{file}: has a table of values (Modality LUT), and a rescale slope and intercept are read; convert it, or leave it out"
+        )
+    if frame is None and frames > 1:
+        raise InputError(
+            f"{file}: holds {frames} frames; give a table with a column of frame numbers counted from 0 (frame=…), or leave it out"
+        )
+    if frame is not None and frame >= frames:
+        raise InputError(
+            f"{file}: frame {frame} is asked for, and it holds frames 0 to {frames - 1}; correct the table"
+        )
+
+
+def _range(data: Any) -> tuple[float, float]:
+    """The rescaled values that the file's bits allow."""
+    bits, signed = int(data.BitsStored), bool(data.get("PixelRepresentation", 0))
+    ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    low, high = sorted(
+        end * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0)) for end in ends
+    )
+    return low, high
+
+
+def _step(found: Sequence[Any], low: float, high: float) -> tuple[float, list[str]]:
+    """The files' common slope where their values are multiples of it apart, else what 16 bits allow; and what to say of it."""
+    slopes = {abs(float(data.get("RescaleSlope", 1))) for data in found}
+    step = min(slopes)
+    offsets = [(_range(data)[0] - low) / step for data in found]
+    whole = all(math.isclose(offset, round(offset), abs_tol=1e-6) for offset in offsets)
+    if len(slopes) == 1 and whole and (high - low) / step < _MOST:
+        return step, []
+    step = (high - low) / (_MOST - 1)
+    return step, [f"the files differ in rescale slope or intercept: values were rounded to steps of {step:g}"]
+
+
+def _window(data: Any) -> tuple[float, float] | None:
+    centre, width = (data.get(name) for name in ("WindowCenter", "WindowWidth"))
+    if centre is None or width is None:
+        return None
+    centre, width = (
+        float(value[0] if hasattr(value, "__len__") and not isinstance(value, str) else value)
+        for value in (centre, width)
+    )
+    return centre - width / 2, centre + width / 2

@@ -1,0 +1,93 @@
+"""A folder of class folders to a manifest: FOLDER/CLASS/…/image, or FOLDER/train/CLASS/…/image with val and test beside it."""
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+
+from palpate.core.errors import InputError
+from palpate.data.files import SUFFIXES, walk
+from palpate.data.manifest import Labelled, class_note, manifest, number_classes
+from palpate.data.split import split_name
+
+
+def read(folder: Path, classes: tuple[str, ...] | None = None, group: str | None = None) -> Labelled:
+    """Read the images of a folder; the names of the folders at the top are the classes, or the splits with the classes below.
+
+    Args:
+        folder: its class folders may hold images at any depth; linked folders are followed.
+        classes: their names in label order; alphabetical where None.
+        group: a regular expression that finds the group (patient, lesion) in an image's path below `folder`: its first parenthesis, or
+            all that it matches. None where every image is its own group.
+
+    Returns:
+        The images; `image_id` is the path below `folder`.
+
+    Raises:
+        InputError: no folder, no or one class, loose images only, an unknown class, or a path in which `group` finds nothing.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; name the one that holds the class folders")
+    base = Path(os.path.abspath(folder))
+    below = [path.relative_to(base) for path in walk(base)]
+    images = [path for path in below if path.suffix.lower() in SUFFIXES]
+    tops = {path.parts[0] for path in images if len(path.parts) > 1}
+    splits = {top: split_name(top) for top in tops}
+    has_splits = bool(tops) and all(splits.values())
+    if not has_splits and {"train", "test"} <= set(splits.values()):
+        odd = ", ".join(sorted(top for top in tops if splits[top] is None))
+        raise InputError(f"{folder}: has folders of splits beside {odd}; move {odd} out of it")
+    depth = 2 if has_splits else 1  # of an image's class folder, counted from 1
+    loose = [path for path in images if len(path.parts) <= depth]
+    images = [path for path in images if len(path.parts) > depth]
+    if not images:
+        direct = (
+            f"; {len(loose)} images lie in it without a class folder: give a table of their labels instead"
+            if loose
+            else ""
+        )
+        raise InputError(f"{folder}: no class folder with images ({', '.join(sorted(SUFFIXES))}) is in it{direct}")
+    labels = [path.parts[depth - 1] for path in images]
+    names = number_classes(labels, classes, f"{folder}: class folders")
+    unknown = sorted(set(labels) - set(names))
+    if unknown:
+        raise InputError(
+            f"{folder}: folder {', '.join(map(repr, unknown))} is none of the classes {', '.join(names)}; add or remove it"
+        )
+    ids = [path.as_posix() for path in images]
+    rows = pl.DataFrame(
+        {
+            "image_id": ids,
+            "path": [str(base / path) for path in images],
+            "group_id": pl.Series(_groups(ids, group, folder), dtype=pl.String),
+            "label": [names.index(label) for label in labels],
+            "published": labels,
+            "split": pl.Series([splits[path.parts[0]] if has_splits else None for path in images], dtype=pl.String),
+        }
+    )
+    others = Counter(path.suffix or path.name for path in below if path.suffix.lower() not in SUFFIXES)
+    notes = [
+        class_note(names) if classes is None else "",
+        f"{len(loose)} images outside the class folders were left out, first {loose[0].as_posix()}" if loose else "",
+        f"{others.total()} files that are no images were left out ({', '.join(sorted(others)[:5])})" if others else "",
+    ]
+    return Labelled(manifest(rows, folder), names, notes=tuple(note for note in notes if note))
+
+
+def _groups(ids: list[str], pattern: str | None, folder: Path) -> list[str | None]:
+    if pattern is None:
+        return [None] * len(ids)
+    try:
+        found = [re.search(pattern, image_id) for image_id in ids]
+    except re.error as error:
+        raise InputError(
+            f"group: {pattern!r} is no regular expression ({error}); an example is '(patient[0-9]+)'"
+        ) from None
+    absent = [image_id for image_id, match in zip(ids, found, strict=True) if match is None]
+    if absent:
+        raise InputError(
+            f"{folder}: group {pattern!r} is not found in {len(absent)} of {len(ids)} paths, first {absent[0]}; correct it"
+        )
+    return [match[1 if match.re.groups else 0] for match in found if match]

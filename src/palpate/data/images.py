@@ -1,0 +1,84 @@
+"""Images as a sequence of tensors, and a split of a data set: the only place of the room that knows torch."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Images:
+    """A sequence of images; slices and index arrays give float32 tensors (n, C, H, W) in [0, 1]."""
+
+    def __init__(self, pixels: np.ndarray, rows: np.ndarray, channels: int = 3, black: float = 0, white: float = 255):
+        """Serve `rows` (n,) of `pixels` (N, H, W, 1 or 3) without copying them.
+
+        Args:
+            channels: of the tensors; one stored channel is repeated to three.
+            black, white: the stored values that become 0 and 1; what lies beyond them is cut off.
+        """
+        self._pixels, self._rows, self._channels = pixels, rows, channels
+        self._black, self._span = black, white - black
+        kind = np.iinfo(pixels.dtype) if pixels.dtype.kind == "u" else None
+        self._inside = kind is not None and black <= kind.min and white >= kind.max
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, C, H, W)."""
+        return len(self._rows), self._channels, self._pixels.shape[1], self._pixels.shape[2]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def where(self, chosen: np.ndarray) -> "Images":
+        """Only the chosen images (n,) bool."""
+        part = copy.copy(self)
+        part._rows = self._rows[chosen]
+        return part
+
+    def __getitem__(self, index: "slice | int | Sequence[int] | np.ndarray | torch.Tensor") -> "torch.Tensor":
+        """One image (C, H, W) for an integer, else (n, C, H, W); booleans select."""
+        import torch
+
+        rows = self._rows[index.cpu().numpy() if isinstance(index, torch.Tensor) else index]
+        pixels = np.array(self._pixels[rows], np.float32)  # a copy: the map is read-only; (n, H, W, C) or (H, W, C)
+        images = torch.from_numpy(pixels).movedim(-1, -3)
+        images = (images.sub_(self._black) if self._black else images).div_(self._span)
+        images = images if self._inside else images.clamp_(0, 1)
+        return images.expand(*images.shape[:-3], self._channels, *images.shape[-2:]).contiguous()
+
+
+@dataclass(frozen=True)
+class Split:
+    """One of train, val and test, shuffled by the data seed.
+
+    Attributes:
+        labels: (n,) int64; of several findings (n, F), with -1 where a label is unknown.   groups, ids: (n,) str.
+        images: see `Images`.   masks: (n, H, W) bool, or None.   metadata: the other columns of a table, n rows.
+    """
+
+    images: Images
+    labels: np.ndarray
+    groups: np.ndarray
+    ids: np.ndarray
+    masks: np.ndarray | None = None
+    metadata: pl.DataFrame | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, chosen: np.ndarray, finding: int) -> "Split":
+        """The chosen images (n,) bool, with the label of one finding."""
+        return Split(
+            self.images.where(chosen),
+            self.labels[chosen, finding],
+            self.groups[chosen],
+            self.ids[chosen],
+            None if self.masks is None else self.masks[chosen],
+            None if self.metadata is None else self.metadata.filter(pl.Series(chosen)),
+        )

@@ -1,0 +1,183 @@
+"""A table of images to a manifest: a column of paths, one of labels or several of findings, groups, splits, and whatever else as metadata."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+from pydantic import Field
+
+from palpate.core.errors import InputError
+from palpate.core.spec import Spec
+from palpate.data.files import locate
+from palpate.data.manifest import NO_VALUE, Labelled, class_note, manifest, number_classes
+from palpate.data.split import split_name
+from palpate.data.table_file import Table, open_table
+
+UNKNOWN = -1
+_STATES = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": UNKNOWN, "-1.0": UNKNOWN}
+
+
+class Columns(Spec):
+    """Which columns of a table hold what. All others are metadata.
+
+    Raises:
+        SpecError: (an InputError) an unknown key.
+    """
+
+    path: str = Field("path", description="of the image, or its name with or without suffix")
+    label: str = Field("label", description="the class; not read where there are findings")
+    findings: tuple[str, ...] = Field((), description="a column for each finding: 1, 0, -1 (uncertain) or blank")
+    group: str | None = Field("group", description='patient or lesion; a table need not have the column "group"')
+    split: str | None = Field("split", description='train, val or test; a table need not have the column "split"')
+    frame: str | None = Field(None, description="of a multi-frame DICOM file, counted from 0")
+
+
+def read(
+    path: Path, images: Path | None = None, columns: Columns | None = None, classes: Sequence[str] | None = None
+) -> Labelled:
+    """Read a table of images.
+
+    Args:
+        path: CSV, TSV or parquet.
+        images: the folder below which all images lie; the table's own where None.
+        classes: in label order; by size or alphabet where None.
+
+    Returns:
+        The images; `image_id` is what the table's column of paths says.
+
+    Raises:
+        InputError: a column or an image is missing, a label is blank or unknown, an image is listed twice or lies outside the folder; with
+            file, line and column.
+    """
+    table, columns = open_table(path), columns or Columns.read({}, "columns")
+    table.require([columns.path])
+    names = _filled(table, columns.path, "complete or remove those rows")
+    files, notes = locate(names, table, images or path.parent)
+    if columns.frame is not None:
+        numbers = [_plain(value) for value in _filled(table, columns.frame, "count the frames from 0")]
+        odd = [row for row, value in enumerate(numbers) if not value.isdigit()]
+        if odd:
+            at = table.at(odd, [numbers[row] for row in odd])
+            raise InputError(
+                f"{path}: column {columns.frame!r} must hold frame numbers counted from 0: {at}; correct it"
+            )
+        files = [f"{file}#frame#{int(number)}" for file, number in zip(files, numbers, strict=True)]
+        names = [f"{name}#{int(number)}" for name, number in zip(names, numbers, strict=True)]
+    labelled = label(table, columns, names, files, classes)
+    return replace(labelled, notes=(*labelled.notes, *notes))
+
+
+def label(table: Table, columns: Columns, ids: list[str], files: list[str], classes: Sequence[str] | None) -> Labelled:
+    """The manifest of a table whose images are found: labels, groups, splits, and the columns that are none of these as metadata.
+
+    Raises:
+        InputError: as `read`.
+    """
+    group, split = (
+        None if column == usual and usual not in table.rows.columns else column
+        for usual, column in (("group", columns.group), ("split", columns.split))
+    )
+    used = [*(columns.findings or [columns.label]), *filter(None, [group, split, columns.frame])]
+    table.require(used)
+    first = {value: row for row, value in reversed(list(enumerate(ids)))}
+    twice = [row for row, value in enumerate(ids) if first[value] != row]
+    if twice:
+        at = table.at(twice, [ids[row] for row in twice])
+        raise InputError(f"{table.path}: {len(twice)} images are listed more than once: {at}; keep one row of each")
+    found = _findings(table, columns.findings) if columns.findings else _labels(table, columns.label, classes)
+    rows = found.rows.with_columns(
+        pl.Series("image_id", ids, dtype=pl.String),
+        pl.Series("path", files, dtype=pl.String),
+        pl.Series("group_id", table.column(group) if group else [None] * len(ids), dtype=pl.String),
+        pl.Series("split", _splits(table, split), dtype=pl.String),
+    )
+    others = [name for name in table.rows.columns if name not in (columns.path, *used)]
+    if others:
+        rows = rows.with_columns(table.rows.select(others).to_struct("metadata"))
+    return replace(found, rows=manifest(rows, table.path))
+
+
+def _filled(table: Table, column: str, remedy: str) -> list[str]:
+    """A column that may not be blank."""
+    values = table.column(column).to_list()
+    blank = [
+        row
+        for row, value in enumerate(values)
+        if value is None or value.casefold() in NO_VALUE - {"none", "unknown", "-", "?"}
+    ]
+    if blank:
+        raise InputError(f"{table.path}: column {column!r} is blank in {len(blank)} rows: {table.at(blank)}; {remedy}")
+    return values
+
+
+def _labels(table: Table, column: str, stated: Sequence[str] | None) -> Labelled:
+    values = [_plain(value) for value in _filled(table, column, "label or remove those rows")]
+    if (
+        stated is not None
+        and not set(values) & set(stated)
+        and all(value.isdigit() and int(value) < len(stated) for value in values)
+    ):
+        values = [stated[int(value)] for value in values]  # the numbers of the classes
+    classes = number_classes(values, tuple(stated) if stated is not None else None, f"{table.path}: column {column!r}")
+    odd = [row for row, value in enumerate(values) if value not in classes]
+    if odd:
+        raise InputError(
+            f"{table.path}: column {column!r} has {len(odd)} labels outside {', '.join(classes)}: {table.at(odd, [values[i] for i in odd])}; "
+            "correct them, or state all classes"
+        )
+    number = {name: i for i, name in enumerate(classes)}
+    rows = pl.DataFrame({"label": [number[value] for value in values], "published": values})
+    return Labelled(rows, classes, notes=() if stated is not None else (class_note(classes),))
+
+
+def _findings(table: Table, names: tuple[str, ...]) -> Labelled:
+    """Columns of findings. A single one is a label of two classes; of several, the label that the split is stratified by is the image's rarest."""
+    states: dict[str, list[int]] = {}
+    notes = []
+    for name in names:
+        values = table.column(name).to_list()
+        folded = ["" if value is None or value.casefold() in NO_VALUE else value.casefold() for value in values]
+        odd = [row for row, value in enumerate(folded) if value and value not in _STATES]
+        if odd:
+            raise InputError(
+                f"{table.path}: column {name!r} must hold 1, 0, -1 (uncertain) or nothing: {table.at(odd, [values[i] for i in odd])}; "
+                "correct it, or leave the column out of the findings"
+            )
+        states[name] = [_STATES.get(value, UNKNOWN) for value in folded]
+        blank = folded.count("")
+        uncertain = states[name].count(UNKNOWN) - blank
+        if blank or uncertain:
+            notes.append(f"{name}: {uncertain} uncertain and {blank} blank labels are unknown and count nowhere")
+    if len(names) == 1:
+        (name,) = names
+        published = [str(state) for state in states[name]]
+        return Labelled(
+            pl.DataFrame({"label": states[name], "published": published}), (f"no {name}", name), notes=tuple(notes)
+        )
+    positives = sorted(names, key=lambda name: states[name].count(1))
+    each = list(zip(*states.values(), strict=True))
+    label = [next((1 + names.index(name) for name in positives if row[names.index(name)] == 1), 0) for row in each]
+    published = ["|".join(name for name, state in zip(names, row, strict=True) if state == 1) or "none" for row in each]
+    rows = pl.DataFrame({"label": label, "published": published, "findings": pl.Series(each, dtype=pl.List(pl.Int8))})
+    return Labelled(rows, ("absent", "present"), names, tuple(notes))
+
+
+def _splits(table: Table, column: str | None) -> list[str | None]:
+    if column is None:
+        return [None] * len(table.rows)
+    values = _filled(table, column, "give every image a split, or leave the column out to split by group")
+    splits = [split_name(value) for value in values]
+    odd = [row for row, value in enumerate(splits) if value is None]
+    if odd:
+        raise InputError(
+            f"{table.path}: column {column!r} must hold train, val or test: {table.at(odd, [values[i] for i in odd])}; "
+            "rename them, or leave the column out to split by group"
+        )
+    return splits
+
+
+def _plain(value: str) -> str:
+    """A whole number without the ".0" that programs write behind it."""
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", value)

@@ -1,0 +1,151 @@
+"""Tables as people have them, CSV, TSV or parquet, to columns of text with the line that each row came from.
+
+Byte-order marks, UTF-16, any line end, commas, semicolons or tabs, blanks in column names and empty last lines are read; what cannot be read for
+certain is refused with its line.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from palpate.core.errors import InputError
+
+SEPARATORS = ("\t", ";", ",")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that was read.
+
+    Attributes:
+        rows: text without surrounding blanks, null where a field is blank; parquet keeps its own types.
+        lines: the line of the file that each row ends at, the header being line 1; else the place of the row.
+        unit: what the places are.
+    """
+
+    path: Path
+    rows: pl.DataFrame
+    lines: Sequence[int]
+    unit: str = "line"
+
+    def column(self, name: str) -> pl.Series:
+        """A column as text.
+
+        Raises:
+            InputError: there is none of that name; lists those found.
+        """
+        self.require([name])
+        return self.rows[name].cast(pl.String).str.strip_chars().replace("", None)
+
+    def require(self, names: Sequence[str]) -> None:
+        """Raise InputError where a column is missing."""
+        missing = [name for name in names if name not in self.rows.columns]
+        if missing:
+            raise InputError(
+                f"{self.path}: column {', '.join(map(repr, missing))} is missing; found {', '.join(map(repr, self.rows.columns))}. "
+                "Name the column as the file does, or rename it in the file"
+            )
+
+    def at(self, rows: Sequence[int], values: Sequence[object] | None = None) -> str:
+        """Where the first of these rows are: "line 3 ('x'), line 7 ('y') and 4 more"."""
+        shown = [
+            f"{self.unit} {self.lines[row]}" + (f" ({values[i]!r})" if values is not None else "")
+            for i, row in enumerate(rows[:5])
+        ]
+        return ", ".join(shown) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+
+
+def open_table(path: Path) -> Table:
+    """Read a table: parquet by its suffix, else text.
+
+    Text is separated by tabs, semicolons or commas, whichever gives its header most columns.
+
+    Raises:
+        InputError: the file is absent, empty, no table or not UTF-8 or UTF-16, a column has no or another's name, or a row has more fields
+            than the header.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: the table is missing; check the path, or put the publisher's file there, unchanged")
+    try:
+        table = _parquet(path) if path.suffix == ".parquet" else _parse(_text(path.read_bytes(), path), path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror})") from None
+    except (csv.Error, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error}); save it again as CSV") from None
+    if table.rows.is_empty():
+        raise InputError(f"{path}: the table has a header but no rows; save or download it again")
+    return table
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """The named columns of a publisher's table as text, rows that are blank in all of them left out.
+
+    Raises:
+        InputError: as `open_table`; a column is missing, or a row has nothing in the first of them.
+    """
+    table = open_table(path)
+    table.require(columns)
+    rows = pl.DataFrame({name: table.column(name) for name in columns})
+    blank = [row for row, value in enumerate(rows[columns[0]]) if value is None]
+    filled = rows.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+    nameless = [row for row in blank if filled[row]]
+    if nameless:
+        raise InputError(
+            f"{path}: {len(nameless)} rows have no {columns[0]!r}, first near {table.at(nameless)}; complete or remove them"
+        )
+    if not filled.any():
+        raise InputError(f"{path}: the table has a header but no rows; save or download it again")
+    return rows.filter(filled)
+
+
+def _parquet(path: Path) -> Table:
+    rows = pl.read_parquet(path)
+    return Table(path, rows, range(1, len(rows) + 1), "row")
+
+
+def _text(data: bytes, path: Path) -> str:
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}: line {line} is not UTF-8 text (byte 0x{data[error.start]:02x}); save the table as CSV in UTF-8"
+        ) from None
+    if "\0" in text:
+        raise InputError(f"{path}: is no text, or UTF-16 without a byte-order mark; save the table as CSV in UTF-8")
+    return text
+
+
+def _parse(text: str, path: Path) -> Table:
+    first = re.split(r"[\r\n]", text, maxsplit=1)[:1]
+    separator = max(SEPARATORS, key=lambda mark: len(next(csv.reader(first, delimiter=mark), [])))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    header = [name.strip() for name in next(reader, [])]
+    if not any(header):
+        raise InputError(
+            f"{path}: the first line must hold the names of the columns, and it is empty; save or download it again"
+        )
+    kept = {name: place for place, name in enumerate(header) if name}
+    doubled = sorted({name for name in kept if header.count(name) > 1})
+    if doubled:
+        raise InputError(
+            f"{path}: column {', '.join(map(repr, doubled))} is there more than once; rename or remove one"
+        )
+    columns: dict[str, list[str | None]] = {name: [] for name in kept}
+    found = []
+    for fields in reader:
+        fields = [field.strip() for field in fields]
+        if any(fields[len(header) :]):
+            raise InputError(
+                f"{path}: line {reader.line_num} has {len(fields)} fields and the header {len(header)}; put fields that hold {separator!r} in quotes"
+            )
+        if any(fields):
+            found.append(reader.line_num)
+            for name, place in kept.items():
+                columns[name].append((fields[place] if place < len(fields) else "") or None)
+    return Table(path, pl.DataFrame(columns, schema=dict.fromkeys(kept, pl.String)), found)
