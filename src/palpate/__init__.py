@@ -9,26 +9,39 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "load": "palpate.data.dataset",
+    "Dataset": "palpate.data.dataset",
     "build": "palpate.models.build",
     "wrap": "palpate.models.wrap",
     "Classifier": "palpate.models.classifier",
-    "load": "palpate.data.dataset",
+    "load_weights": "palpate.models.weights",
     "fit": "palpate.training.loop",
     "TrainSpec": "palpate.training.spec",
     "sweep": "palpate.attacks.api",
+    "MinimumNorm": "palpate.attacks.minimum_norm",
+    "MaxLoss": "palpate.attacks.max_loss",
+    "FoolboxPGD": "palpate.attacks.foolbox_pgd",
+    "PGD": "palpate.attacks.pgd",
+    "APGD": "palpate.attacks.apgd",
+    "Square": "palpate.attacks.square",
     "trust": "palpate.verdicts.api",
     "explain": "palpate.explainers.api",
     "compare": "palpate.statistics.paired",
     "run": "palpate.study.run",
     "read_study": "palpate.study.spec",
-    "load_weights": "palpate.models.weights",
 }
 
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from palpate.attacks.apgd import APGD
     from palpate.attacks.api import sweep
-    from palpate.data.dataset import load
+    from palpate.attacks.foolbox_pgd import FoolboxPGD
+    from palpate.attacks.max_loss import MaxLoss
+    from palpate.attacks.minimum_norm import MinimumNorm
+    from palpate.attacks.pgd import PGD
+    from palpate.attacks.square import Square
+    from palpate.data.dataset import Dataset, load
     from palpate.explainers.api import explain
     from palpate.models.build import build
     from palpate.models.classifier import Classifier

@@ -1,6 +1,5 @@
 """The trust stage: checks of whether standard PGD would overestimate the model's robustness, and whether the sweep's result can be believed."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 
 from palpate.attacks.result import Sweep
+from palpate.core.io import write_json
 from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput, summarise_verdicts
 from palpate.study.stages.attack import EXAMINED
@@ -38,7 +38,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
             budget=stage.spec.get("budget"),
             progress=progress,
         )
-    (folder / "verdicts.json").write_text(json.dumps([verdict.to_dict() for verdict in verdicts], indent=1) + "\n")
+    write_json(folder / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
     facts |= {
         "summary": summarise_verdicts(verdicts),
         "passes_forward": sum(verdict.passes_forward for verdict in verdicts),
