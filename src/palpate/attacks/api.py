@@ -74,6 +74,7 @@ def sweep(
                         kept[name] = torch.empty(*made.shape[:-4], count, *made.shape[-3:], dtype=made.dtype)
                     kept[name][..., place, :, :, :] = made
             done = place.stop
+            del part
     except KeyboardInterrupt:
         warnings.warn("the sweep was interrupted: what was finished is returned, the rest is 'not run'", stacklevel=2)
         how = {**how, "interrupted": "yes"}
@@ -143,4 +144,5 @@ def _attacked(model: nn.Module, parts: Iterator[Sweep]) -> Iterator[tuple[slice,
             return
         place = slice(start, start + len(part))
         yield place, part
+        del part  # else two blocks are in memory while the next is attacked
         start = place.stop

@@ -75,7 +75,10 @@ class MinimumNorm(Attack):
                 if self.levels:  # images on the grid are made last, so that none is finished
                     raise
                 stopped = True
-            yield block.result(self.how, levels=self.levels)
+            found = block.result(self.how, levels=self.levels)
+            del block  # else two blocks are in memory while the next is made
+            yield found
+            del found
             if stopped:
                 raise KeyboardInterrupt
 

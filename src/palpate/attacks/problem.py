@@ -93,7 +93,11 @@ class Block:
             best.points[doubtful[fools]] = point[fools]
             doubtful = doubtful[~fools]
         best.fail(doubtful)
-        radius = torch.where(best.limit.isfinite(), distance(best.points, best.clean, self.norm), best.limit)
+        parts = zip(best.points.split(self.access.batch), best.clean.split(self.access.batch), strict=True)
+        reached = torch.cat(
+            [distance(points, clean, self.norm) for points, clean in parts]
+        )  # float64 is twice as large
+        radius = torch.where(best.limit.isfinite(), reached, best.limit)
         if levels:  # k / 255 itself, not the difference of two of them rounded to float32
             radius = (radius * (levels - 1)).round() / (levels - 1)
         return radius
@@ -163,10 +167,14 @@ class Problem:
         start, count = 0, len(self.images)
         while start < count:
             place = slice(start, min(start + (self.block or batches * access.batch), count))
-            images = check_images(as_tensor(self.images[place]), start)
-            access.begin(len(images))
-            clean = images.to(access.device, memory_format=torch.channels_last)
-            best = Best(clean, self.progress, start, count)
-            labels = self.labels[place].to(access.device)
-            yield Block(place, images, labels, access, best, self.epsilons, norm, seed, self.keep)
+            yield self._block(place, access, norm, seed)
             start = place.stop
+
+    def _block(self, place: slice, access: ModelAccess, norm: Norm, seed: int) -> Block:
+        images = check_images(as_tensor(self.images[place]), place.start)
+        access.begin(len(images))
+        clean = images.to(access.device, memory_format=torch.channels_last)
+        best = Best(clean, self.progress, place.start, len(self.images))
+        return Block(
+            place, images, self.labels[place].to(access.device), access, best, self.epsilons, norm, seed, self.keep
+        )
