@@ -1,10 +1,9 @@
 """A synthetic run folder, so that the report is tested without training anything.
 
-Images, maps and logits are drawn by numpy; the figures in them are invented, but the folder has the exact layout that a study
-writes. `write_run` takes the traps of a real run as switches: a model without signal, empty maps, a failed and a missing cell.
+Images, maps and logits are random; the numbers mean nothing, but the folder has the exact layout that a study writes. `write_run` takes the
+difficulties of a real run as switches: a model without signal, empty maps, a failed and a missing stage.
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +13,16 @@ import polars as pl
 import pytest
 
 from palpate.core import rows
+from palpate.core.io import write_json
+from palpate.core.records import FORMAT, Parent, StageOutput, StageRecord, StudyRecord, TaskRecord, VerdictRecord
+from palpate.core.run_folder import RunFolder
 
 EPSILONS = (0.00125, 0.0025, 0.005, 0.01, 0.02, 0.04)
-ATTACK_ID = "foolbox-20-0"
+ATTACK_ID = "foolbox-pgd-20"
 
 
 def _images(rng: np.random.Generator, n: int, size: int, task: str) -> tuple[np.ndarray, np.ndarray]:
-    """Blobs on a tinted ground; the blob is the sign. Returns images (n, 3, H, W) in [0, 1] and masks (n, H, W)."""
+    """Blobs on a tinted ground; the blob is the lesion. Returns images (n, 3, H, W) in [0, 1] and masks (n, H, W)."""
     y, x = np.mgrid[:size, :size] / size
     centre = rng.uniform(0.3, 0.7, (n, 2))
     distance = np.hypot(y - centre[:, 0, None, None], x - centre[:, 1, None, None])
@@ -56,10 +58,10 @@ def _rows(rng, task, classes, model, split, labels, strength, attacked) -> pl.Da
                     "label": int(labels[i]),
                     **model,
                     "attack_id": ATTACK_ID if index else "none",
-                    "attack": "foolbox" if index else "none",
+                    "attack": "foolbox-pgd" if index else "none",
                     "epsilon": epsilon,
                     "epsilon_index": index,
-                    "carried": False,
+                    "inherited": False,
                     "logits": logits.tolist(),
                     "prediction": int(logits.argmax()),
                     "correct": bool(logits.argmax() == labels[i]),
@@ -77,28 +79,25 @@ def _rows(rng, task, classes, model, split, labels, strength, attacked) -> pl.Da
     return rows.frame(records)
 
 
-def _write_cell(run: Path, cell: dict, spec: dict, facts: dict | None = None) -> Path:
-    folder = run / cell["id"]
+def _write_stage(run: Path, stage: StageOutput, facts: dict | None = None) -> Path:
+    folder = run / stage.id
     folder.mkdir(parents=True)
-    record = {
-        "kind": cell["kind"],
-        "fingerprint": cell["id"].split("-", 1)[1],
-        "spec": spec,
-        "parents": cell["parents"],
-        "versions": {"python": "3.11.2", "torch": "2.15.0", "palpate": "0.1.0"},
-        "commit": "0123456789ab",
-        "device": "cpu",
-        "seconds": 12.5,
-        "created": "2026-01-02T03:04:05+00:00",
-        "checksums": {"weights.safetensors": "c0ffee" * 10 + "abcd"} if cell["kind"] == "train" else {},
-        "facts": facts or {},
-    }
-    (folder / "cell.json").write_text(json.dumps(record))
+    record = StageRecord(
+        **dict(stage),
+        versions={"python": "3.11.2", "torch": "2.15.0", "palpate": "0.1.0"},
+        commit="0123456789ab",
+        device="cpu",
+        seconds=12.5,
+        created="2026-01-02T03:04:05+00:00",
+        checksums={"weights.safetensors": "c0ffee" * 10 + "abcd"} if stage.kind == "train" else {},
+        facts=facts or {},
+    )
+    write_json(folder / "stage.json", record.to_dict())
     return folder
 
 
 def _samples(rng, folder, images, masks, labels) -> None:
-    """Clean samples and their perturbed versions at every epsilon, as an attack cell keeps them."""
+    """Clean samples and their perturbed versions at every epsilon, as an attack stage keeps them."""
     noise = rng.choice([-1.0, 1.0], (len(EPSILONS), *images.shape)).astype(np.float32)
     adversarial = np.clip(images + noise * np.array(EPSILONS, np.float32)[:, None, None, None, None], 0, 1)
     np.savez(
@@ -113,12 +112,12 @@ def _samples(rng, folder, images, masks, labels) -> None:
 
 
 def _explain(rng, folder, task, model_id, classes, masks, labels, empty: bool) -> None:
-    """Maps and their table; the map drifts away from the sign as epsilon grows."""
+    """Maps and their table; the map moves away from the lesion as epsilon grows."""
     n, size, steps = len(masks), masks.shape[-1], len(EPSILONS)
     grid = 4 if size <= 64 else 7
     block = size // grid
-    cells = masks[:, : block * grid, : block * grid].reshape(n, grid, block, grid, block).mean((2, 4))
-    clean = np.clip(cells + rng.uniform(-0.1, 0.2, cells.shape), 0, None)
+    coarse_masks = masks[:, : block * grid, : block * grid].reshape(n, grid, block, grid, block).mean((2, 4))
+    clean = np.clip(coarse_masks + rng.uniform(-0.1, 0.2, coarse_masks.shape), 0, None)
     drift = np.linspace(0, 1, steps + 1)[:, None, None, None]
     one = (1 - drift) * clean + drift * rng.uniform(0, 1, (steps + 1, n, grid, grid))
     coarse = np.stack([one, one[..., ::-1]], 1)
@@ -145,8 +144,8 @@ def _explain(rng, folder, task, model_id, classes, masks, labels, empty: bool) -
                 "prediction": int(predictions[e, i]),
                 "similarity_clean": None if void else float(1 - 0.12 * e),
                 "similarity_previous": None if void or not e else 0.88,
-                "on_sign": None if void else 0.5 - 0.04 * e,
-                "chance_on_sign": float(masks[i].mean()),
+                "mass_in_mask": None if void else 0.5 - 0.04 * e,
+                "mask_area": float(masks[i].mean()),
                 "empty": bool(void),
             }
         )
@@ -166,77 +165,39 @@ def write_run(
     models: tuple[tuple[str, str], ...] = (("resnet10t", "none"), ("resnet10t", "full")),
     seeds: tuple[int, ...] = (0,),
 ) -> Path:
-    """Write a run; `failed` and `missing` name kinds of cells of the first task's last model, `weak` tasks without signal."""
+    """Write a run; `failed` and `missing` name kinds of stages of the first task's last model, `weak` tasks without signal."""
     rng = np.random.default_rng(7)
     tasks = tasks or {
         "phantom-skin": ["nevus", "melanoma", "keratosis"],
         "phantom-chest": ["no pneumothorax", "pneumothorax"],
     }
     run.mkdir(parents=True, exist_ok=True)
-    records: list[dict] = []
-    broken = (next(iter(tasks)), f"{models[-1][0]}{'' if models[-1][1] == 'none' else '+' + models[-1][1]}#{seeds[-1]}")
+    planned: list[StageOutput] = []
     for task, classes in tasks.items():
         images, masks = _images(rng, samples, size, task)
         labels = rng.choice(len(classes), n, p=np.array([2, *[1] * (len(classes) - 1)]) / (len(classes) + 1))
         for backbone, attention in models:
             for seed in seeds:
-                model_id = f"{backbone}{'' if attention == 'none' else '+' + attention}#{seed}"
                 model = {
-                    "model_id": model_id,
+                    "model_id": f"{backbone}{'' if attention == 'none' else '+' + attention}#{seed}",
                     "backbone": backbone,
                     "attention": attention,
-                    "training": "paper",
+                    "training": "standard",
                     "seed": seed,
                 }
-                kinds = ["train", "predict", "attack", "explain", *(["trust"] if verdicts else [])]
-                parents: list[str] = []
-                for kind in kinds:
-                    cell = {
-                        "id": f"{kind}-{len(records):016x}",
-                        "kind": kind,
-                        "title": f"{kind} {model_id} on {task}",
-                        "task": task,
-                        "model_id": model_id,
-                        "parents": list(parents),
-                    }
-                    records.append(cell)
-                    parents.append(cell["id"])
-                    if (task, model_id) == broken and kind in missing:
+                last = task == next(iter(tasks)) and (backbone, attention, seed) == (*models[-1], seeds[-1])
+                made: dict[str, StageOutput] = {}
+                for kind in ("train", "predict", "attack", "explain", *(["trust"] if verdicts else [])):
+                    stage = made[kind] = _stage(kind, len(planned), task, model["model_id"], made)
+                    planned.append(stage)
+                    if last and kind in failed:
+                        RunFolder(run).record_failure(stage, "RuntimeError: <injected>", "")
+                    if last and kind in (*missing, *failed):
                         continue
-                    if (task, model_id) == broken and kind in failed:
-                        (run / "failed").mkdir(exist_ok=True)
-                        note = {
-                            "id": cell["id"],
-                            "title": cell["title"],
-                            "error": "RuntimeError: <planted>",
-                            "when": "",
-                        }
-                        (run / "failed" / f"{cell['id']}.json").write_text(json.dumps(note))
-                        continue
+                    folder = _write_stage(run, stage, {"parameters": 1000, "epochs": 12} if kind == "train" else None)
                     strength = 0.0 if task in weak else 1.8 if attention == "none" else 1.6
-                    if kind == "attack":
-                        spec = {"attack": {"method": "foolbox", "steps": 20, "seed": 0}, "epsilons": list(EPSILONS)}
-                        folder = _write_cell(run, cell, spec)
-                    else:
-                        folder = _write_cell(run, cell, {"training": {"epochs": 12}}, {"data_identity": "abc123"})
                     if kind == "train":
-                        history = [
-                            {
-                                "task": task,
-                                "model_id": model_id,
-                                "seed": seed,
-                                "epoch": epoch,
-                                "train_loss": 1.1 * 0.8**epoch,
-                                "val_loss": 1.15 * 0.85**epoch + 0.1,
-                                "val_accuracy": 0.9 - 0.5 * 0.75**epoch,
-                                "val_balanced_accuracy": 0.85 - 0.5 * 0.75**epoch,
-                                "learning_rate": 0.01,
-                                "seconds": 1.0,
-                                "passes": 100 * epoch,
-                            }
-                            for epoch in range(1, 13)
-                        ]
-                        pl.DataFrame(history).write_parquet(folder / "history.parquet")
+                        _history(task, model["model_id"], seed).write_parquet(folder / "history.parquet")
                     elif kind == "predict":
                         parts = [
                             _rows(rng, task, classes, model, split, labels, strength, False)
@@ -249,50 +210,99 @@ def write_run(
                         _samples(rng, folder, images, masks, labels[:samples])
                     elif kind == "explain":
                         void = attention == "full"
-                        _explain(rng, folder, task, model_id, classes, masks, labels[:samples], void)
+                        _explain(rng, folder, task, model["model_id"], classes, masks, labels[:samples], void)
                     else:
-                        (folder / "verdicts.json").write_text(json.dumps(_verdicts()))
-    study = {
-        "name": "synthetic",
-        "created": "2026-01-02T03:04:05+00:00",
-        "palpate": "0.1.0",
-        "epsilons": list(EPSILONS),
-        "tasks": {
-            task: {
-                "title": task.replace("phantom-", "Phantom ").capitalize(),
-                "classes": classes,
-                "finding": task.split("-")[-1],
-                "licence": "CC0-1.0",
-                "cite": "made by palpate <phantom>",
-                "size": size,
-                "images": {"train": 400, "val": n, "test": n},
-                "groups": {"train": 200, "val": n // 2, "test": n // 2},
-                "majority_rate": 0.5,
-                "notes": ["A phantom: no claim about patients."],
-                "kind": "synthetic",
-            }
-            for task, classes in tasks.items()
-        },
-        "cells": records,
-        "spec": {"name": "synthetic"},
-    }
-    (run / "study.json").write_text(json.dumps(study))
+                        write_json(folder / "verdicts.json", [verdict.to_dict() for verdict in _verdicts()])
+    record = StudyRecord(
+        format=FORMAT,
+        palpate="0.1.0",
+        created="2026-01-02T03:04:05+00:00",
+        name="synthetic",
+        title="Synthetic",
+        tasks={task: _task(task, classes, n, size) for task, classes in tasks.items()},
+        stages=tuple(planned),
+        spec={"name": "synthetic"},
+    )
+    write_json(run / "study.json", record.to_dict())
     return run
 
 
-def _verdicts() -> list[dict]:
-    def verdict(name: str, status: str, figure: float | None, advice: str) -> dict:
-        return {
-            "name": name,
-            "subject": "result",
-            "status": status,
-            "figure": figure,
-            "threshold": None if name == "sharpness" else 0.01,
-            "unit": "share",
-            "advice": advice,
-            "source": "arXiv 1902.06705",
-            "passes": {"forward": 10, "backward": 10},
-        }
+def _stage(kind, number: int, task: str, model_id: str, made: dict[str, StageOutput]) -> StageOutput:
+    """A planned stage, with the parents that such a stage has."""
+    roles = {"predict": ["model"], "attack": ["model"], "explain": ["model", "attack"], "trust": ["model", "attack"]}
+    kinds = {"model": "train", "attack": "attack"}
+    parents = [
+        Parent(kind=made[kinds[role]].kind, id=made[kinds[role]].id, role=role)  # pyright: ignore[reportArgumentType]
+        for role in roles.get(kind, [])
+    ]
+    attack = {"attack": {"attack": "foolbox-pgd", "steps": 20, "seed": 0}, "epsilons": list(EPSILONS)}
+    return StageOutput(
+        kind=kind,
+        fingerprint=f"{number:016x}",
+        title=f"{kind} {model_id} on {task}",
+        task=task,
+        model_id=model_id,
+        spec=attack
+        if kind == "attack"
+        else {"training": {"epochs": 12}}
+        if kind == "train"
+        else {"method": "grad-cam"},
+        parents=tuple(parents),
+    )
+
+
+def _history(task: str, model_id: str, seed: int) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "task": task,
+                "model_id": model_id,
+                "seed": seed,
+                "epoch": epoch,
+                "train_loss": 1.1 * 0.8**epoch,
+                "val_loss": 1.15 * 0.85**epoch + 0.1,
+                "val_accuracy": 0.9 - 0.5 * 0.75**epoch,
+                "val_balanced_accuracy": 0.85 - 0.5 * 0.75**epoch,
+                "learning_rate": 0.01,
+                "seconds": 1.0,
+                "passes": 100 * epoch,
+            }
+            for epoch in range(1, 13)
+        ]
+    )
+
+
+def _task(task: str, classes: list[str], n: int, size: int) -> TaskRecord:
+    return TaskRecord(
+        title=task.replace("phantom-", "Phantom ").capitalize(),
+        classes=tuple(classes),
+        finding=task.split("-")[-1],
+        licence="CC0-1.0",
+        cite="made by palpate <phantom>",
+        kind="synthetic",
+        size=size,
+        images={"train": 400, "val": n, "test": n},
+        groups={"train": 200, "val": n // 2, "test": n // 2},
+        majority_rate=0.5,
+        identity="abc123",
+        notes=("A phantom: no claim about patients.",),
+        epsilons=EPSILONS,
+    )
+
+
+def _verdicts() -> list[VerdictRecord]:
+    def verdict(name: str, status, figure: float | None, advice: str) -> VerdictRecord:
+        threshold = None if name == "sharpness" else 0.01
+        return VerdictRecord(
+            name=name,
+            subject="result",
+            status=status,
+            figure=figure,
+            threshold=threshold,
+            unit="share",
+            advice=advice,
+            source="arXiv 1902.06705",
+        )
 
     return [
         verdict("input range", "pass", 0.0, "Nothing to do."),

@@ -1,6 +1,6 @@
-"""A browser without a network draws the page, turns its panels and fits it on a phone.
+"""A browser without a network draws the page, sorts its tables, steps through its maps and fits it on a phone.
 
-Loading a page with Plotly in it is what costs, so the tests share one page and leave it as they found it.
+Loading a page with Plotly takes long, so the tests share one page and leave it as they found it.
 """
 
 import itertools
@@ -50,7 +50,9 @@ def opened(browser, file: Path):
     page.on("pageerror", lambda error: page.troubles.append(str(error)))
     page.on("request", lambda r: r.url.startswith(("file:", "data:", "blob:")) or page.troubles.append(r.url))
     page.goto(file.as_uri())
-    until(page, "[...document.querySelectorAll('.plot')].every((one) => one.dataset.drawn)")
+    for plot in page.locator(".plot").all():  # a figure is drawn when it comes into view
+        plot.scroll_into_view_if_needed()
+    until(page, "[...document.querySelectorAll('.plot')].every((one) => one.dataset.drawn === 'yes')")
     return page
 
 
@@ -63,7 +65,7 @@ def until(page, expression: str) -> None:
 
 
 def test_every_figure_and_picture_is_drawn_without_a_network_or_an_error(page):
-    assert page.locator(".plot").count() == 6
+    assert page.locator(".plot").count() == 2 * 4
     for plot in page.locator(".plot").all():
         assert plot.locator("path.js-line").count() >= 2
     until(page, "[...document.images].every((one) => one.complete)")
@@ -76,7 +78,7 @@ def test_every_figure_and_picture_is_drawn_without_a_network_or_an_error(page):
 
 def test_it_fits_narrow_screens_and_its_tick_labels_keep_apart(page):
     overlaps = """() => {
-        const boxes = [...document.querySelectorAll("#curve-phantom-skin-0 .xtick text")].map((one) => one.getBoundingClientRect());
+        const boxes = [...document.querySelectorAll("#curve-phantom-skin-foolbox-pgd-20 .xtick text")].map((one) => one.getBoundingClientRect());
         return boxes.filter((box) => box.width).map((box) => [box.left, box.right]).sort((a, b) => a[0] - b[0]);
     }"""
     for width in (820, 360, 1200):
@@ -123,6 +125,28 @@ def test_the_panels_turn_with_epsilon_and_class(page):
     cam.get_by_label("show the map").uncheck()
     assert cam.locator(".heat:visible").count() == 0
     assert page.troubles == []
+
+
+def test_a_click_on_a_column_sorts_its_table_and_keeps_models_without_signal_below(browser, make_run, tmp_path):
+    models = tuple((f"net{number:02d}", "none") for number in range(14))
+    run = make_run(models=models, tasks={"phantom-skin": ["a", "b", "c"], "phantom-chest": ["a", "b"]}, samples=1, n=24)
+    page = opened(browser, write_report(run, tmp_path / "page.html"))
+    table = page.locator("#t-phantom-skin-leaderboard-foolbox-pgd-20")
+    assert table.locator("tbody tr:visible").count() == 10
+    cells = "(table) => [...table.tBodies[0].rows].map((row) => Number(row.cells[6].dataset.key))"
+    for direction, reverse in (("descending", True), ("ascending", False)):
+        table.get_by_role("button", name="ε 0.00125").click()
+        assert table.locator(f"th[aria-sort={direction}]").count() == 1
+        found = table.evaluate(cells)
+        assert found == sorted(found, reverse=reverse)
+    tools = page.locator(".tools").first
+    tools.get_by_role("searchbox").fill("net07")
+    assert table.locator("tbody tr:visible").count() == 1
+    tools.get_by_role("searchbox").fill("")
+    tools.get_by_role("button", name="Show all 14 rows").click()
+    assert table.locator("tbody tr:visible").count() == 14
+    assert page.troubles == []
+    page.close()
 
 
 def test_many_samples_are_folded_and_names_from_outside_are_not_run(browser, make_run, tmp_path):

@@ -1,13 +1,13 @@
-"""Provenance repeats what the cells recorded, and counts passes from the rows."""
+"""Provenance repeats what the stages recorded, and counts passes from the rows."""
 
 import polars as pl
 
 from palpate.core import rows
-from palpate.report.load import read
-from palpate.report.provenance import origins, software
+from palpate.report.run_data import read
+from palpate.report.sections.provenance import origins, software
 
 
-def test_every_model_says_what_it_rests_on(whole_run):
+def test_every_model_says_what_it_depends_on(whole_run):
     found = origins(read(whole_run))
     assert [(one.task, one.model_id) for one in found] == [
         (task, model) for task in ("phantom-skin", "phantom-chest") for model in ("resnet10t#0", "resnet10t+full#0")
@@ -15,13 +15,13 @@ def test_every_model_says_what_it_rests_on(whole_run):
     facts = dict(found[0].facts)
     assert facts["training"] == "epochs 12"
     assert facts["weights, SHA-256"].startswith("c0ffee")
-    assert facts["attack"] == "method foolbox, steps 20, seed 0"
+    assert facts["attack"] == "attack foolbox-pgd, steps 20, seed 0"
     assert facts["passes per image"] == "126 forward, 120 backward, for all epsilons together"
-    assert "of 288 looked at again, 0 outside their ball and 0 outside [0, 1]" in facts["attacked images"]
-    assert "(complete)" in facts["cells"]
+    assert "of 288 examined, 0 outside their ball and 0 outside [0, 1]" in facts["attacked images"]
+    assert "(complete)" in facts["stages"]
 
 
-def test_the_audit_counts_what_left_the_ball(make_run):
+def test_images_outside_the_ball_are_counted(make_run):
     run = make_run(samples=2)
     path = read(run).complete("attack")[0].folder / "images.parquet"
     outside = (pl.col("epsilon_index") == 2) & (pl.col("image_id") < "test_0003")
@@ -42,10 +42,10 @@ def test_software_lists_every_version_once(whole_run):
     ]
 
 
-def test_a_model_without_cells_still_has_a_line(make_run):
+def test_a_model_without_stage_outputs_still_has_a_line(make_run):
     run = make_run(samples=2)
-    for file in run.glob("*/cell.json"):
+    for file in run.glob("*/stage.json"):
         file.unlink()
     one = origins(read(run))[0]
-    assert [name for name, _ in one.facts] == ["cells"]
+    assert [name for name, _ in one.facts] == ["stages"]
     assert "(missing)" in one.facts[0][1]

@@ -1,4 +1,4 @@
-"""Examples and panels show the images, classes and maps that the cells stored."""
+"""Examples and panels show the images, classes and maps that the stages stored."""
 
 import dataclasses
 import json
@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from palpate.report import samples
-from palpate.report.load import read
-from palpate.report.pictures import heat, photo
+from palpate.report.images import heat, photo
+from palpate.report.run_data import read
 
-CLASSES = ["nevus", "melanoma", "keratosis"]
+CLASSES = ("nevus", "melanoma", "keratosis")
 
 
 @pytest.fixture(scope="module")
 def found(whole_run) -> list[samples.Samples]:
-    loaded, problems = samples.load(read(whole_run), "phantom-skin")
-    assert not problems
+    data = read(whole_run)
+    loaded = samples.load(data, "phantom-skin")
+    assert not data.problems
     return loaded
 
 
@@ -30,7 +31,7 @@ def test_examples_take_the_first_image_that_falls_at_its_smallest_and_at_the_lar
     small, large = samples.examples(one, CLASSES)
     assert small.title == "smallest epsilon that fools the model, 0.005 (1.28/255)"
     assert large.title == "largest epsilon, 0.04 (10.2/255)"
-    assert small.text == "test_0002, in truth nevus: “nevus” when clean, “keratosis” when perturbed."
+    assert small.text == "test_0002, label “nevus”: “nevus” when clean, “keratosis” when perturbed."
     assert (small.magnified, large.magnified) == ("×100", "×10")
     assert large.perturbed == photo(one.adversarial[-1, 2])
     assert large.clean == photo(one.clean[2])
@@ -84,12 +85,11 @@ def test_a_model_with_other_samples_is_not_shown_beside(found):
 
 def test_samples_that_cannot_be_read_are_named(make_run):
     run = make_run()
-    material = read(run)
-    broken = material.complete("explain", "phantom-skin")[0]
-    (broken.folder / "maps.npz").write_bytes(b"PK cut short")
-    loaded, problems = samples.load(material, "phantom-skin")
-    assert len(loaded) == 1
-    assert broken.title in problems[0]
+    data = read(run)
+    damaged = data.complete("explain", "phantom-skin")[0]
+    (damaged.folder / "maps.npz").write_bytes(b"PK cut short")
+    assert len(samples.load(data, "phantom-skin")) == 1
+    assert damaged.title in data.problems[0]
 
 
 def test_no_explained_model_is_no_panel():

@@ -1,91 +1,73 @@
-"""The tables say what the points say, in 80 columns, and what is missing."""
+"""A table is written into the page, CSV, Markdown and LaTeX with the same numbers."""
 
 import csv
 import io
-import re
 
 import pytest
-from rich.console import Console
 
-from palpate.core.errors import InputError
-from palpate.report.load import read
-from palpate.report.tables import blocks, curve_csv, curve_markdown, curve_table
-
-
-def printed(renderable, width: int = 80) -> str:
-    console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(renderable)
-    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+from palpate.report.run_data import read
+from palpate.report.sections.curves import run_tables
+from palpate.report.sections.leaderboard import board_table
+from palpate.report.tables import Cell, Table
 
 
-def test_terminal_and_markdown_hold_every_accuracy(whole_run):
-    material = read(whole_run)
-    terminal, markdown = printed(curve_table(whole_run)), curve_markdown(whole_run)
-    for text in (terminal, markdown):
-        for line in material.lines:
-            assert line.model_id in text
-            if line.reference.signal:
-                for point in line.points:
-                    assert f"{100 * (point.accuracy or 0):.0f}% [{100 * (point.low or 0):.0f}, " in text
-    assert "Phantom skin: foolbox-20-0" in terminal
-    assert max(map(len, terminal.splitlines())) <= 80
+@pytest.fixture(scope="module")
+def table() -> Table:
+    rows = ((Cell("a_b", mark="left"), Cell("41%", "[28, 55]", key=0.41)), (Cell("c|d"), Cell("–")))
+    records = ({"model": "a_b", "value": 0.4071}, {"model": "c|d", "value": None, "note": "no signal"})
+    return Table("t", "50% of ε ≥ 1", ("model", "ε 0.00784|2/255"), rows, records, line=1)
+
+
+def test_csv_has_full_precision_and_every_column(table):
+    found = list(csv.DictReader(io.StringIO(table.csv())))
+    assert found[0] == {"model": "a_b", "value": "0.4071", "note": ""}
+    assert found[1]["note"] == "no signal"
+
+
+def test_markdown_and_latex_escape_their_characters(table):
+    assert "| a_b | 41% [28, 55] |" in table.markdown()
+    assert "| c\\|d | – |" in table.markdown()
+    assert "| model | ε 0.00784 = 2/255 |" in table.markdown()
+    latex = table.latex()
+    assert r"a\_b & 41\% [28, 55] \\" in latex
+    assert r"\caption{50\% of $\varepsilon$ $\geq$ 1}" in latex
+    assert latex.index(r"a\_b") < latex.rindex(r"\midrule") < latex.index("c|d")
+
+
+def test_a_wide_cell_fills_its_columns():
+    table = Table("t", "c", ("a", "b", "c"), ((Cell("m"), Cell("no signal", span=2)),), ())
+    assert "| m | no signal |  |" in table.markdown()
+
+
+def test_the_leaderboard_holds_every_accuracy(whole_run):
+    results = read(whole_run).results
+    board = results.tasks["phantom-skin"].leaderboards[0]
+    every = board_table(results, "phantom-skin", board, every=True)
+    for entry, row, record in zip(board.entries, every.rows, every.records, strict=True):
+        assert row[1].text == entry.name
+        for point, cell in zip(entry.accuracy[1:], row[6:], strict=True):
+            assert str(cell) == f"{100 * point.value:.0f}% [{100 * point.low:.0f}, {100 * point.high:.0f}]"
+            assert record[f"accuracy_at_{point.epsilon:.6g}"] == point.value
+    some = board_table(results, "phantom-skin", board)
+    assert some.columns[6:9] == ("ε 0.00125|0.319/255", "ε 0.01|2.55/255", "ε 0.04|10.2/255")
 
 
 def test_no_signal_stands_in_place_of_every_accuracy_under_attack(whole_run):
-    title, skin, chest = None, [], []
-    for row in curve_markdown(whole_run).splitlines():
-        title = row if row.startswith("**") else title
-        if row.startswith("| resnet"):
-            (chest if title and "chest" in title else skin).append(row)
-    assert len(skin) == len(chest) == 2
-    assert all(row.count("no signal") == 6 for row in chest)
-    assert not any("no signal" in row for row in skin)
+    results = read(whole_run).results
+    for task, silent in (("phantom-skin", False), ("phantom-chest", True)):
+        (table,) = run_tables(task, results.tasks[task].curves)
+        assert [row[-1].text.startswith("no signal") for row in table.rows] == [silent] * 2
+        assert [row[-1].span for row in table.rows] == [6 if silent else 1] * 2
 
 
-def test_many_models_go_down_the_page(make_run):
-    text = printed(curve_table(make_run(seeds=(0, 1, 2), samples=2)), width=160)
-    assert re.search(r"^ *model +images? ", text, re.MULTILINE)
-    assert re.search(r"^ *resnet10t\+full#2 +60 ", text, re.MULTILINE)
-
-
-def test_the_csv_holds_every_point_at_full_precision(whole_run):
-    material = read(whole_run)
-    (_, lines), *_ = blocks(material)
-    table = list(csv.DictReader(io.StringIO(curve_csv(lines))))
-    assert len(table) == len(lines) * (7 + 1)
-    for line in lines:
-        mine = [row for row in table if row["model_id"] == line.model_id]
+def test_runs_hold_every_point_at_full_precision(whole_run):
+    curves = read(whole_run).results.tasks["phantom-skin"].curves
+    (table,) = run_tables("phantom-skin", curves)
+    found = list(csv.DictReader(io.StringIO(table.csv())))
+    assert len(found) == len(curves) * (7 + 1)
+    for one in curves:
+        mine = [row for row in found if row["model_id"] == one.model_id]
         assert [row["images"] for row in mine] == ["test split"] + ["attacked"] * 7
-        for row, point in zip(mine[1:], line.points, strict=True):
+        for row, point in zip(mine[1:], one.points, strict=True):
             assert float(row["accuracy"]) == point.accuracy
-            assert float(row["epsilon_levels_of_255"]) == 255 * point.epsilon
             assert row["signal"] == "True"
-
-
-def test_gaps_are_said(make_run):
-    text = printed(curve_table(make_run(failed=("attack",), missing=("explain",))))
-    assert "1 of 16 cells failed: attack resnet10t+full#0 on phantom-skin" in " ".join(text.split())
-    assert "1 of 16 cells missing" in text
-
-
-def test_a_run_without_results_still_prints(make_run):
-    run = make_run()
-    for file in run.glob("*/cell.json"):
-        file.unlink()
-    assert "No model has results yet." in printed(curve_table(run))
-    assert "**" not in curve_markdown(run)
-
-
-def test_no_run_is_refused(tmp_path):
-    with pytest.raises(InputError, match="is not a run folder"):
-        curve_table(tmp_path)
-
-
-def test_the_absence_of_verdicts_is_said(make_run):
-    assert "Attack not verified: no trust checks were run." in printed(curve_table(make_run(samples=2)))
-
-
-def test_verdicts_end_the_table(make_run):
-    text = " ".join(printed(curve_table(make_run(verdicts=True, samples=2))).split())
-    assert "resnet10t#0 on Phantom skin: 1 of 4 checks failed: twice the steps, 1 with a warning, 1 not run." in text
-    assert "not verified" not in text

@@ -77,7 +77,7 @@ def test_one_logit_is_two_classes(scored):
 
 def test_an_attack_that_stops_early_has_no_scores(scored):
     (val, _), (test, _) = scored("val", 0), scored("test", 1)
-    test = test.with_columns(carried=(pl.col("epsilon_index") == 2) & (pl.col("image_id") == "i0003"))
+    test = test.with_columns(inherited=(pl.col("epsilon_index") == 2) & (pl.col("image_id") == "i0003"))
     points = operating_points(pl.concat([val, test]), repetitions=50)
     assert points["auroc"].is_null().to_list() == [False, True, True]
     assert "stops at the first success" in points["note"][1]

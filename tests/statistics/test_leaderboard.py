@@ -131,3 +131,9 @@ def test_no_model_is_placed_above_one_that_is_nowhere_worse(models):
     ordered = rank(entries)
     assert [entry.rank for entry in ordered] == list(range(1, len(entries) + 1))
     assert not any(dominates(later, sooner) for sooner, later in itertools.combinations(ordered, 2))
+
+
+def test_variants_of_an_architecture_are_not_folded_as_seeds(make_rows):
+    plain = model(make_rows, (180, 120, 60, 20), attention="full")
+    gamma = plain.with_columns(model_id=pl.lit("resnet18+full+gamma-fixed#0"))
+    assert names(leaderboard(pl.concat([plain, gamma]))) == ["resnet18+full", "resnet18+full+gamma-fixed"]

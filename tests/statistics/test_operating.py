@@ -1,4 +1,4 @@
-"""Operating points and calibration against scikit-learn, DeLong by hand, and planted truths."""
+"""Operating points and calibration against scikit-learn, DeLong by hand, and simulated data of known truth."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_auroc_equals_scikit_learn_ties_included(rows):
     value, low, high = auroc(labels, scores)
     assert value == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
     assert 0 <= low <= value <= high <= 1
-    assert high - low > 0.05  # forty images never settle it
+    assert high - low > 0.05  # forty images leave it open
 
 
 def test_auroc_interval_holds_exactly_the_areas_newcombe_does_not_reject():

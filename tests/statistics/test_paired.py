@@ -70,7 +70,7 @@ def test_one_run_each_by_hand(plain, attentive):
     assert not found.architectures
     assert found.sentence == (
         "with vs. without attention: +5.0 [−0.6, 10.4] points at ε = 0.00784 (2/255), one run each, 120 images: "
-        "no significant difference (Holm-adjusted p = 0.44) (two weight files, not two architectures)"
+        "no significant difference (Holm-adjusted p = 0.44); two weight files, not two architectures"
     )
     # trapezoids over 0, 1, 2, 4 (/255): means of the ends −1.667, 5, 5, 0.833 weighed 1, 1, 2, over 4
     assert found.area is not None
@@ -154,8 +154,8 @@ def test_never_fooled_is_said_and_is_not_infinity(make_rows):
 
 def test_all_wrong_when_clean_is_said(make_rows, attentive):
     labels = np.arange(120) % 2
-    hopeless = make_rows(np.zeros((4, 120), bool), labels, epsilons=EPSILONS)
-    found = palpate.compare(hopeless, attentive)
+    wrong = make_rows(np.zeros((4, 120), bool), labels, epsilons=EPSILONS)
+    found = palpate.compare(wrong, attentive)
     assert "resnet18#0: all images are already wrong when clean, so no attack is needed" in found.notes
     assert finite(found.to_dict())
 

@@ -37,6 +37,9 @@ def application() -> typer.Typer:
         except ImportError as error:  # of a plug-in: the other commands still work
             warnings.warn(f"command {name!r} was left out: {error}", stacklevel=1)
             continue
+        if isinstance(function, typer.Typer):  # a command with commands of its own
+            app.add_typer(function, name=name)
+            continue
         text, _, example = (inspect.getdoc(function) or "").replace("[", r"\[").partition("\nExample: ")
         app.command(name, help=text.strip(), epilog=f"Example: {example.strip()}" if example else None)(function)
     return app

@@ -23,4 +23,4 @@ def report(
     """
     from palpate.report.page.page import write_report
 
-    print_result(run, write_report(run, out))
+    print_result(write_report(run, out))

@@ -26,15 +26,15 @@ def run_study(study: "Study", out: Path | None, data: Path | None, device: str, 
         raise typer.Exit(1)
 
 
-def print_result(folder: Path, page: Path) -> None:
-    """Print the curves of a run and the place of its report."""
+def print_result(page: Path) -> None:
+    """Print the result of a run whose report was written, and the place of the report."""
     from rich.console import Console
     from rich.text import Text
 
-    from palpate.report.tables import curve_table
+    from palpate.report.terminal import summary
 
     console = Console()
-    console.print(curve_table(folder))
+    console.print(summary(page))
     console.print(Text(f"Report: {page.resolve()}"), soft_wrap=True)
 
 

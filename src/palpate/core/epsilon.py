@@ -6,10 +6,6 @@ from typing import Any
 
 from palpate.core.errors import InputError
 
-READINGS: dict[str, float] = {"A": 1.0, "B": 0.5, "C": 1 / 255}
-"""What an epsilon of a study file is multiplied by to lie in [0, 1], for studies that repeat a paper which does not name its unit:
-A, images in [0, 1]; B, images in [-1, 1]; C, images in grey levels."""
-
 
 def parse_epsilon(value: Any, norm: str = "linf") -> float:
     """Read an epsilon given as a number or as a fraction such as "2/255".

@@ -1,127 +1,74 @@
-"""Plotly figures as JSON: curves of accuracy against epsilon, and training histories.
-
-Colours lie where both a white and a near-black ground give at least 3:1 contrast, so that one figure serves light and dark; text and
-grid lines are left to the page's style sheet. Models differ in dash and marker too, for those who do not see the colours.
-"""
-
-import dataclasses
+"""Plotly figures as JSON: curves of accuracy by epsilon, and training histories. Text and grid lines are coloured by the page's style sheet."""
 
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from palpate.report import wording as words
-from palpate.report.load import Line, Point
+from palpate.core import formatting
+from palpate.report.line_styles import NEUTRAL, ROUNDING, Axis, LineStyle, axis
+from palpate.statistics.leaderboard import Entry, Leaderboard
 
-COLOURS = ("#2b7bba", "#d55e00", "#009e73", "#b05fa5", "#a8761d", "#6b7a8f", "#c44e7b", "#12939a")
-DASHES = ("solid", "12px,3px", "12px,3px,3px,3px", "6px,2px", "16px,3px,2px,3px,2px,3px")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "triangle-down", "pentagon")
-NEUTRAL = "#808080"
+SHOWN = 8
+"""So many models are drawn in colour, the best; the others as thin grey lines."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """How a model is drawn in every figure of a report."""
-
-    colour: str
-    dash: str
-    symbol: str
+BANDS = 4
+"""Up to so many models are drawn with their interval as a band."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """Where epsilons stand on the horizontal axis; position 0 … 1 from the unattacked image to the largest epsilon."""
-
-    positions: dict[float, float]
-    logarithmic: bool
-
-
-def looks(model_ids: list[str]) -> dict[str, Look]:
-    """One look per model: seeds of one architecture share colour and dash, and differ in marker."""
-    kinds = list(dict.fromkeys(name.rpartition("#")[0] or name for name in model_ids))
-    found: dict[str, Look] = {}
-    seen: dict[str, int] = {}
-    for name in model_ids:
-        kind = name.rpartition("#")[0] or name
-        place, again = kinds.index(kind), seen.setdefault(kind, 0)
-        seen[kind] += 1
-        symbol = SYMBOLS[(place + again * len(kinds)) % len(SYMBOLS)]
-        found[name] = Look(COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)], symbol)
-    return found
-
-
-def axis(epsilons: list[float]) -> Axis:
-    """Lay out epsilons with 0 among them: evenly by value where none would crowd, else by logarithm with 0 set apart at the left.
-
-    >>> axis([0.25, 0.5, 1.0])
-    Axis(positions={0.0: 0.0, 0.25: 0.25, 0.5: 0.5, 1.0: 1.0}, logarithmic=False)
-    >>> axis([0.01, 0.1, 1.0]).positions
-    {0.0: 0.0, 0.01: 0.333..., 0.1: 0.666..., 1.0: 1.0}
-    """
-    values = np.array(sorted({0.0, *epsilons}))
-    if len(values) < 3 or np.diff(values).min() >= 0.08 * values[-1]:
-        return Axis(dict(zip(values.tolist(), (values / max(values[-1], 1e-300)).tolist(), strict=True)), False)
-    logs = np.log(values[1:])
-    places = np.concatenate([[0.0], logs - logs[0] + np.median(np.diff(logs))])  # 0 stands one usual step to the left
-    return Axis(dict(zip(values.tolist(), (places / places[-1]).tolist(), strict=True)), True)
-
-
-def curve_figure(lines: list[Line], look: dict[str, Look]) -> str:
-    """Accuracy under attack against epsilon, one line per model with its interval, clean accuracy dashed, majority rate dotted.
-
-    Lines without a point above epsilon 0 are left out.
-    """
-    drawn = [line for line in lines if line.attacked]
-    along = axis([point.epsilon for line in drawn for point in line.attacked])
-    figure = go.Figure()
-    shade = 0.2 if len(drawn) <= 2 else 0.13 if len(drawn) <= 4 else 0.07
-    for line in drawn:
-        _band(figure, line, along, look[line.model_id], shade)
-    for line in drawn:
-        _clean(figure, line, look[line.model_id])
-    for line in drawn:
-        _curve(figure, line, along, look[line.model_id])
-    for rate in sorted({line.points[0].majority_rate for line in drawn}):
+def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
+    """Accuracy by epsilon: a line per architecture with its interval, models without signal faint, the majority rate dotted."""
+    along = axis([point.epsilon for entry in board.entries for point in entry.accuracy])
+    figure, norm = go.Figure(), formatting.norm_of(board.attack_id)
+    drawn = [entry for entry in board.entries if entry.rank is not None][:SHOWN]
+    for entry in drawn if len(drawn) <= BANDS else ():
+        _band(figure, entry, along, styles[entry.name])
+    for entry in board.entries:
+        if entry not in drawn:
+            _faint(figure, entry, along)
+    for entry in drawn:
+        _curve(figure, entry, along, styles[entry.name], norm)
+    for rate in sorted({entry.majority_rate for entry in board.entries}):
         figure.add_shape(type="line", x0=-0.03, x1=1.03, y0=rate, y1=rate, line=_line(NEUTRAL, "2px,3px", 1.5))
-        figure.add_annotation(
-            x=1.03,
-            y=rate,
-            text=f"majority rate {words.share(rate)}",
-            showarrow=False,
-            xanchor="right",
-            yanchor="bottom",
+        _label(figure, 1.03, rate, f"majority rate {formatting.percent(rate)}", "right", "bottom")
+    rounding = along.place(ROUNDING) if norm == "linf" else None
+    if rounding is not None:
+        figure.add_shape(type="line", x0=rounding, x1=rounding, y0=-0.03, y1=1.04, line=_line(NEUTRAL, "6px,4px", 1))
+        _label(
+            figure, rounding, 1.04, "left of here: lost in an 8-bit file", "right" if rounding > 0.5 else "left", "top"
         )
-    ticks = list(along.positions)
+    ticks, unit = list(along.positions), "ε in [0, 1], below in grey levels of 255" if norm == "linf" else f"ε ({norm})"
+    levels = [f"<br>{255 * value:.3g}" if norm == "linf" else "" for value in ticks]
     figure.update_layout(
         xaxis={
             "range": [-0.03, 1.03],
             "tickvals": [along.positions[value] for value in ticks],
-            "ticktext": [f"{words.epsilon(value)}<br>{255 * value:.3g}" for value in ticks],
-            "title": {"text": "ε in [0, 1], below in grey levels of 255"},
+            "ticktext": [f"{formatting.number(value)}{below}" for value, below in zip(ticks, levels, strict=True)],
+            "title": {"text": unit},
         },
-        yaxis={"range": [-0.03, 1.04], "tickformat": ".0%", "title": {"text": "still classified correctly"}},
+        yaxis={"range": [-0.03, 1.04], "tickformat": ".0%", "title": {"text": "classified correctly"}},
     )
     return _json(figure)
 
 
-def history_figures(history: pl.DataFrame, look: dict[str, Look]) -> list[tuple[str, str]]:
-    """Titles and figures of a task's trainings: losses, and balanced accuracy on validation, per epoch."""
+def history_figures(history: pl.DataFrame, styles: dict[str, LineStyle]) -> list[tuple[str, str]]:
+    """Titles and figures of a task's trainings: losses, and balanced accuracy on validation images, by epoch."""
     found = []
     for title, columns, percent in (
         ("Loss: validation, and thin: training", (("val_loss", 2.0), ("train_loss", 1.0)), False),
-        ("Balanced accuracy on validation", (("val_balanced_accuracy", 2.0),), True),
+        ("Balanced accuracy on validation images", (("val_balanced_accuracy", 2.0),), True),
     ):
         figure = go.Figure()
         for (model,), part in history.sort("epoch").group_by("model_id", maintain_order=True):
+            style = styles[str(model)]
             for column, width in columns:
                 figure.add_scatter(
                     x=part["epoch"].to_list(),
                     y=_finite(part[column]),
                     name=str(model),
                     legendgroup=str(model),
-                    showlegend=width == 2,
+                    showlegend=width == 2 and len(styles) <= 2 * SHOWN,
                     mode="lines+markers" if len(part) <= 2 else "lines",
-                    line=_line(look[str(model)].colour, look[str(model)].dash if width == 2 else "2px,2px", width),
+                    line=_line(style.colour, style.dash if width == 2 else "2px,2px", width),
                     hovertemplate=f"%{{fullData.name}}<br>epoch %{{x}}: {column.replace('_', ' ')} %{{y:.3g}}<extra></extra>",
                 )
         whole = 1 if history["epoch"].max() < 10 else None  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
@@ -132,56 +79,79 @@ def history_figures(history: pl.DataFrame, look: dict[str, Look]) -> list[tuple[
     return found
 
 
-def _known(points: tuple[Point, ...]) -> list[Point]:
-    return [point for point in points if point.accuracy is not None]
+def similarity_figure(columns: list[str], lines: dict[str, list[float | None]], styles: dict[str, LineStyle]) -> str:
+    """A line per model of a mean similarity in [−1, 1], by epsilon."""
+    figure = go.Figure()
+    for name, values in lines.items():
+        style = styles[name]
+        figure.add_scatter(
+            x=columns,
+            y=values,
+            name=name,
+            mode="lines+markers",
+            line=_line(style.colour, style.dash, 2),
+            marker={"symbol": style.symbol, "size": 7},
+            showlegend=len(lines) <= 2 * SHOWN,
+            hovertemplate="%{fullData.name}<br>ε = %{x}: %{y:.2f}<extra></extra>",
+        )
+    figure.update_layout(xaxis={"title": {"text": "ε"}, "type": "category"}, yaxis={"range": [-1.04, 1.04]})
+    return _json(figure)
 
 
-def _band(figure: go.Figure, line: Line, along: Axis, look: Look, shade: float) -> None:
-    points = _known(line.points)
-    x = [along.positions[point.epsilon] for point in points]
-    red, green, blue = (int(look.colour[i : i + 2], 16) for i in (1, 3, 5))
+def _band(figure: go.Figure, entry: Entry, along: Axis, style: LineStyle) -> None:
+    x = [along.positions[point.epsilon] for point in entry.accuracy]
+    red, green, blue = (int(style.colour[i : i + 2], 16) for i in (1, 3, 5))
     figure.add_scatter(
         x=x + x[::-1],
-        y=[point.high for point in points] + [point.low for point in points][::-1],
+        y=[point.high for point in entry.accuracy] + [point.low for point in entry.accuracy][::-1],
         fill="toself",
-        fillcolor=f"rgba({red},{green},{blue},{shade})",
+        fillcolor=f"rgba({red},{green},{blue},0.14)",
         line={"width": 0},
         mode="lines",
         hoverinfo="skip",
         showlegend=False,
-        legendgroup=line.model_id,
-        name=line.model_id,
+        legendgroup=entry.name,
+        name=entry.name,
     )
 
 
-def _clean(figure: go.Figure, line: Line, look: Look) -> None:
-    """A thin dashed line at the accuracy without attack, on the same images."""
+def _faint(figure: go.Figure, entry: Entry, along: Axis) -> None:
+    """A thin grey line: a model that is not among the best, or dotted one without signal."""
     figure.add_scatter(
-        x=[-0.03, 1.03],
-        y=[line.points[0].accuracy] * 2,
+        x=[along.positions[point.epsilon] for point in entry.accuracy],
+        y=[point.value for point in entry.accuracy],
         mode="lines",
-        line=_line(look.colour, "5px,5px", 1.2),
-        hoverinfo="skip",
+        line=_line(NEUTRAL, "solid" if entry.rank else "3px,3px", 1),
+        opacity=0.45,
         showlegend=False,
-        legendgroup=line.model_id,
-        name=line.model_id,
+        name=entry.name if entry.rank else f"{entry.name} (no signal)",
+        hovertemplate="%{fullData.name}<extra></extra>",
     )
 
 
-def _curve(figure: go.Figure, line: Line, along: Axis, look: Look) -> None:
-    points = _known(line.points)
-    claim = "" if line.reference.signal else " (no signal)"
+def _curve(figure: go.Figure, entry: Entry, along: Axis, style: LineStyle, norm: str) -> None:
+    texts = [
+        [
+            formatting.epsilon(point.epsilon, norm),
+            formatting.percent_interval(point.value, point.low, point.high, entry.images),
+        ]
+        for point in entry.accuracy
+    ]
     figure.add_scatter(
-        x=[along.positions[point.epsilon] for point in points],
-        y=[point.accuracy for point in points],
-        customdata=[[words.both(point.epsilon), words.measured(point)] for point in points],
+        x=[along.positions[point.epsilon] for point in entry.accuracy],
+        y=[point.value for point in entry.accuracy],
+        customdata=texts,
         mode="lines+markers",
-        line=_line(look.colour, look.dash, 2.5),
-        marker={"symbol": look.symbol, "size": 9, "color": look.colour},
-        name=f"{line.model_id}{claim}",
-        legendgroup=line.model_id,
+        line=_line(style.colour, style.dash, 2.5),
+        marker={"symbol": style.symbol, "size": 9, "color": style.colour},
+        name=entry.name,
+        legendgroup=entry.name,
         hovertemplate="%{fullData.name}<br>ε = %{customdata[0]}<br>%{customdata[1]}<extra></extra>",
     )
+
+
+def _label(figure: go.Figure, x: float, y: float, text: str, xanchor: str, yanchor: str) -> None:
+    figure.add_annotation(x=x, y=y, text=text, showarrow=False, xanchor=xanchor, yanchor=yanchor)
 
 
 def _line(colour: str, dash: str, width: float) -> dict:

@@ -17,6 +17,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from palpate.core import formatting
+from palpate.report.tables import Table
 
 Scope = Literal["run", "task"]
 Function = TypeVar("Function", bound=Callable[..., "Section | None"])
@@ -32,11 +33,27 @@ class Section:
     Attributes:
         title: its heading.   html: what stands below the heading.
         menu: its name in the page's menu; "" leaves it out. Sections of a task are never in the menu.
+        tables: those in the HTML that are also written as files.
     """
 
     title: str
     html: Markup
     menu: str = ""
+    tables: tuple[Table, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Plot:
+    """A Plotly figure, its name in the page, and what to say where it cannot be seen."""
+
+    name: str
+    figure: str  # JSON
+    alt: str
+
+    @property
+    def json(self) -> Markup:
+        """The figure, safe inside a script element."""
+        return script_json(json.loads(self.figure))
 
 
 def ranked(rank: float, scope: Scope = "run") -> Callable[[Function], Function]:

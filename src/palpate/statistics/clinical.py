@@ -92,14 +92,14 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
     """
-    table = check_rows(rows, needed=["logits", "carried"])
+    table = check_rows(rows, needed=["logits", "inherited"])
     table = table.with_columns(group=group_names().rank("dense"), classes=_classes())
     thresholds = {
         tuple(part.select(MODEL).row(0)): _threshold(part)
         for part in table.filter(pl.col("split") == "val", pl.col("epsilon_index") == 0).partition_by(MODEL)
     }
-    carried = table.group_by([*MODEL, "attack_id"]).agg(pl.col("carried").fill_null(False).any())
-    stopped = {row[:-1] for row in carried.rows() if row[-1]}
+    inherited = table.group_by([*MODEL, "attack_id"]).agg(pl.col("inherited").fill_null(False).any())
+    stopped = {row[:-1] for row in inherited.rows() if row[-1]}
     lines = []
     for part in table.filter(pl.col("split") != "val").partition_by(KEYS):
         first = part.row(0, named=True)

@@ -20,6 +20,11 @@ from palpate.statistics.radius import MedianRadius, median_radius
 ARCHITECTURE = ["backbone", "attention", "training"]
 
 
+def architecture_name() -> pl.Expr:
+    """The model_id without its seed: "resnet18+full" for "resnet18+full#0"."""
+    return pl.col("model_id").str.replace(r"#\d+$", "")
+
+
 @dataclasses.dataclass(frozen=True)
 class Share:
     """A share of images in [0, 1], mean over runs, with its interval."""
@@ -104,9 +109,9 @@ def leaderboard(
     if len(attacks) != 1 or any(table[name].n_unique() != 1 for name in ("task", "finding", "split")):
         raise InputError(f"rows: those of one task, finding, split and attack are needed, attacks {attacks} were given")
     table = table.unique(["model_id", "epsilon_index", "image_id"], keep="first").with_columns(
-        survived=survived(), group=group_names(), failed=pl.col("status") != "ok"
+        survived=survived(), group=group_names(), failed=pl.col("status") != "ok", name=architecture_name()
     )
-    entries = [_entry(part, signal or {}, level) for part in table.partition_by(ARCHITECTURE, maintain_order=True)]
+    entries = [_entry(part, signal or {}, level) for part in table.partition_by("name", maintain_order=True)]
     ranked = rank([entry for entry in entries if entry.signal is not False])
     silent = sorted((entry for entry in entries if entry.signal is False), key=lambda entry: entry.name)
     radii, grid = table.filter(pl.col("radius") > 0, pl.col("radius").is_finite())["radius"], table["epsilon"].unique()
@@ -163,8 +168,7 @@ def _entry(part: pl.DataFrame, signal: Mapping[str, bool | None], level: float) 
     row = first.row(0, named=True)
     return Entry(
         rank=None,
-        name=runs[0].rsplit("#", 1)[0],
-        **{name: row[name] for name in ARCHITECTURE},
+        **{name: row[name] for name in ("name", *ARCHITECTURE)},
         runs=runs,
         left_out=left_out,
         signal=judged[runs[0]],
@@ -186,7 +190,7 @@ def _signal(run: pl.DataFrame, level: float) -> bool | None:
 
 
 def _radii(table: pl.DataFrame, shape: tuple[int, ...], correct: NDArray[np.bool_], epsilons: list[float]) -> Floats:
-    """The attack's radii (S, N), 0 where it failed; where it gives none, the smallest epsilon at which the image is incorrect."""
+    """The attack's radii (S, N), 0 where it failed; where it has none, the smallest epsilon at which the image is incorrect."""
     steps = table["radius"].cast(pl.Float64).fill_null(np.nan).to_numpy().reshape(shape)[1:]
     known = np.fmin.reduce(steps, axis=0)
     fell = np.where(correct.all(0), np.inf, np.array(epsilons)[np.argmin(correct, axis=0)])

@@ -22,7 +22,7 @@ def sentence(both: Aligned, points: Sequence[PairedPoint], architectures: bool, 
     if not architectures:
         one_each = len(both.a.runs) == len(both.b.runs) == 1
         note = (
-            " (two weight files, not two architectures)" if one_each else " (these weight files, not two architectures)"
+            "; two weight files, not two architectures" if one_each else "; these weight files, not two architectures"
         )
     return (
         f"{_subject(both)}: {figures} points {_where(chosen, both)}, {_runs(both)}, {images}: "

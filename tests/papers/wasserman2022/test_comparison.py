@@ -8,7 +8,7 @@ import pytest
 from palpate.core import rows
 from palpate.papers.wasserman2022.comparison import Claim, claims, reading
 from palpate.papers.wasserman2022.page import write_page
-from palpate.report.load import read
+from palpate.report.run_data import read
 
 TASKS = {"phantom-skin": ["a", "b", "c"], "phantom-fundus": ["no", "yes"], "phantom-chest": ["no", "yes"]}
 MODELS = (("resnet50", "none"), ("resnet50", "full"))
@@ -25,18 +25,16 @@ def found(run, where: str, what: str) -> Claim:
 
 
 def change_attacks(run, task: str, **columns) -> None:
-    for cell in read(run).complete("attack", task):
-        path = cell.folder / "images.parquet"
+    for stage in read(run).complete("attack", task):
+        path = stage.folder / "images.parquet"
         rows.write(rows.read(path).with_columns(**columns), path)
 
 
 def test_clean_accuracies_are_those_of_the_rows(paper_run):
-    material = read(paper_run)
+    data = read(paper_run)
     for where, task in (("Skin lesions", "phantom-skin"), ("Pneumothorax", "phantom-chest")):
         for words, model in (("without", "resnet50#0"), ("with", "resnet50+full#0")):
-            table = rows.read(material.complete("predict", task, model)[0].folder / "images.parquet").filter(
-                split="test"
-            )
+            table = rows.read(data.complete("predict", task, model)[0].folder / "images.parquet").filter(split="test")
             expected = f"{100 * float(table['correct'].mean()):.0f}% ["  # pyright: ignore[reportArgumentType]
             assert found(paper_run, where, f"clean accuracy, {words} attention").measured.startswith(expected)
 
@@ -48,31 +46,39 @@ def test_a_loss_is_given_in_points_and_as_a_share(paper_run):
     assert (claim.paper, claim.measured.split(" (")[0]) == ("24 %", "50.0 points, 50% of the clean accuracy")
 
 
-def test_the_reading_moves_the_papers_epsilon(paper_run):
-    study = json.loads((paper_run / "study.json").read_text())
-    study["tasks"]["phantom-skin"]["epsilon_reading"] = "B"
-    (paper_run / "study.json").write_text(json.dumps(study))
-    material = read(paper_run)
-    assert (reading(material, "phantom-skin"), reading(material, "phantom-chest")) == ("B", "A")
-    change_attacks(paper_run, "phantom-skin", correct=pl.col("epsilon_index") != 3)
+def restate(run, task: str, epsilons: list[float]) -> None:
+    """Have the run state other epsilons for a task, from index 1 on."""
+    study = json.loads((run / "study.json").read_text())
+    study["tasks"][task]["epsilons"] = epsilons
+    (run / "study.json").write_text(json.dumps(study))
+    index = pl.col("epsilon_index")
+    moved = pl.lit(None, pl.Float64)
+    for place, epsilon in enumerate(epsilons, 1):
+        moved = pl.when(index == place).then(epsilon).otherwise(moved)
+    change_attacks(run, task, epsilon=pl.coalesce(moved, "epsilon"))
+
+
+def test_the_reading_is_that_under_which_the_papers_epsilons_are_the_studys(paper_run):
+    assert reading(read(paper_run), "phantom-skin") == "A"
+    restate(paper_run, "phantom-fundus", [0.01, 0.02, 0.04, 0.08, 0.16, 0.32])
+    restate(paper_run, "phantom-skin", [0.00125 / 2, 0.0025 / 2, 0.005 / 2, 0.0075 / 2, 0.01 / 2])
+    restate(paper_run, "phantom-chest", [0.01 / 255, 0.02 / 255, 0.04 / 255, 0.08 / 255, 0.16 / 255, 0.32 / 255])
+    data = read(paper_run)
+    assert [reading(data, task) for task in TASKS] == ["B", "A", "C"]
+    change_attacks(paper_run, "phantom-skin", correct=pl.col("epsilon_index") != 5)
     assert found(paper_run, "Skin lesions", "at ε .01, without attention").measured.startswith("0% [0, ")
-    assert found(paper_run, "Skin lesions", "lost at ε .00125, without attention").measured == "not measured"
+    assert not found(paper_run, "Pneumothorax", "at ε .32, with attention").measured.startswith("not measured")
+    assert "grey levels, so divided by 255 (reading C)" in write_page(paper_run).read_text()
 
 
 def test_a_tiny_denominator_gives_no_ratio(paper_run):
-    study = json.loads((paper_run / "study.json").read_text())
-    study["tasks"]["phantom-fundus"]["epsilon_reading"] = "C"
-    (paper_run / "study.json").write_text(json.dumps(study))
-    held = pl.col("attention") == "full"
+    restate(paper_run, "phantom-fundus", [0.01 / 255, 0.32 / 255])
     change_attacks(
-        paper_run,
-        "phantom-fundus",
-        epsilon=pl.when(pl.col("epsilon_index") == 1).then(0.32 / 255).otherwise("epsilon"),
-        correct=(pl.col("epsilon_index") == 0) | held,
+        paper_run, "phantom-fundus", correct=(pl.col("epsilon_index") == 0) | (pl.col("attention") == "full")
     )
     measured = found(paper_run, "Diabetic retinopathy", "with over without attention at ε .32").measured
     assert measured.startswith("no ratio")
-    assert "+100.0 points" in measured
+    assert "+100.0 [" in measured
     assert "×" not in measured
 
 
@@ -83,16 +89,15 @@ def test_where_the_lines_cross(paper_run):
         correct=(pl.col("epsilon_index") < 3) | ((pl.col("attention") == "full") & (pl.col("epsilon_index") < 5)),
     )
     assert found(paper_run, "Pneumothorax", "lines cross").measured.startswith(
-        "attention ahead from 0.005 (1.28/255) on, by +100.0"
+        "attention ahead from 0.005 (1.28/255) on, by +100.0 ["
     )
 
 
-def test_parameters_and_epochs_are_the_train_cells_own(paper_run):
-    for cell in read(paper_run).complete("train"):
-        record = cell.record | {
-            "facts": {"parameters": 1010 if "full" in cell.model_id else 1000, "epochs": len(cell.task)}
-        }
-        (cell.folder / "cell.json").write_text(json.dumps(record))
+def test_parameters_and_epochs_are_the_train_stages_own(paper_run):
+    for stage in read(paper_run).complete("train"):
+        record = json.loads((stage.folder / "stage.json").read_text())
+        record["facts"] = {"parameters": 1010 if "full" in stage.model_id else 1000, "epochs": len(stage.task)}
+        (stage.folder / "stage.json").write_text(json.dumps(record))
     assert found(paper_run, "All", "more parameters with attention").measured == "1.000% (10 more than 1,000)"
     assert found(paper_run, "All", "epochs trained").measured == "12 to 14 in 6 trainings"
 
@@ -106,7 +111,9 @@ def test_seeds_are_listed_each(make_run):
 
 def test_another_study_has_measured_nothing_of_it(make_run):
     run = make_run(tasks={"blood": ["a", "b"]}, samples=1)
-    assert {claim.measured for claim in claims(read(run))} == {"not measured"}
+    measured = {claim.what: claim.measured for claim in claims(read(run))}
+    assert measured.pop("epochs trained") == "12 to 12 in 2 trainings"
+    assert set(measured.values()) == {"not measured"}
     assert "holds none of the paper" in write_page(run).read_text()
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from palpate.core.errors import InputError
 from palpate.papers.wasserman2022 import print_figures
-from palpate.report import figures
-from palpate.report.load import read
+from palpate.report.run_data import read
 
 
 def test_every_figure_is_written_twice_with_the_papers_numbers(whole_run, tmp_path):
@@ -26,19 +25,19 @@ def test_every_figure_is_written_twice_with_the_papers_numbers(whole_run, tmp_pa
     assert all(file.read_bytes().startswith(b"%PDF") for file in files if file.suffix == ".pdf")
     captions = files[-1].read_text()
     assert re.findall(r"\*\*(.+?)\.\*\*", captions) == expected
-    assert "test_0000, in truth" in captions
-    assert "a phantom (drawn, no patient)" in captions
+    assert "test_0000, label “" in captions
+    assert "a synthetic image (no patient)" in captions
 
 
-def test_the_curves_are_the_points(whole_run):
-    lines = [line for line in read(whole_run).lines if line.task == "phantom-skin"]
-    drawn = print_figures.curves(lines, figures.looks([line.model_id for line in lines])).axes[0]
-    curves = [line for line in drawn.lines if len(np.asarray(line.get_xdata())) == 7]
-    for line, curve in zip(lines, curves, strict=True):
-        assert np.asarray(curve.get_ydata()).tolist() == [point.accuracy for point in line.points]
-    flat = {float(np.asarray(line.get_ydata())[0]) for line in drawn.lines if len(np.asarray(line.get_xdata())) == 2}
-    assert flat == {lines[0].points[0].accuracy, lines[1].points[0].accuracy, lines[0].points[0].majority_rate}
-    assert drawn.lines[0].get_linestyle() != drawn.lines[2].get_linestyle()
+def test_clean_accuracy_is_dashed_beside_every_curve(whole_run):
+    board = read(whole_run).results.tasks["phantom-skin"].leaderboards[0]
+    drawn = print_figures.with_clean(board).axes[0]
+    flat = {
+        float(np.asarray(line.get_ydata())[0])
+        for line in drawn.lines
+        if np.asarray(line.get_xdata()).tolist() == [0, 1]
+    }
+    assert {entry.accuracy[0].value for entry in board.entries} <= flat
 
 
 def test_figure_one_ends_with_what_the_network_sees():
@@ -55,7 +54,7 @@ def test_figure_one_ends_with_what_the_network_sees():
 
 def test_what_is_not_there_is_not_drawn_and_said(make_run, tmp_path):
     run = make_run(samples=2)
-    for file in [*run.glob("explain-*/cell.json"), *run.glob("attack-*/cell.json")]:
+    for file in [*run.glob("explain-*/stage.json"), *run.glob("attack-*/stage.json")]:
         file.unlink()
     cv2.imwrite(str(tmp_path / "film.png"), np.eye(64, dtype=np.uint8) * 200)
     *pictures, captions = print_figures.write(run, tmp_path / "out", tmp_path / "film.png")
@@ -73,7 +72,7 @@ def test_a_radiograph_must_be_a_picture(whole_run, tmp_path):
 
 
 def test_other_tasks_come_after_the_papers(make_run):
-    names = ["blood", "phantom-chest", "phantom-skin", "cells", "phantom-skin-2"]
+    names = ["blood", "phantom-chest", "phantom-skin", "tissue", "phantom-skin-2"]
     run = make_run(tasks={name: ["a", "b"] for name in names}, samples=1, n=12)
     found = print_figures.numbers(read(run))
-    assert found == {"phantom-skin": 2, "phantom-chest": 6, "blood": 8, "cells": 10, "phantom-skin-2": 12}
+    assert found == {"phantom-skin": 2, "phantom-chest": 6, "blood": 8, "tissue": 10, "phantom-skin-2": 12}

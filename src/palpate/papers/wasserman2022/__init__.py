@@ -1,6 +1,6 @@
-"""The study of arXiv 2210.14405 as a plug-in: its filter and its task. Nothing heavy is imported before an entry is asked for."""
+"""The study of arXiv 2210.14405 as a plug-in: filter, task, networks, trainings, command. Nothing heavy is imported before it is used."""
 
-from palpate.core.registry import IMAGE_FILTERS, MODEL_SOURCES, RECIPES, TASKS
+from palpate.core.registry import COMMANDS, IMAGE_FILTERS, MODEL_SOURCES, RECIPES, TASKS
 
 IMAGE_FILTERS.add("wasserman2022", "palpate.papers.wasserman2022.image_filter:chest")
 IMAGE_FILTERS.add("wasserman2022-float32", "palpate.papers.wasserman2022.image_filter:chest_float32")
@@ -9,3 +9,4 @@ MODEL_SOURCES.add("keras", "palpate.papers.wasserman2022.keras_networks:keras_ne
 RECIPES.add("wasserman2022", "palpate.papers.wasserman2022.recipes:WASSERMAN")
 RECIPES.add("wasserman2022-skin", "palpate.papers.wasserman2022.recipes:WASSERMAN_SKIN")
 RECIPES.add("datta2021", "palpate.papers.wasserman2022.recipes:DATTA")
+COMMANDS.add("paper", "palpate.papers.wasserman2022.command:paper")

@@ -1,22 +1,35 @@
 """The paper against the measured: every number of arXiv 2210.14405 that palpate knows, with this run's beside it.
 
-A number that the run does not hold is "not measured", and where the paper leaves open what it means both readings are printed. Epsilons of
-the paper are put into [0, 1] by the reading that the study names for the task: A the paper's ε is in [0, 1], B it spans
-[−1, 1] and is halved, C it is in grey levels and divided by 255.
+A number that the run does not hold is "not measured", and where the paper leaves open what it means both meanings are printed. The paper does not
+say in which unit its epsilons are. There are three readings: A, images in [0, 1]; B, images in [−1, 1], so half; C, grey levels, so a 255th.
+A study states epsilons in [0, 1]; its reading is the one under which the paper's epsilons are the study's.
 """
 
 import dataclasses
 from collections.abc import Callable
 
-from palpate.core.epsilon import READINGS
-from palpate.papers.wasserman2022.print_figures import FAMILIES, family
-from palpate.report import wording as words
-from palpate.report.comparisons import Contrast, contrasts
-from palpate.report.load import Line, Material, Point
-from palpate.statistics.paired import PairedPoint
-from palpate.statistics.wording import signed
+from palpate.core import formatting
+from palpate.report.results import Contrast, Curve, Point
+from palpate.report.run_data import RunData
+from palpate.statistics.comparison import PairedPoint
 
 NOT_MEASURED = "not measured"
+
+READINGS: dict[str, float] = {"A": 1.0, "B": 0.5, "C": 1 / 255}
+"""What an epsilon of the paper is multiplied by to lie in [0, 1]."""
+
+FAMILIES = ("skin", "fundus", "chest")
+"""The paper's order of tasks."""
+
+FINDINGS = {"skin lesion": "skin", "diabetic retinopathy": "fundus", "pneumothorax": "chest"}
+
+EPSILONS = {
+    "skin": (0.00125, 0.0025, 0.005, 0.0075, 0.01),
+    "fundus": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32),
+    "chest": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64),
+}
+"""As the paper prints them."""
+
 NAMES = {"skin": "Skin lesions", "fundus": "Diabetic retinopathy", "chest": "Pneumothorax"}
 RESNET, INCEPTION = "ResNet-50", "Inception-ResNet-v2"
 
@@ -34,24 +47,37 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """The run's lines for one task of the paper and one backbone, under the study's first attack."""
+    """The run's curves for one task of the paper and one backbone, under the study's first attack."""
 
-    plain: tuple[Line, ...]  # one per seed
-    attentive: tuple[Line, ...]
+    task: str
+    plain: tuple[Curve, ...]  # one per seed
+    attentive: tuple[Curve, ...]
     contrast: Contrast | None
     scale: float  # epsilon of the paper times this is epsilon in [0, 1]
 
 
-def reading(material: Material, task: str) -> str:
-    """The study's reading of the paper's epsilon for a task: "A", "B" or "C"; A where none is named."""
-    named = material.tasks[task].get("epsilon_reading") or material.study.get("spec", {}).get("epsilon_reading")
-    return named if named in READINGS else "A"
+def family(data: RunData, task: str) -> str:
+    """Which of the paper's tasks this one is: "skin", "fundus", "chest", or "" for another."""
+    finding = data.study.tasks[task].finding
+    if finding in FINDINGS:
+        return FINDINGS[finding]
+    return next((name for name in FAMILIES if task.startswith(f"phantom-{name}")), "")
 
 
-def claims(material: Material) -> list[Claim]:
+def reading(data: RunData, task: str) -> str:
+    """The reading of the paper's epsilons under which most of them are epsilons of the task; A where none is."""
+    stated = data.study.tasks[task].epsilons
+    printed = EPSILONS.get(family(data, task), ())
+
+    def matches(name: str) -> int:
+        return sum(any(abs(READINGS[name] * e - epsilon) <= 1e-6 * epsilon for epsilon in stated) for e in printed)
+
+    return max(READINGS, key=matches)
+
+
+def claims(data: RunData) -> list[Claim]:
     """All numbers, in the paper's order."""
-    pairs = contrasts(material)
-    sides = {(kind, net): _side(material, kind, net, pairs) for kind in FAMILIES for net in (RESNET, INCEPTION)}
+    sides = {(kind, net): _side(data, kind, net) for kind in FAMILIES for net in (RESNET, INCEPTION)}
     skin, fundus, chest = (sides[kind, RESNET] for kind in FAMILIES)
     points = "Whether the paper means points or a share of the clean accuracy is unsaid; both are given."
     found = [
@@ -85,8 +111,8 @@ def claims(material: Material) -> list[Claim]:
     found += [
         Claim("All", "gain of attention over all ε, points", "up to 16 %, typically", _largest(all_sides), points),
         Claim("All", "gain of attention, extreme ratio", "2700 %", _largest_ratio(all_sides)),
-        Claim("All", "more parameters with attention", "under 1.3 %", _parameters(material, all_sides)),
-        Claim("All", "epochs trained", "most stop after 60–90", _epochs(material)),
+        Claim("All", "more parameters with attention", "under 1.3 %", _parameters(data, all_sides)),
+        Claim("All", "epochs trained", "most stop after 60–90", _epochs(data)),
     ]
     for kind in FAMILIES:
         side = sides[kind, INCEPTION]
@@ -95,29 +121,31 @@ def claims(material: Material) -> list[Claim]:
             found.append(
                 Claim(NAMES[kind], f"{INCEPTION} clean, {name} attention", "not known", _reference(lines), lost)
             )
-        found.append(Claim(NAMES[kind], f"{INCEPTION}, with against without", "not known", _sentence(side), lost))
+        found.append(Claim(NAMES[kind], f"{INCEPTION}, with vs. without", "not known", _sentence(side), lost))
     return found
 
 
-def _side(material: Material, kind: str, net: str, pairs: list[Contrast]) -> Side:
-    names = ("resnet50",) if net == RESNET else ("inception_resnet_v2", "inceptionresnetv2")
-    task = next((task for task in material.tasks if family(material, task) == kind), None)
+def _side(data: RunData, kind: str, net: str) -> Side:
+    names = ("resnet50",) if net == RESNET else ("inception_resnet_v2",)
+    task = next((task for task in data.study.tasks if family(data, task) == kind), None)
     if task is None:
-        return Side((), (), None, 1.0)
-    lines = [line for line in material.lines if line.task == task and any(name in line.backbone for name in names)]
-    first = [line for line in lines if line.attack_id == lines[0].attack_id]
-    contrast = next((one for one in pairs if one.task == task and any(name in one.backbone for name in names)), None)
+        return Side("", (), (), None, 1.0)
+    found = data.results.tasks[task]
+    curves = [curve for curve in found.curves if any(name in curve.backbone for name in names)]
+    first = [curve for curve in curves if curve.attack_id == curves[0].attack_id]
+    contrast = next((one for one in found.contrasts if any(name in one.backbone for name in names)), None)
     return Side(
-        tuple(line for line in first if line.attention == "none"),
-        tuple(line for line in first if line.attention != "none"),
+        task,
+        tuple(curve for curve in first if curve.attention == "none"),
+        tuple(curve for curve in first if curve.attention != "none"),
         contrast,
-        READINGS[reading(material, task)],
+        READINGS[reading(data, task)],
     )
 
 
 def _clean(kind: str, side: Side, plain: str, attentive: str, majority: str) -> list[Claim]:
     one = next(iter(side.plain + side.attentive), None)
-    rate = words.share(one.reference.majority_rate, 500) if one else NOT_MEASURED
+    rate = formatting.percent(_clean_point(one).majority_rate, formatting.DECIMAL_FROM) if one else NOT_MEASURED
     return [
         Claim(NAMES[kind], "clean accuracy, without attention", plain, _reference(side.plain)),
         Claim(NAMES[kind], "clean accuracy, with attention", attentive, _reference(side.attentive)),
@@ -125,12 +153,12 @@ def _clean(kind: str, side: Side, plain: str, attentive: str, majority: str) -> 
     ]
 
 
-def _under_attack(lines: tuple[Line, ...], say: Callable[[Line], str | None]) -> str:
+def _under_attack(lines: tuple[Curve, ...], say: Callable[[Curve], str | None]) -> str:
     """As `_each`, without a claim for a model that has no signal."""
-    return _each(lines, lambda line: "no signal" if line.reference.signal is False else say(line))
+    return _each(lines, lambda line: "no signal" if line.signal is False else say(line))
 
 
-def _each(lines: tuple[Line, ...], say: Callable[[Line], str | None]) -> str:
+def _each(lines: tuple[Curve, ...], say: Callable[[Curve], str | None]) -> str:
     """One text per seed; "not measured" where no line has any."""
     said = [(line, text) for line in lines if (text := say(line))]
     if len(said) == 1:
@@ -138,53 +166,66 @@ def _each(lines: tuple[Line, ...], say: Callable[[Line], str | None]) -> str:
     return "; ".join(f"{line.model_id}: {text}" for line, text in said) or NOT_MEASURED
 
 
-def _find(line: Line, epsilon: float) -> Point | None:
+def _find(line: Curve, epsilon: float) -> Point | None:
     near = [point for point in line.attacked if abs(point.epsilon - epsilon) <= 1e-6 * epsilon]
     return near[0] if near and near[0].accuracy is not None else None
 
 
-def _reference(lines: tuple[Line, ...]) -> str:
-    return _each(lines, lambda line: words.measured(line.reference))
+def measured(point: Point) -> str:
+    """Accuracy with its interval and its number of images: "41% [28, 55] of 48 images"."""
+    return f"{formatting.percent_interval(point.accuracy, point.low, point.high, point.n)} of {point.n} images"
 
 
-def _at(lines: tuple[Line, ...], epsilon: float) -> str:
-    def say(line: Line) -> str | None:
+def _clean_point(line: Curve) -> Point:
+    """The clean prediction of the whole test split, where there is one."""
+    return line.clean or line.points[0]
+
+
+def _first_below(points: tuple[Point, ...], threshold: float) -> Point | None:
+    return next((point for point in points if point.accuracy is not None and point.accuracy < threshold), None)
+
+
+def _reference(lines: tuple[Curve, ...]) -> str:
+    return _each(lines, lambda line: measured(_clean_point(line)))
+
+
+def _at(lines: tuple[Curve, ...], epsilon: float) -> str:
+    def say(line: Curve) -> str | None:
         point = _find(line, epsilon)
-        chance = f", chance {words.share(line.reference.chance)}" if line.reference.chance else ""
-        return f"{words.measured(point)}{chance}, majority {words.share(point.majority_rate)}" if point else None
+        rate = _clean_point(line).chance
+        chance = f", chance {formatting.percent(rate)}" if rate else ""
+        return f"{measured(point)}{chance}, majority {formatting.percent(point.majority_rate)}" if point else None
 
     return _under_attack(lines, say)
 
 
-def _loss(lines: tuple[Line, ...], epsilon: float) -> str:
-    def say(line: Line) -> str | None:
+def _loss(lines: tuple[Curve, ...], epsilon: float) -> str:
+    def say(line: Curve) -> str | None:
         point, start = _find(line, epsilon), line.points[0].accuracy if line.points else None
         if point is None or not start or point.accuracy is None:
             return None
         lost = start - point.accuracy
-        return (
-            f"{100 * lost:.1f} points, {100 * lost / start:.0f}% of the clean accuracy ({words.measured(point)} left)"
-        )
+        return f"{100 * lost:.1f} points, {100 * lost / start:.0f}% of the clean accuracy ({measured(point)} left)"
 
     return _under_attack(lines, say)
 
 
-def _costs(lines: tuple[Line, ...], share: float) -> str:
-    def say(line: Line) -> str | None:
+def _costs(lines: tuple[Curve, ...], share: float) -> str:
+    def say(line: Curve) -> str | None:
         start = line.points[0].accuracy if line.points else None
         if start is None or not line.attacked:
             return None
         texts = []
         for name, threshold in (("in points", start - share), ("as a share", start * (1 - share))):
-            fallen = words.first_below(list(line.attacked), threshold + 1e-12)
-            texts.append(f"{name} {words.both(fallen.epsilon) if fallen else 'none'}")
+            fallen = _first_below(line.attacked, threshold + 1e-12)
+            texts.append(f"{name} {formatting.epsilon(fallen.epsilon) if fallen else 'none'}")
         return ", ".join(texts)
 
     return _under_attack(lines, say)
 
 
 def _paired(side: Side, epsilon: float) -> PairedPoint | None:
-    found = side.contrast.found.points if side.contrast and side.contrast.found else ()
+    found = side.contrast.comparison.points if side.contrast and side.contrast.comparison else ()
     return next((point for point in found if abs(point.epsilon - epsilon) <= 1e-6 * epsilon), None)
 
 
@@ -194,7 +235,7 @@ def _difference(side: Side, epsilon: float) -> str:
 
 
 def _points(point: PairedPoint) -> str:
-    return f"{signed(point.points, plus=True)} points [{signed(point.low)}, {signed(point.high)}]"
+    return f"{formatting.points_interval(point.points, point.low, point.high)} points"
 
 
 def _ratio(side: Side, epsilon: float) -> str:
@@ -207,7 +248,7 @@ def _ratio(side: Side, epsilon: float) -> str:
 
 
 def _refused(side: Side) -> str:
-    return side.contrast.sentence if side.contrast and side.contrast.found is None else NOT_MEASURED
+    return side.contrast.sentence if side.contrast and side.contrast.comparison is None else NOT_MEASURED
 
 
 def _sentence(side: Side) -> str:
@@ -215,27 +256,27 @@ def _sentence(side: Side) -> str:
 
 
 def _crossing(side: Side) -> str:
-    if not side.contrast or not side.contrast.found:
+    if not side.contrast or not side.contrast.comparison:
         return _refused(side)
-    ahead = [point for point in side.contrast.found.points if point.points > 0 and point.epsilon > 0]
-    largest = side.contrast.found.points[-1].epsilon
+    ahead = [point for point in side.contrast.comparison.points if point.points > 0 and point.epsilon > 0]
+    largest = side.contrast.comparison.points[-1].epsilon
     if not ahead:
-        return f"not up to {words.both(largest)}"
-    return f"attention ahead from {words.both(ahead[0].epsilon)} on, by {_points(ahead[0])}"
+        return f"not up to {formatting.epsilon(largest)}"
+    return f"attention ahead from {formatting.epsilon(ahead[0].epsilon)} on, by {_points(ahead[0])}"
 
 
 def _compared(sides: list[Side]) -> list[tuple[str, PairedPoint]]:
     return [
-        (side.contrast.task, point)
+        (side.task, point)
         for side in sides
-        if side.contrast and side.contrast.found
-        for point in side.contrast.found.points
+        if side.contrast and side.contrast.comparison
+        for point in side.contrast.comparison.points
     ]
 
 
 def _largest(sides: list[Side]) -> str:
     found = max(_compared(sides), key=lambda one: one[1].points, default=None)
-    return f"{_points(found[1])} on {found[0]} at {words.both(found[1].epsilon)}" if found else NOT_MEASURED
+    return f"{_points(found[1])} on {found[0]} at {formatting.epsilon(found[1].epsilon)}" if found else NOT_MEASURED
 
 
 def _largest_ratio(sides: list[Side]) -> str:
@@ -244,25 +285,23 @@ def _largest_ratio(sides: list[Side]) -> str:
     if not allowed:
         return "no ratio: every denominator is too small" if compared else NOT_MEASURED
     task, point = max(allowed, key=lambda one: one[1].ratio or 0)
-    return (
-        f"{point.ratio:.2f} × [{point.ratio_low:.2f}, {point.ratio_high:.2f}] on {task} at {words.both(point.epsilon)}"
-    )
+    return f"{point.ratio:.2f} × [{point.ratio_low:.2f}, {point.ratio_high:.2f}] on {task} at {formatting.epsilon(point.epsilon)}"
 
 
-def _parameters(material: Material, sides: list[Side]) -> str:
-    """Trained and frozen parameters that the train cells counted, with against without."""
+def _parameters(data: RunData, sides: list[Side]) -> str:
+    """Trained and frozen parameters that the train stages counted, with vs. without attention."""
 
-    def count(lines: tuple[Line, ...]) -> int | None:
-        cells = [cell for line in lines for cell in material.complete("train", line.task, line.model_id)]
-        return next((n for cell in cells if (n := cell.record.get("facts", {}).get("parameters"))), None)
+    def count(side: Side, lines: tuple[Curve, ...]) -> int | None:
+        stages = [stage for line in lines for stage in data.complete("train", side.task, line.model_id)]
+        return next((n for stage in stages if (n := stage.facts.get("parameters"))), None)
 
     for side in sides:
-        plain, attentive = count(side.plain), count(side.attentive)
+        plain, attentive = count(side, side.plain), count(side, side.attentive)
         if plain and attentive:
             return f"{100 * (attentive / plain - 1):.3f}% ({attentive - plain:,} more than {plain:,})"
     return NOT_MEASURED
 
 
-def _epochs(material: Material) -> str:
-    found = [n for cell in material.complete("train") if (n := cell.record.get("facts", {}).get("epochs"))]
+def _epochs(data: RunData) -> str:
+    found = [n for stage in data.complete("train") if (n := stage.facts.get("epochs"))]
     return f"{min(found)} to {max(found)} in {len(found)} trainings" if found else NOT_MEASURED

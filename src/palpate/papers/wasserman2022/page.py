@@ -1,6 +1,6 @@
 """The page "paper against measured": the claims of `palpate.papers.wasserman2022.comparison` in one self-contained file.
 
-It stands apart from the report because a run of other data has no paper to be held against.
+It stands apart from the report because a run of other data has no paper to be compared with.
 """
 
 from importlib import resources
@@ -9,9 +9,9 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from palpate.papers.wasserman2022.comparison import NAMES, NOT_MEASURED, claims, reading
-from palpate.papers.wasserman2022.print_figures import family
-from palpate.report.load import read
+from palpate.core.io import write_text
+from palpate.papers.wasserman2022.comparison import NAMES, NOT_MEASURED, claims, family, reading
+from palpate.report.run_data import read
 
 
 def write_page(run: Path, out: Path | None = None) -> Path:
@@ -20,24 +20,23 @@ def write_page(run: Path, out: Path | None = None) -> Path:
     Raises:
         InputError: `run` is no run folder.
     """
-    material = read(Path(run))
-    target = Path(out) if out is not None else material.path / "paper.html"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    data = read(Path(run))
+    target = Path(out) if out is not None else data.path / "paper.html"
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("palpate.papers.wasserman2022", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
     page = environment.get_template("page.html").render(
-        name=material.study.get("title") or material.study["name"],
-        claims=claims(material),
+        name=data.results.title,
+        claims=claims(data),
         tasks=[
-            (NAMES[kind], facts.get("title") or task, facts["size"], facts["images"], reading(material, task))
-            for task, facts in material.tasks.items()
-            if (kind := family(material, task))
+            (NAMES[kind], record.title or task, record.size, record.images, reading(data, task))
+            for task, record in data.study.tasks.items()
+            if (kind := family(data, task))
         ],
         missing=NOT_MEASURED,
         style=Markup(resources.files("palpate.report.page").joinpath("style.css").read_text(encoding="utf-8")),
     )
-    target.write_text(page, encoding="utf-8")
+    write_text(target, page)
     return target

@@ -1,4 +1,4 @@
-// Draws the figures and turns the Grad-CAM panels; everything it needs is in the page.
+// Draws the figures, sorts and filters the tables, and steps through the maps; everything it needs is in the page.
 "use strict";
 (function () {
   const LABEL = 46; // pixels that a tick label needs
@@ -33,14 +33,75 @@
       const text = full && thinned(axis, box.clientWidth - 68);
       if (text) Plotly.relayout(box, { "xaxis.ticktext": text });
     };
+    box.dataset.drawn = "begun";
     Plotly.newPlot(box, figure.data, figure.layout, { responsive: true, displaylogo: false, displayModeBar: false }).then(() => {
       fit();
       new ResizeObserver(fit).observe(box);
       box.dataset.drawn = "yes";
+      const save = make("button", { type: "button", class: "save" }, "Save figure");
+      save.addEventListener("click", () => Plotly.downloadImage(box, { format: "svg", filename: box.id, width: 900, height: 500 }));
+      box.after(save);
     });
   }
 
-  // Begin where half of what was right has fallen: before nothing happens, and far beyond maps are often empty.
+  // Figures are drawn when they come into view, so that a page of many opens at once.
+  const seen = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
+    seen.unobserve(entry.target);
+    if (!entry.target.dataset.drawn) draw(entry.target);
+  }), { rootMargin: "600px" });
+
+  const ROWS = 10; // shown of a longer table until all are asked for
+
+  function table(node) {
+    const bodies = [...node.tBodies];
+    const rows = () => bodies.flatMap((body) => [...body.rows]);
+    let all = rows().length <= ROWS + 2;
+    let wanted = "";
+    const show = () => {
+      const found = rows().filter((row) => row.textContent.toLowerCase().includes(wanted));
+      rows().forEach((row) => { row.hidden = true; });
+      found.forEach((row, i) => { row.hidden = !all && i >= ROWS; });
+    };
+    if (!all) {
+      const tools = make("div", { class: "tools" });
+      const filter = make("input", { type: "search", placeholder: "filter", "aria-label": "Filter the rows of the table" });
+      filter.addEventListener("input", () => { wanted = filter.value.toLowerCase(); show(); });
+      const more = make("button", { type: "button" }, "Show all " + rows().length + " rows");
+      const unfold = () => { all = true; more.remove(); show(); };
+      more.addEventListener("click", unfold);
+      window.addEventListener("beforeprint", unfold);
+      tools.append(filter, more);
+      node.parentNode.after(tools);
+      show();
+    }
+    if (!node.classList.contains("sortable")) return;
+    const value = (row, column) => {
+      let at = 0;
+      const cell = [...row.cells].find((one) => (at += one.colSpan) > column);
+      if (cell.dataset.key !== undefined) return Number(cell.dataset.key);
+      const text = cell.textContent.trim();
+      return text === "–" || cell.colSpan > 1 ? null : text;
+    };
+    const order = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+    [...node.tHead.rows[0].cells].forEach((head, column) => {
+      const button = make("button", { type: "button", class: "sort" });
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === "descending" ? 1 : -1;
+        [...node.tHead.rows[0].cells].forEach((one) => one.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", down < 0 ? "descending" : "ascending");
+        bodies.forEach((body) => {
+          const pairs = [...body.rows].map((row) => [value(row, column), row]);
+          pairs.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null) : down * order(a, b));
+          body.append(...pairs.map(([, row]) => row));
+        });
+        show();
+      });
+    });
+  }
+
+  // Begin at the epsilon where half of the correct predictions are lost: before it little changes, and far beyond it maps are often empty.
   function start(data) {
     const right = data.epsilons.map((_, step) => data.views.reduce((sum, view) =>
       sum + view.predictions[step].filter((prediction, i) => prediction === data.labels[i]).length, 0));
@@ -127,7 +188,7 @@
         one.map.hidden = !map;
         one.empty.hidden = !!map;
         if (map) one.map.src = map; else one.map.removeAttribute("src");
-        one.photo.alt = data.ids[one.image] + ", " + kind + ", with the Grad-CAM map of " + one.view.model + " for " + name(explained) + (map ? "" : ", which is empty");
+        one.photo.alt = data.ids[one.image] + ", " + kind + ", with the map of " + one.view.model + " for " + name(explained) + (map ? "" : ", which is empty");
         one.words.textContent = kind + ": " + name(prediction);
         one.words.className = prediction === truth ? "right" : "wrong";
       });
@@ -140,7 +201,11 @@
     show();
   }
 
-  document.querySelectorAll(".plot").forEach(draw);
+  document.querySelectorAll("table.data").forEach(table);
+  document.querySelectorAll(".plot").forEach((box) => seen.observe(box));
   document.querySelectorAll(".cam").forEach(panel);
-  window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((one) => { one.open = true; });
+    document.querySelectorAll(".plot:not([data-drawn])").forEach(draw);
+  });
 })();

@@ -1,0 +1,75 @@
+"""`palpate paper`: the studies, figures and numbers of arXiv 2210.14405."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+paper = typer.Typer(no_args_is_help=True, help="The studies, figures and numbers of arXiv 2210.14405.")
+
+RunArgument = Annotated[Path, typer.Argument(help="A run folder, as printed by `palpate study`.", show_default=False)]
+
+
+@paper.command(epilog="Example: palpate paper studies wasserman2022")
+def studies(
+    folder: Annotated[Path, typer.Argument(help="The folder to write into.", show_default=False)],
+) -> None:
+    """Write the paper's studies as TOML files, to be run and changed. Files that exist are left as they are."""
+    from palpate.core.io import write_text
+
+    stored = resources.files("palpate.papers.wasserman2022").joinpath("studies")
+    for source in sorted(stored.iterdir(), key=lambda file: file.name):
+        target = folder / source.name
+        if source.name.endswith(".toml") and not target.exists():
+            write_text(target, source.read_text(encoding="utf-8"))
+            typer.echo(target)
+
+
+@paper.command(epilog="Example: palpate paper figures runs/paper --out figures")
+def figures(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("figures"),
+    radiograph: Annotated[
+        Path | None,
+        typer.Option("--radiograph", help="A chest radiograph to draw figure 1 from.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the paper's figures 1 to 7 from a run, for print."""
+    from palpate.papers.wasserman2022.print_figures import write
+
+    for file in write(run, out, radiograph):
+        typer.echo(file)
+
+
+@paper.command(epilog="Example: palpate paper compare runs/paper")
+def compare(
+    run: RunArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The page; RUN/paper.html when absent.", show_default=False)
+    ] = None,
+) -> None:
+    """Write a page that sets the paper's numbers beside those of a run."""
+    from palpate.papers.wasserman2022.page import write_page
+
+    typer.echo(write_page(run, out))
+
+
+@paper.command(epilog="Example: palpate paper parameters")
+def parameters() -> None:
+    """Count the parameters of the paper's models, beside Keras' count."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    from palpate.papers.wasserman2022.parameters import parameter_table
+
+    table = Table(title="Parameters of the paper's models", box=SIMPLE_HEAD)
+    for column in ("backbone", "attention", "size", "classes", "counted", "Keras' count", "equal"):
+        number = column in ("size", "classes", "counted", "Keras' count")
+        table.add_column(column, justify="right" if number else "left")
+    for row in parameter_table():
+        equal = "[green]yes[/green]" if row.counted == row.keras else "[red]no[/red]"
+        counts = (str(row.size), str(row.num_classes), f"{row.counted:,}", f"{row.keras:,}")
+        table.add_row(row.backbone, row.attention or "none", *counts, equal)
+    Console().print(table)

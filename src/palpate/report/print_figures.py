@@ -1,0 +1,117 @@
+"""Curves for print: accuracy by epsilon with matplotlib, without pyplot's global state, legible in grey and the same bytes when made again."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from palpate.core import formatting
+from palpate.core.io import atomic
+from palpate.report.figures import BANDS, SHOWN
+from palpate.report.line_styles import NEUTRAL, ROUNDING, SYMBOLS, Axis, LineStyle, axis, line_styles
+from palpate.statistics.leaderboard import Entry, Leaderboard
+
+MARKERS: dict[str, str] = dict(zip(SYMBOLS, ("o", "s", "D", "^", "X", "*", "v", "p"), strict=True))
+
+PRINT: dict[Any, Any] = {
+    "font.size": 8,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "palpate",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+}
+
+FORMATS: dict[str, dict[str, Any]] = {
+    ".pdf": {"metadata": {"CreationDate": None}},
+    ".svg": {"metadata": {"Date": None}},
+    ".png": {"dpi": 300, "metadata": {"Software": None}},
+}
+
+
+def curves(board: Leaderboard) -> Figure:
+    """Accuracy by epsilon: a line per architecture with its interval, models without signal faint, the majority rate dotted."""
+    styles = line_styles([entry.name for entry in board.entries])
+    along = axis([point.epsilon for entry in board.entries for point in entry.accuracy])
+    linf = formatting.norm_of(board.attack_id) == "linf"
+    ranked = [entry for entry in board.entries if entry.rank is not None][:SHOWN]
+    with rc_context(PRINT):
+        sheet = new_figure(3.5, 3.0 + 0.14 * max(0, len(ranked) - 3))
+        axes = sheet.subplots()
+        for entry in board.entries:
+            _draw(axes, entry, along, styles[entry.name] if entry in ranked else None, band=len(ranked) <= BANDS)
+        for rate in sorted({entry.majority_rate for entry in board.entries}):
+            axes.axhline(rate, color=NEUTRAL, linestyle=(0, (1, 2)), linewidth=0.9)
+        rounding = along.place(ROUNDING) if linf else None
+        if rounding is not None:
+            axes.axvline(rounding, color=NEUTRAL, linestyle=(0, (5, 4)), linewidth=0.6)
+        ticks = _roomy(along)
+        axes.set_xticks(
+            [along.positions[value] for value in ticks],
+            [formatting.number(value) + (f"\n{255 * value:.3g}" if linf else "") for value in ticks],
+        )
+        unit = "ε in [0, 1], below in grey levels of 255" if linf else f"ε ({formatting.norm_of(board.attack_id)})"
+        axes.set(ylim=(-0.02, 1.02), xlabel=unit, ylabel="classified correctly")
+        if axes.get_legend_handles_labels()[0]:
+            sheet.legend(frameon=False, fontsize=7, loc="outside upper left")
+    return sheet
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, stem: Path, suffixes: tuple[str, ...] = tuple(FORMATS)) -> list[Path]:
+    """Write a figure in several formats, whole or not at all."""
+    files = [stem.with_name(stem.name + suffix) for suffix in suffixes]
+    with rc_context(PRINT):
+        for file in files:
+            with atomic(file) as draft:
+                figure.savefig(draft, format=file.suffix[1:], **FORMATS[file.suffix])
+    return files
+
+
+def _draw(axes: Axes, entry: Entry, along: Axis, style: LineStyle | None, band: bool) -> None:
+    x = [along.positions[point.epsilon] for point in entry.accuracy]
+    y = [point.value for point in entry.accuracy]
+    if style is None:
+        axes.plot(
+            x, y, color=NEUTRAL, alpha=0.45, linewidth=0.6, linestyle="-" if entry.rank else (0, (1, 1)), zorder=1
+        )
+        return
+    if band:
+        low, high = [point.low for point in entry.accuracy], [point.high for point in entry.accuracy]
+        axes.fill_between(x, low, high, color=style.colour, alpha=0.12, lw=0)
+    axes.plot(
+        x,
+        y,
+        color=style.colour,
+        linestyle=_dash(style.dash),
+        marker=MARKERS[style.symbol],
+        markersize=3.5,
+        linewidth=1.2,
+        label=entry.name,
+    )
+
+
+def _roomy(along: Axis) -> list[float]:
+    """The epsilons whose ticks have room for a label in a narrow figure."""
+    kept: list[float] = []
+    for value, place in along.positions.items():
+        while kept and place - along.positions[kept[-1]] < 0.13 and place == 1:
+            kept.pop()
+        if not kept or place - along.positions[kept[-1]] >= 0.13:
+            kept.append(value)
+    return kept
+
+
+def _dash(dash: str) -> tuple[int, tuple[float, ...]] | str:
+    """Plotly's dash as matplotlib's, whose unit is the width of the line."""
+    return dash if dash == "solid" else (0, tuple(float(part.removesuffix("px")) / 2.5 for part in dash.split(",")))

@@ -1,0 +1,184 @@
+"""How much saliency maps change: from clean to perturbed, from epsilon to epsilon, between models, and inside the lesion mask.
+
+The explain stages recorded all of these but the similarity between models, which is computed here. An empty map cannot be ranked: it is
+counted, and never averaged as zero.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from itertools import combinations
+from typing import Any
+
+import cv2
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from palpate.core import formatting
+from palpate.core.registry import SECTIONS
+from palpate.report.figures import similarity_figure
+from palpate.report.line_styles import line_styles
+from palpate.report.run_data import RunData
+from palpate.report.section import Plot, Section, ranked, render
+from palpate.report.stages import Stage, arrays
+from palpate.report.tables import Cell, Table
+from palpate.statistics.agreement import map_similarity
+
+TARGETS = ("true", "predicted")
+
+SIDE = 56
+"""Maps are averaged down to this side before models are compared: they were enlarged from 4 to 14 cells a side, so no more is in them."""
+
+PAIRS = 66
+"""So many pairs of models are compared: those of the first 12."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mean:
+    """A mean over the images whose maps are not empty.
+
+    Attributes:
+        value: None where every map is empty.   n: images averaged.   empty: images left out.
+        chance: for the mass inside a mask, the mask's part of the image.
+    """
+
+    value: float | None
+    n: int
+    empty: int
+    chance: float | None = None
+
+
+Lines = dict[tuple[str, str], tuple[Mean, ...]]
+"""Of each model (or pair of models) and explained class, a mean per epsilon."""
+
+
+@SECTIONS.register("map-similarity")
+@ranked(70, scope="task")
+def section(data: RunData, task: str) -> Section | None:
+    """One figure, with the tables folded behind it; nothing where no model of the task was explained."""
+    table = data.table("explain", "explanations.parquet", task)
+    if not len(table):
+        return None
+    steps = table.filter(pl.col("epsilon_index") > 0).select("epsilon_index", "epsilon").unique().sort("epsilon_index")
+    names = tuple(map(formatting.number, steps["epsilon"]))
+    to_clean = recorded(table, "similarity_clean", 1)
+    parts = (
+        ("clean", "Similarity of each model's map to its map of the clean image.", names, to_clean),
+        (
+            "previous",
+            "Similarity of each model's map to its map at the next smaller ε.",
+            names,
+            recorded(table, "similarity_previous", 1),
+        ),
+        (
+            "models",
+            "Similarity of the maps of two models, each attacked by itself.",
+            ("clean", *names),
+            _between(data, task),
+        ),
+        (
+            "mask",
+            "Grad-CAM mass inside the lesion mask; in brackets the share of a map that is the same everywhere.",
+            ("clean", *names),
+            recorded(table, "mass_in_mask", 0, "mask_area"),
+        ),
+    )
+    tables = tuple(
+        _table(f"{task}-maps-{name}", caption, columns, lines) for name, caption, columns, lines in parts if lines
+    )
+    curves = {model: [mean.value for mean in means] for (model, target), means in to_clean.items() if target == "true"}
+    drawn = similarity_figure(list(names), curves, line_styles(list(curves)))
+    figure = Plot(
+        f"similarity-{task}", drawn, "Mean similarity of each model's maps to those of the clean images, by epsilon."
+    )
+    return Section(
+        "How much the maps change", render("map_similarity.html", figure=figure, tables=tables), tables=tables
+    )
+
+
+def recorded(explanations: pl.DataFrame, column: str, first: int, chance: str | None = None) -> Lines:
+    """Of each model and class the mean of a column per epsilon, from index `first` on; nothing where it was not recorded."""
+    if column not in explanations.columns or not explanations[column].cast(pl.Float64).is_not_null().any():
+        return {}
+    table = explanations.filter(pl.col("epsilon_index") >= first)
+    found: dict[tuple[str, str], list[Mean]] = {}
+    for part in table.sort("epsilon_index").partition_by("model_id", "target", "epsilon_index", maintain_order=True):
+        mean = _mean(part[column])
+        if chance is not None:
+            mean = dataclasses.replace(mean, chance=_mean(part[chance]).value)
+        found.setdefault((part["model_id"][0], part["target"][0]), []).append(mean)
+    return {key: tuple(means) for key, means in found.items()}
+
+
+def between_models(maps: dict[str, NDArray[Any]]) -> Lines:
+    """Each pair of models at every epsilon, clean first.
+
+    Args:
+        maps: for each model (E + 1, T, n, H, W), of the same images in the same order; pairs of other lengths are left out.
+    """
+    return {
+        (f"{one} and {other}", TARGETS[t]): tuple(
+            _mean(pl.Series(map_similarity(a[t], b[t]))) for a, b in zip(maps[one], maps[other], strict=True)
+        )
+        for one, other in combinations(maps, 2)
+        if maps[one].shape == maps[other].shape
+        for t in range(maps[one].shape[1])
+    }
+
+
+def shrink(maps: NDArray[Any]) -> NDArray[Any]:
+    """Average (…, H, W) down to at most SIDE × SIDE."""
+    *lead, height, width = maps.shape
+    if max(height, width) <= SIDE:
+        return maps
+    flat = maps.reshape(-1, height, width).astype(np.float32)
+    scale = SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in flat]).reshape(*lead, *size[::-1])
+
+
+def _between(data: RunData, task: str) -> Lines:
+    stages = data.complete("explain", task)
+    stages = [stage for place, stage in enumerate(stages) if place * (place + 1) / 2 <= PAIRS]
+
+    def load(stage: Stage) -> NDArray[Any]:
+        return shrink(arrays(stage.folder / "maps.npz")["maps"])
+
+    read = {
+        stage.model_id: data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: load(stage))
+        for stage in stages
+    }
+    return between_models({model: maps for model, maps in read.items() if maps is not None})
+
+
+def _mean(values: pl.Series) -> Mean:
+    known = values.cast(pl.Float64).fill_nan(None).drop_nulls().to_numpy()
+    return Mean(float(known.mean()) if len(known) else None, len(known), len(values) - len(known))
+
+
+def _table(name: str, caption: str, columns: Iterable[str], lines: Lines) -> Table:
+    def cell(mean: Mean) -> Cell:
+        empty = f"{mean.empty} empty" if mean.empty and mean.n else ""
+        if mean.value is None:
+            return Cell("all empty")
+        if mean.chance is not None:
+            return Cell(
+                formatting.percent(mean.value), f"[{formatting.percent(mean.chance)}] {empty}".strip(), key=mean.value
+            )
+        return Cell(f"{mean.value:.2f}", empty, key=mean.value)
+
+    names = tuple(columns)
+    return Table(
+        name=name,
+        caption=f"{caption} Means over the samples; empty maps are counted and left out.",
+        columns=("model", "class explained", *(column if column == "clean" else f"ε {column}" for column in names)),
+        rows=tuple(
+            (Cell(model), Cell(target, mark="left"), *map(cell, means)) for (model, target), means in lines.items()
+        ),
+        records=tuple(
+            {"model": model, "class_explained": target, "epsilon": column} | dataclasses.asdict(mean)
+            for (model, target), means in lines.items()
+            for column, mean in zip(names, means, strict=True)
+        ),
+        sortable=True,
+    )

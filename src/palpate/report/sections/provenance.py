@@ -1,0 +1,125 @@
+"""Where the numbers of a report come from: data, training, attack, device, versions and hashes, per model; and what failed or is missing.
+
+A number without these cannot be repeated or disputed, so they stand on the page and not in a file beside it.
+"""
+
+import dataclasses
+import json
+from typing import Any
+
+import polars as pl
+
+from palpate.core.registry import SECTIONS
+from palpate.report.run_data import RunData
+from palpate.report.section import Section, ranked, render
+from palpate.report.stages import Stage
+
+
+@SECTIONS.register("provenance")
+@ranked(90)
+def section(data: RunData) -> Section:
+    """Versions, one folded list per model, and every stage that is not complete."""
+    html = render(
+        "provenance.html",
+        software=software(data),
+        origins=origins(data),
+        titles={task: found.title for task, found in data.results.tasks.items()},
+        broken=[stage for stage in data.stages if stage.state != "complete"],
+        problems=data.problems,
+    )
+    return Section("Provenance", html, "Provenance")
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What the numbers of one model of one task depend on, as names and texts."""
+
+    task: str
+    model_id: str
+    facts: tuple[tuple[str, str], ...]
+
+
+def origins(data: RunData) -> list[Origin]:
+    """One entry per task and model, in the study's order."""
+    return [
+        Origin(task, model, tuple(_facts(data, task, model)))
+        for task in data.results.tasks
+        for model in data.models(task)
+    ]
+
+
+def software(data: RunData) -> list[tuple[str, str]]:
+    """Devices, versions and commits of all complete stages; several values mean that stages were made differently."""
+    records = [stage.record for stage in data.stages if stage.record]
+    names = list(dict.fromkeys(name for record in records for name in record.versions))
+    found = [(name, _values(record.versions.get(name) for record in records)) for name in names]
+    found.append(("device", _values(record.device for record in records)))
+    found.append(("commit", _values(record.commit for record in records)))
+    return [(name, value) for name, value in found if value]
+
+
+def _facts(data: RunData, task: str, model: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for stage in data.complete("train", task, model):
+        spec = stage.planned.spec
+        found += [(name, _settings(spec[name])) for name in ("model", "training", "seed") if spec.get(name) is not None]
+        if stage.record:
+            found += [("trained", _settings(stage.record.facts))] if stage.record.facts else []
+            weights = stage.record.checksums.get("weights.safetensors")
+            found += [("weights, SHA-256", weights)] if weights else []
+    for stage in data.complete("attack", task, model):
+        found += _attack(data, stage)
+    for stage in data.complete("explain", task, model):
+        found.append(("maps", _settings(stage.planned.spec)))
+    stages = [stage for kind in ("train", "predict", "attack") for stage in data.of(kind, task, model)]
+    found.append(("stages", ", ".join(f"{stage.id} ({stage.state})" for stage in stages)))
+    return found
+
+
+def _attack(data: RunData, stage: Stage) -> list[tuple[str, str]]:
+    """Settings of an attack, the passes it spent, and the examination of its images."""
+    spec = stage.planned.spec
+    found = [("attack", _settings(spec.get("attack", spec)))]
+    columns = (
+        "image_id",
+        "epsilon_index",
+        "correct",
+        "passes_forward",
+        "passes_backward",
+        "in_ball",
+        "in_box",
+        "survives_8bit",
+    )
+    attacked = data.attack_rows_of(stage, columns).filter(pl.col("epsilon_index") > 0)
+    if not len(attacked):
+        return found
+    passes = attacked.group_by("image_id").agg(pl.col("passes_forward", "passes_backward").max()).mean()
+    forward, backward = passes["passes_forward"].item(), passes["passes_backward"].item()
+    found.append(("passes per image", f"{forward:.0f} forward, {backward:.0f} backward, for all epsilons together"))
+    outside = [attacked.filter(~pl.col(name)).height for name in ("in_ball", "in_box")]
+    examined = f"of {len(attacked)} examined, {outside[0]} outside their ball and {outside[1]} outside [0, 1]"
+    found.append(("attacked images", examined))
+    rounded = attacked.filter(~pl.col("correct"))["survives_8bit"].drop_nulls()
+    if len(rounded):
+        found.append(
+            ("in an 8-bit file", f"{int(rounded.sum())} of {len(rounded)} misclassified images stay so after rounding")
+        )
+    return found
+
+
+def _settings(value: Any) -> str:
+    """Settings on one line; what is unset is left out."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else json.dumps(value)
+    kept = {name: item for name, item in value.items() if item is not None}
+    return ", ".join(
+        f"{name} {_settings(item) if isinstance(item, dict) else _plain(item)}" for name, item in kept.items()
+    )
+
+
+def _plain(item: Any) -> str:
+    return f"{item:.6g}" if isinstance(item, float) else str(item)
+
+
+def _values(values: Any) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values if value))

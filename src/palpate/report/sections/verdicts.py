@@ -1,0 +1,28 @@
+"""The checks of whether the attack can be believed: failures and warnings in full, the rest folded."""
+
+from palpate.core.registry import SECTIONS
+from palpate.report.run_data import RunData
+from palpate.report.section import Section, ranked, render
+from palpate.report.verdicts import amount
+
+OPEN = 6
+"""So many models with failed checks are shown unfolded."""
+
+
+@SECTIONS.register("verdicts")
+@ranked(20)
+def section(data: RunData) -> Section:
+    """Models whose checks failed first; where no checks were run, this is said."""
+    order = {"fail": 0, "warn": 1, "not run": 2, "pass": 3}
+    checks = sorted(data.results.checks, key=lambda one: order[one.status])
+    titles = {task: found.title for task, found in data.results.tasks.items()}
+    alarming = [one for one in checks if one.status in ("fail", "warn")][:OPEN]
+    html = render(
+        "verdicts.html",
+        alarming=alarming,
+        others=[one for one in checks if one not in alarming],
+        titles=titles,
+        amount=amount,
+        counts={status: sum(one.status == status for one in checks) for status in order},
+    )
+    return Section("Can the attack be believed?", html, "Checks")

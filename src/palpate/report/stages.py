@@ -1,0 +1,177 @@
+"""The stage outputs of a run folder and their tables, in any state: read when asked for, and never more columns than needed.
+
+A report of half a study is useful, so nothing here stops at a gap: an absent, failed or unreadable stage output becomes a state of its stage
+or a line in `problems`, and the page names it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import polars as pl
+
+from palpate.core.errors import InputError
+from palpate.core.records import Parent, StageOutput, StageRecord, StudyRecord
+from palpate.core.rows import SCHEMA
+from palpate.core.run_folder import RunFolder
+from palpate.statistics.curves import COUNTED
+
+Value = TypeVar("Value")
+
+UNREADABLE = (InputError, OSError, ValueError, KeyError, pl.exceptions.PolarsError)
+"""What reading a damaged file may raise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage output of the study.
+
+    Attributes:
+        planned: as the study lists it.   state: "complete", "failed" or "missing".   error: why it failed, or "".
+        folder: where it lies.   record: its stage.json; None where it is not complete or cannot be read.
+    """
+
+    planned: StageOutput
+    state: str
+    error: str
+    folder: Path
+    record: StageRecord | None
+
+    @property
+    def id(self) -> str:
+        return self.planned.id
+
+    @property
+    def kind(self) -> str:
+        return self.planned.kind
+
+    @property
+    def title(self) -> str:
+        return self.planned.title
+
+    @property
+    def task(self) -> str:
+        return self.planned.task
+
+    @property
+    def model_id(self) -> str:
+        return self.planned.model_id
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the stage found out about itself; empty where it is not complete."""
+        return self.record.facts if self.record else {}
+
+    def parent(self, role: str) -> Parent | None:
+        """The first parent of a role."""
+        return next((parent for parent in self.planned.parents if parent.role == role), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class StageTables:
+    """A run folder as the report reads it.
+
+    Attributes:
+        path: the folder.   study: its study.json.   stages: in the study's order.
+        problems: files of complete stages that could not be read, and sections that could not be made.
+    """
+
+    path: Path
+    study: StudyRecord
+    stages: tuple[Stage, ...]
+    problems: list[str]
+
+    def of(self, kind: str, task: str | None = None, model_id: str | None = None) -> list[Stage]:
+        """The stages of a kind, in any state, of a task and a model when these are given."""
+        return [
+            stage
+            for stage in self.stages
+            if stage.kind == kind and task in (None, stage.task) and model_id in (None, stage.model_id)
+        ]
+
+    def complete(self, kind: str, task: str | None = None, model_id: str | None = None) -> list[Stage]:
+        """As `of`, the complete ones."""
+        return [stage for stage in self.of(kind, task, model_id) if stage.state == "complete"]
+
+    def models(self, task: str) -> list[str]:
+        """The models of a task in the study's order, whether or not they have results."""
+        return list(dict.fromkeys(stage.model_id for stage in self.stages if stage.task == task and stage.model_id))
+
+    def prediction_rows(self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
+        """Clean rows of validation and test images."""
+        return self._rows("predict", task, columns)
+
+    def attack_rows(self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
+        """Rows of the attacked images, each once: two attacks on one model both store the same clean rows."""
+        once = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index", "image_id"]
+        return self._rows("attack", task, columns).unique(once, keep="first", maintain_order=True)
+
+    def attack_rows_of(self, stage: Stage, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
+        """Rows of one attack stage; empty where they cannot be read."""
+        return self._table(stage, "images.parquet", columns, SCHEMA)
+
+    def table(self, kind: str, name: str, task: str | None = None) -> pl.DataFrame:
+        """A table that is no table of rows, from all complete stages of a kind: history.parquet, explanations.parquet."""
+        found = [self._table(stage, name) for stage in self.complete(kind, task)]
+        return pl.concat(found, how="diagonal_relaxed") if found else pl.DataFrame()
+
+    def attempt(self, label: str, load: Callable[[], Value]) -> Value | None:
+        """Call `load`; where what it reads is damaged, add a problem and give None."""
+        try:
+            return load()
+        except UNREADABLE as error:
+            problem = f"{label}: {error}"
+            if problem not in self.problems:
+                self.problems.append(problem)
+            return None
+
+    def _rows(self, kind: str, task: str | None, columns: Sequence[str]) -> pl.DataFrame:
+        found = [self._table(stage, "images.parquet", columns, SCHEMA) for stage in self.complete(kind, task)]
+        return pl.concat(found) if found else pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
+
+    def _table(
+        self, stage: Stage, name: str, columns: Sequence[str] = (), schema: dict[str, pl.DataType] | None = None
+    ) -> pl.DataFrame:
+        def load() -> pl.DataFrame:
+            scanned = pl.scan_parquet(stage.folder / name)
+            if schema is not None and dict(scanned.collect_schema()) != schema:
+                raise InputError("is no table of rows of this version; run the study again")
+            return (scanned.select(columns) if columns else scanned).collect()
+
+        empty = {column: schema[column] for column in columns} if schema else {}
+        found = self.attempt(f"{stage.id}/{name}", load)
+        return pl.DataFrame(schema=empty) if found is None else found
+
+
+ATTACKED = (*COUNTED, "radius")
+"""The columns of attacked rows that curves and rankings need."""
+
+
+def open_tables(path: Path) -> StageTables:
+    """Open a run folder, complete or not.
+
+    Raises:
+        InputError: the folder is no run folder, was made by another version, or its study.json cannot be read.
+    """
+    run = RunFolder(Path(path))
+    tables = StageTables(run.path, run.study(), (), [])
+    failures = tables.attempt("failed stages", run.failures) or {}
+
+    def stage(planned: StageOutput) -> Stage:
+        folder = run.folder(planned.id)
+        if run.complete(planned.id):
+            record = tables.attempt(f"{planned.id}/stage.json", lambda: run.stage(planned.id))
+            return Stage(planned, "complete", "", folder, record)
+        if planned.id in failures:
+            return Stage(planned, "failed", failures[planned.id].error, folder, None)
+        return Stage(planned, "missing", "", folder, None)
+
+    return dataclasses.replace(tables, stages=tuple(stage(planned) for planned in tables.study.stages))
+
+
+def arrays(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file; never a pickle."""
+    with np.load(file, allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
