@@ -18,9 +18,6 @@ NOT_MEASURED = "not measured"
 READINGS: dict[str, float] = {"A": 1.0, "B": 0.5, "C": 1 / 255}
 """What an epsilon of the paper is multiplied by to lie in [0, 1]."""
 
-FAMILIES = ("skin", "fundus", "chest")
-"""The paper's order of tasks."""
-
 FINDINGS = {"skin lesion": "skin", "diabetic retinopathy": "fundus", "pneumothorax": "chest"}
 
 EPSILONS = {
@@ -28,7 +25,9 @@ EPSILONS = {
     "fundus": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32),
     "chest": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64),
 }
-"""As the paper prints them."""
+"""As the paper prints them, in its order of tasks."""
+
+FAMILIES = tuple(EPSILONS)
 
 NAMES = {"skin": "Skin lesions", "fundus": "Diabetic retinopathy", "chest": "Pneumothorax"}
 RESNET, INCEPTION = "ResNet-50", "Inception-ResNet-v2"
@@ -82,16 +81,10 @@ def claims(data: RunData) -> list[Claim]:
     points = "Whether the paper means points or a share of the clean accuracy is unsaid; both are given."
     found = [
         *_clean("skin", skin, ".905", ".88", "67 % are nv"),
-        Claim(
-            NAMES["skin"],
-            "lost at ε .00125, without attention",
-            "24 %",
-            _loss(skin.plain, 0.00125 * skin.scale),
-            points,
-        ),
-        Claim(NAMES["skin"], "at ε .005, without attention", "worse than chance", _at(skin.plain, 0.005 * skin.scale)),
-        Claim(NAMES["skin"], "at ε .01, without attention", "useless", _at(skin.plain, 0.01 * skin.scale)),
-        Claim(NAMES["skin"], "at ε .01, with attention", "above chance", _at(skin.attentive, 0.01 * skin.scale)),
+        Claim(NAMES["skin"], "lost at ε .00125, without attention", "24 %", _loss(skin.plain, skin, 0.00125), points),
+        Claim(NAMES["skin"], "at ε .005, without attention", "worse than chance", _at(skin.plain, skin, 0.005)),
+        Claim(NAMES["skin"], "at ε .01, without attention", "useless", _at(skin.plain, skin, 0.01)),
+        Claim(NAMES["skin"], "at ε .01, with attention", "above chance", _at(skin.attentive, skin, 0.01)),
         *_clean("fundus", fundus, ".832", ".818", ".8043"),
         Claim(
             NAMES["fundus"],
@@ -103,8 +96,8 @@ def claims(data: RunData) -> list[Claim]:
         Claim(NAMES["fundus"], "with over without attention at ε .32", "over 20 ×", _ratio(fundus, 0.32)),
         *_clean("chest", chest, "not given", "not given", ".9527"),
         Claim(NAMES["chest"], "clean, with less without attention", "−1 to −2 points", _difference(chest, 0.0)),
-        Claim(NAMES["chest"], "at ε .32, without attention", ".805", _at(chest.plain, 0.32 * chest.scale)),
-        Claim(NAMES["chest"], "at ε .32, with attention", ".805", _at(chest.attentive, 0.32 * chest.scale)),
+        Claim(NAMES["chest"], "at ε .32, without attention", ".805", _at(chest.plain, chest, 0.32)),
+        Claim(NAMES["chest"], "at ε .32, with attention", ".805", _at(chest.attentive, chest, 0.32)),
         Claim(NAMES["chest"], "lines cross", "beyond .32", _crossing(chest)),
     ]
     all_sides = [side for (_, net), side in sides.items() if net == RESNET]
@@ -189,9 +182,9 @@ def _reference(lines: tuple[Curve, ...]) -> str:
     return _each(lines, lambda line: measured(_clean_point(line)))
 
 
-def _at(lines: tuple[Curve, ...], epsilon: float) -> str:
+def _at(lines: tuple[Curve, ...], side: Side, epsilon: float) -> str:
     def say(line: Curve) -> str | None:
-        point = _find(line, epsilon)
+        point = _find(line, epsilon * side.scale)
         rate = _clean_point(line).chance
         chance = f", chance {formatting.percent(rate)}" if rate else ""
         return f"{measured(point)}{chance}, majority {formatting.percent(point.majority_rate)}" if point else None
@@ -199,9 +192,9 @@ def _at(lines: tuple[Curve, ...], epsilon: float) -> str:
     return _under_attack(lines, say)
 
 
-def _loss(lines: tuple[Curve, ...], epsilon: float) -> str:
+def _loss(lines: tuple[Curve, ...], side: Side, epsilon: float) -> str:
     def say(line: Curve) -> str | None:
-        point, start = _find(line, epsilon), line.points[0].accuracy if line.points else None
+        point, start = _find(line, epsilon * side.scale), line.points[0].accuracy if line.points else None
         if point is None or not start or point.accuracy is None:
             return None
         lost = start - point.accuracy
