@@ -21,7 +21,7 @@ import warnings
 from pathlib import Path
 
 HERE = Path(__file__).parent
-DISTRIBUTIONS = ["adversarial-robustness-toolbox", "pyautoattack", "torchattacks", "adv-lib", "six", "tqdm"]
+DISTRIBUTIONS = ["adversarial-robustness-toolbox", "pyautoattack", "torchattacks", "adv-lib", "six", "tqdm", "monai"]
 STRENGTHS = ("fast", "standard", "ensemble")
 
 
