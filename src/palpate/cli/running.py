@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 def run_study(study: "Study", out: Path | None, data: Path | None, device: str, threads: int | None) -> None:
     """Run a study and print its result; exit with status 1 when stages failed."""
-    from palpate.report.page.page import write_report
     from palpate.study.run import StudyIncomplete, run
 
     set_threads(threads)
@@ -20,7 +19,7 @@ def run_study(study: "Study", out: Path | None, data: Path | None, device: str, 
         folder = run(study, out, root=data, device=device)
     except StudyIncomplete as error:
         failed, folder = error, error.folder
-    print_result(folder, write_report(folder))
+    print_result(folder / "report.html")
     if failed:
         typer.echo(f"palpate: {failed}", err=True)
         raise typer.Exit(1)

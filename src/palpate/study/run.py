@@ -18,6 +18,7 @@ from palpate.core.records import StageOutput, TaskRecord
 from palpate.core.run_folder import open_run, source_commit
 from palpate.data.dataset import Dataset
 from palpate.models.predict import choose_device
+from palpate.report.page.page import write_report
 from palpate.study.plan import plan
 from palpate.study.spec import Study
 from palpate.study.stages import attack, explain, predict, train, trust
@@ -52,7 +53,7 @@ def run(
     device: str = "auto",
     console: Console | None = None,
 ) -> Path:
-    """Make every stage of the study that is not complete yet.
+    """Make every stage of the study that is not complete yet, and write the report, RUN/report.html.
 
     Args:
         study: what is asked for, from `palpate.read_study` or built in Python.
@@ -86,10 +87,10 @@ def run(
     done, place = len(stages) - len(waiting), escape(str(folder.path))
     if not waiting:
         console.print(f"Everything is complete: {len(stages)} stages in {place}")
-        return folder.path
-    if done:
+    elif done:
         console.print(f"{done} of {len(stages)} stages are complete already; making the rest")
     failed = _make_all(waiting, Context(study, folder, data_root, where, console, datasets))
+    write_report(folder.path)
     if failed:
         reasons = "\n".join(f"  {stage.title}: {reason}" for stage, reason in failed)
         raise StudyIncomplete(
