@@ -22,11 +22,11 @@ from palpate.attacks.problem import Block
 OVERSHOOT = 1.05
 """The first radius over the linear estimate of the distance: margins curve, and a point beyond the boundary says more than one before it."""
 
-SHRINK, GROW = 0.7, 1.4
+SMALLER, LARGER = 0.7, 1.4
 """How far a radius may move in one step: the linear estimate holds only near the point where the gradient was taken; √2 either way."""
 
 BEYOND = 1 + 2.0**-12
-"""A radius estimate is raised by half a unit of `round_bits`, so that rounding to 12 bits cannot put it just short of the boundary."""
+"""A radius estimate is raised by the largest error of `round_bits`, so that rounding cannot put it just short of the boundary."""
 
 FARTHEST = 1e6
 """Distances above this mean that there is no gradient; they stay finite so that they can be ordered."""
@@ -53,9 +53,7 @@ class Config:
     candidates: int = 3  # classes that start as candidates, by ascending distance
     reach: float = 1.5  # of the nearest distance; farther classes do not start
     prune: tuple[tuple[int, int], ...] = ((1, 2), (3, 1))  # after that step, keep that many candidates per image
-    prune_beyond: tuple[
-        tuple[int, float], ...
-    ] = ()  # after that step, drop those beyond that multiple of their image's best
+    prune_beyond: tuple[tuple[int, float], ...] = ()  # after that step, drop those beyond that multiple of the best
     searches: int = 4  # forward passes on the ray at the end
     first: float = 2.0  # first step as a share of the radius: from one corner of the ball to the opposite one
     last: float = 0.02  # last step likewise
@@ -190,7 +188,7 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     # Radius at which the linear model of the margin is zero, kept near the present one and below what is known.
     linear = round_bits((at.radius - aim / slope.clamp(min=1e-300)) * BEYOND)
     estimate = torch.where(at.step > 0, linear, at.radius)
-    radius = torch.minimum(torch.maximum(estimate, SHRINK * at.radius), GROW * at.radius)
+    radius = torch.minimum(torch.maximum(estimate, SMALLER * at.radius), LARGER * at.radius)
     limit = best.limit[at.image] * (1 - config.shrink)
     radius = round_bits(torch.minimum(radius, limit)).clamp(max=block.top)
     scaled = gradient * per_image(1 / power_of_two(slope), gradient)

@@ -104,14 +104,7 @@ def make_attack(value: "str | Mapping[str, Any] | Attack") -> Attack:
     if isinstance(entry, Attack):  # a specification with some settings fixed
         fixed = {key: getattr(entry, key) for key in entry.model_fields_set}
         for key in fixed.keys() & settings.keys():
-            raise SpecError(
-                f"attack {name!r}",
-                [
-                    (
-                        (key,),
-                        f"is {fixed[key]!r} by the name {name!r}; write attack = {entry.kind!r} to choose it, given {settings[key]!r}",
-                    )
-                ],
-            )
+            words = f"is {fixed[key]!r} by the name {name!r}; write attack = {entry.kind!r} to choose it"
+            raise SpecError(f"attack {name!r}", [((key,), f"{words}, given {settings[key]!r}")])
         settings, entry = fixed | settings, type(entry)
     return entry.read(settings, f"attack {name!r}")
