@@ -1,6 +1,5 @@
 """build and wrap: the same contract whoever made the network, and refusals that say what would work."""
 
-import copy
 import json
 import re
 
@@ -11,10 +10,8 @@ from palpate.core.errors import InputError
 from palpate.models.build import build
 from palpate.models.classifier import Classifier
 from palpate.models.normalize import NORMALIZATIONS
-from palpate.models.soft_attention import SoftAttention
 from palpate.models.sources import make_network
 from palpate.models.trim import trim
-from palpate.models.wrap import wrap
 
 
 @pytest.mark.parametrize("attention", [None, "full", "released", True])
@@ -29,20 +26,6 @@ def test_a_classifier_is_normalisation_backbone_attention_head(attention):
     assert model.spec is not None
     assert json.loads(json.dumps(model.spec)) == model.spec
     assert model.spec["attention"] == ("full" if attention is True else attention)
-
-
-def test_feature_layers_give_the_maps_before_and_after_attention():
-    model = build("resnet10t", attention="full", size=64, output_stride=16).eval()
-    outputs = {}
-    for name in ("backbone", "attention"):
-        model.feature_layer(name).register_forward_hook(lambda _m, _i, out, name=name: outputs.update({name: out}))
-    model(torch.rand(1, 3, 64, 64))
-    assert isinstance(model.attention, SoftAttention)
-    torch.testing.assert_close(outputs["attention"], model.attention(outputs["backbone"]))
-    with pytest.raises(InputError, match="layer: expected 'backbone' or 'attention', got 'y'"):
-        model.feature_layer("y")
-    with pytest.raises(InputError, match="has none; use 'backbone'"):
-        build("resnet10t", size=64).feature_layer("attention")
 
 
 def test_the_same_seed_builds_the_same_classifier():
@@ -111,63 +94,6 @@ def test_arguments_out_of_range_are_named(arguments, message):
 def test_images_that_are_none_are_refused(images, message):
     with pytest.raises(InputError, match=message):
         build("resnet10t", size=64)(images)
-
-
-class Theirs(torch.nn.Module):
-    """Somebody's network: its convolutions are registered in another order than they run."""
-
-    def __init__(self, outputs=2, squeeze=False):
-        super().__init__()
-        self.last = torch.nn.Conv2d(4, 5, 3)
-        self.first = torch.nn.Conv2d(3, 4, 3)
-        self.fc = torch.nn.Linear(5, outputs)
-        self.squeeze = squeeze
-
-    def forward(self, x):
-        logits = self.fc(self.last(self.first(x).relu()).relu().mean((2, 3)))
-        return logits[:, 0] if self.squeeze else logits
-
-
-def test_wrap_keeps_the_function_and_finds_the_last_convolution_that_runs():
-    network = Theirs().train()
-    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
-    model = wrap(network, mean, std, size=32)
-    images = torch.rand(2, 3, 32, 32)
-    m, s = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
-    torch.testing.assert_close(model(images), network((images - m) / s))
-    assert model.feature_layer("backbone") is network.last
-    assert network.training
-    assert (model.num_classes, model.spec, model.attention) == (2, None, None)
-    assert not network.last._forward_hooks
-    twin = copy.deepcopy(model)
-    assert twin.feature_layer("backbone") is not network.last  # a copy explains itself
-
-
-@pytest.mark.parametrize("squeeze", [False, True])
-def test_a_single_logit_stays_single(squeeze):
-    model = wrap(Theirs(1, squeeze), (0, 0, 0), (1, 1, 1), size=32)
-    assert model.num_classes == 1
-    assert model(torch.rand(4, 3, 32, 32)).shape == (4, 1)
-
-
-def test_a_wrapped_classifier_can_be_wrapped_double_precision_and_all():
-    inner = build("resnet10t", size=64).double()
-    model = wrap(inner, (0, 0, 0), (1, 1, 1), size=64)
-    assert model(torch.rand(1, 3, 64, 64, dtype=torch.double)).dtype == torch.double
-
-
-def test_wrap_refuses_what_gives_no_logits():
-    with pytest.raises(InputError, match=r"expected logits \(N, K\).*\(1, 8, 30, 30\)"):
-        wrap(torch.nn.Conv2d(3, 8, 3), (0, 0, 0), (1, 1, 1), size=32)
-    with pytest.raises(InputError, match=r"failed on an image \(1, 3, 32, 32\)"):
-        wrap(torch.nn.Linear(3, 8), (0, 0, 0), (1, 1, 1), size=32)
-    with pytest.raises(InputError, match="mean: expected three numbers"):
-        wrap(Theirs(), (0.5,), (1, 1, 1), size=32)
-    with pytest.raises(InputError, match="std: expected three positive"):
-        wrap(Theirs(), (0, 0, 0), (1, 0, 1), size=32)
-    flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
-    with pytest.raises(InputError, match="has no convolution"):
-        wrap(flat, (0, 0, 0), (1, 1, 1), size=32).feature_layer("backbone")
 
 
 def test_gradients_reach_the_image_through_every_part():

@@ -1,5 +1,6 @@
 """`build` makes a classifier by name: a network from a registered source, soft attention or none, and a head."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,7 +10,7 @@ from palpate.core.errors import InputError
 from palpate.models.checkpoint import fill, is_own, read_spec, read_tensors
 from palpate.models.classifier import Classifier
 from palpate.models.heads import Head
-from palpate.models.normalize import normalization_by_name
+from palpate.models.normalize import make_normalize
 from palpate.models.soft_attention import SMALLEST_MAP, SoftAttention
 from palpate.models.sources import make_network
 from palpate.models.trim import trim
@@ -23,12 +24,13 @@ def build(
     weights: str | Path | None = None,
     *,
     size: int = 224,
+    channels: int = 3,
     output_stride: int = 32,
     heads: int = 16,
     window: int | None = None,
     relu: bool = True,
     dropout: float = 0.5,
-    normalization: str | None = None,
+    normalization: str | Mapping[str, Any] | None = None,
 ) -> Classifier:
     """A classifier by the name of its backbone. Random weights come from torch's global generator.
 
@@ -40,11 +42,13 @@ def build(
         weights: None for random weights; "imagenet" for the published ones of the backbone; else a file: what `save_weights` wrote for
             this very architecture, or a file of the source's kind for the backbone alone (timm's `model.safetensors`).
         size: side of the square images in pixels.
+        channels: of the images; published weights of three are adapted to one as timm does it, by summing over the first convolution's.
         output_stride: 32, or 16 or 8 where the network can trade strides for dilation, for small images.
         heads, window, relu: see `SoftAttention`.
         dropout: probability before the dense layer (a pooled head without attention has none).
         normalization: "caffe" (of arXiv 2210.14405; the default for random weights), "imagenet", "inception" (−1 … 1) or "pretrained"
-            (what the published weights were trained with; the default with timm's). A file of `save_weights` brings its own.
+            (what the published weights were trained with; the default with timm's); or a mapping with "mean" and "std", "value_range", or all
+            three, as in `wrap`. A file of `save_weights` brings its own.
 
     Raises:
         InputError: an unknown name or value; attention on a map below 4×4; weights absent or of another architecture.
@@ -57,6 +61,8 @@ def build(
         raise InputError(f"gamma: {gamma!r} scales the attended map, but attention is None; ask for attention='full'")
     if not isinstance(num_classes, int) or num_classes < 2:
         raise InputError(f"num_classes: expected an integer of at least 2, got {num_classes!r}")
+    if not isinstance(channels, int) or channels < 1:
+        raise InputError(f"channels: expected an integer of at least 1, got {channels!r}")
     if not isinstance(size, int) or size < 16:
         raise InputError(f"size: expected an integer of at least 16 pixels, got {size!r}")
     if not 0 <= dropout < 1:
@@ -65,8 +71,8 @@ def build(
     if normalization is None and whole is not None:
         normalization = read_spec(whole)["spec"]["normalization"]
     asked = {"output_stride": output_stride, "normalization": normalization, "weights": None if whole else weights}
-    network = make_network(backbone, size, **asked)
-    channels, height, width = trim(network.module, size)
+    network = make_network(backbone, size, channels, **asked)
+    depth, height, width = trim(network.module, size, channels)
     if output_stride != 32 and height < size // output_stride:
         raise InputError(f"output_stride: backbone {backbone!r} ignores {output_stride}; leave it at 32")
     if attention is not None and min(height, width) < SMALLEST_MAP:
@@ -79,6 +85,7 @@ def build(
         "num_classes": num_classes,
         "weights": None if weights is None else str(weights),
         "size": size,
+        "channels": channels,
         "output_stride": output_stride,
         "heads": heads,
         "window": window,
@@ -86,9 +93,9 @@ def build(
         "dropout": dropout,
         "normalization": normalization,
     }
-    block = None if attention is None else SoftAttention(channels, heads, attention, gamma, window, relu)
-    head = Head(channels, (height, width), num_classes, block is not None, network.flat, dropout)
-    normalize = normalization_by_name(normalization, network.pretrained)
+    block = None if attention is None else SoftAttention(depth, heads, attention, gamma, window, relu)
+    head = Head(depth, (height, width), num_classes, block is not None, network.flat, dropout)
+    normalize = make_normalize(normalization, channels, network.pretrained)
     model = Classifier(normalize, network.module, block, head, num_classes, size, spec)
     if whole is not None:
         state = read_tensors(whole)

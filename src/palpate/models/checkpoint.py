@@ -96,6 +96,24 @@ def read_tensors(path: Path) -> State:
         ) from error
 
 
+def check_finite(module: nn.Module, what: str) -> None:
+    """Refuse weights that are no numbers: NaN or infinity in a parameter, NaN in a buffer (a mask may hold infinities).
+
+    Raises:
+        InputError: how many tensors, and the first of them.
+    """
+    bad = [name for name, tensor in module.named_parameters() if _real(tensor) and not tensor.isfinite().all()]
+    bad += [name for name, tensor in module.named_buffers() if _real(tensor) and tensor.isnan().any()]
+    if bad:
+        raise InputError(
+            f"weights: {what} has {len(bad)} tensor(s) that hold NaN or infinity (first {bad[0]}); its training diverged or its file is damaged"
+        )
+
+
+def _real(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() and not tensor.is_meta
+
+
 def fill(module: nn.Module, state: State, path: Path, what: str) -> None:
     """Put `state` into `module`, all of it or nothing.
 

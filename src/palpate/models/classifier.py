@@ -1,5 +1,6 @@
 """Classifier: images in [0, 1] in, logits out, with its normalisation inside, so that an epsilon means one thing."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from palpate.core.errors import InputError
 from palpate.models.checkpoint import name_architecture
 from palpate.models.normalize import Normalize
+from palpate.models.outputs import Logits
 from palpate.models.soft_attention import SoftAttention
 
 
@@ -16,6 +18,7 @@ class Classifier(nn.Module):
 
     Attributes:
         num_classes: number of logits K (1 for a wrapped network with a single logit).
+        classes: names of the logits in their order, or None where nobody said.
         size: side of the images in pixels.
         backbone: module whose output is the last map (N, C, h, w); of a wrapped network, the whole network.
         attention: module whose output is the map after soft attention (N, C, h, w), or None.
@@ -32,43 +35,54 @@ class Classifier(nn.Module):
         num_classes: int,
         size: int,
         spec: dict[str, Any] | None,
-        map_layer: str = "backbone",
     ) -> None:
         super().__init__()
         self.normalize = normalize
         self.backbone = backbone
         self.attention = attention
         self.head = head
-        self.num_classes, self.size, self.spec, self.map_layer = num_classes, size, spec, map_layer
+        self.num_classes, self.size, self.spec = num_classes, size, spec
+        self.classes: tuple[str, ...] | None = None
+
+    @property
+    def channels(self) -> int:
+        """Channels C of the images."""
+        return self.normalize.channels
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (N, 3, H, W), float, RGB in [0, 1] → logits (N, K)."""
-        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+        """Images (N, C, H, W), float in [0, 1] → logits (N, K)."""
+        x = self.features(images)
+        return self.head(x) if self.attention is None else self.head(x, self.attention(x))
+
+    def features(self, images: torch.Tensor) -> Any:
+        """Images → the backbone's output: the last map (N, C, h, w), or what a wrapped network returns."""
+        if images.ndim != 4 or images.shape[1] != self.channels or not images.is_floating_point():
             raise InputError(
-                f"images: expected a float tensor (N, 3, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}; "
-                "divide bytes by 255 and repeat grey images three times"
+                f"images: expected a float tensor (N, {self.channels}, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}; "
+                "divide bytes by 255, and repeat grey images three times for a network of three channels"
             )
         if self.spec is not None and images.shape[2:] != (self.size, self.size):
             raise InputError(
                 f"images: this classifier was built for {self.size} × {self.size} px, got {tuple(images.shape[2:])}; "
                 f"resize them or build with size={images.shape[-1]}"
             )
-        x = self.backbone(self.normalize(images))
-        return self.head(x) if self.attention is None else self.head(x, self.attention(x))
+        precision = next((part.dtype for part in self.backbone.parameters() if part.is_floating_point()), images.dtype)
+        return self.backbone(self.normalize(images).to(precision))
 
-    def feature_layer(self, name: str = "backbone") -> nn.Module:
-        """The module whose output Grad-CAM explains: "backbone", the last convolutional map, or "attention", the map after soft attention."""
-        if name == "backbone":
-            if not self.map_layer:
-                raise InputError("layer: this wrapped network has no convolution; name a layer yourself")
-            return self.get_submodule(self.map_layer)
-        if name != "attention":
-            raise InputError(f"layer: expected 'backbone' or 'attention', got {name!r}")
-        if self.attention is None:
+    def in_order(self, classes: Sequence[str]) -> None:
+        """Put the logits into the order of `classes`, by name; nothing changes where the order is not known.
+
+        Raises:
+            InputError: the network's classes are others.
+        """
+        if self.classes is None or self.classes == tuple(classes):
+            return
+        if not isinstance(self.head, Logits) or sorted(self.classes) != sorted(classes):
             raise InputError(
-                "layer: 'attention' is the map after soft attention, and this classifier has none; use 'backbone'"
+                f"classes: the network knows {', '.join(self.classes)}, and asked for are {', '.join(classes)}"
             )
-        return self.attention
+        self.head.reorder([self.classes.index(name) for name in classes])
+        self.classes = tuple(classes)
 
     def describe(self) -> str:
         """One line that names the architecture, for messages."""

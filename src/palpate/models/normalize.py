@@ -1,14 +1,18 @@
 """Normalisation inside the classifier, so that images and epsilons outside it are in [0, 1] and mean one thing."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from palpate.core.errors import InputError
 
+PerChannel = float | Sequence[float]
+
 # Mean and standard deviation per channel, RGB, of images in [0, 1].
-NORMALIZATIONS = {
+NORMALIZATIONS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
     # Grey levels 0–255 less ImageNet's mean, −123.68 … 151.06, as Caffe's networks had it (there in the order BGR).
     "caffe": ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -17,36 +21,95 @@ NORMALIZATIONS = {
 
 
 class Normalize(nn.Module):
-    """(image − mean) / std per channel, as buffers, so that they travel with the weights.
+    """(v − mean) / std per channel, where v runs over `value_range` as the image runs over [0, 1].
+
+    Both are folded into one mean and one standard deviation in units of images in [0, 1], kept as buffers (1, C, 1, 1), so that they travel
+    with the weights.
+
+    Args:
+        mean, std: a number for each channel, or one for all, in units of `value_range`; std above 0.
+        value_range: the least and the greatest value that a pixel can have: (0, 255), (−1, 1), (−1024, 1024) …
+        channels: how many, where it is not the length of mean or std; 3 where nothing says.
+
+    Raises:
+        InputError: lengths that differ, a std that is not positive, or a range that does not rise.
 
     >>> Normalize(*NORMALIZATIONS["inception"])(torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1)).flatten()
     tensor([-1.,  0.,  1.])
+    >>> Normalize(value_range=(-1024, 1024), channels=1)(torch.tensor([0.0, 0.75]).view(2, 1, 1, 1)).flatten()
+    tensor([-1024.,   512.])
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        mean: PerChannel = 0.0,
+        std: PerChannel = 1.0,
+        value_range: Sequence[float] = (0.0, 1.0),
+        channels: int | None = None,
+    ) -> None:
         super().__init__()
+        counts = [len(values) for values in (mean, std) if isinstance(values, Sequence)]
+        channels = channels or next(iter(counts), 3)
+        low, high = _range(value_range)
         for name, values in (("mean", mean), ("std", std)):
-            if len(values) != 3:
-                raise InputError(f"{name}: expected three numbers, one per RGB channel in [0, 1] units, got {values!r}")
-        if min(std) <= 0:
-            raise InputError(f"std: expected three positive numbers, got {std!r}")
-        self.register_buffer("mean", torch.tensor(list(mean), dtype=torch.float32).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(list(std), dtype=torch.float32).view(1, 3, 1, 1))
+            each = list(values) if isinstance(values, Sequence) else [values] * channels
+            if len(each) != channels or not all(math.isfinite(value) for value in each):
+                raise InputError(f"{name}: expected a number for each of {channels} channels, got {values!r}")
+            if name == "std" and min(each) <= 0:
+                raise InputError(f"std: expected positive numbers, got {values!r}")
+            share = [(value - low if name == "mean" else value) / (high - low) for value in each]
+            self.register_buffer(name, torch.tensor(share, dtype=torch.float32).view(1, channels, 1, 1))
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return self.mean.shape[1]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return (images - self.mean) / self.std
 
 
-def normalization_by_name(name: str, pretrained: tuple[Sequence[float], Sequence[float]] | None = None) -> Normalize:
-    """The normalisation of that name; "pretrained" is what the backbone's published weights were trained with.
+def _range(value: Sequence[float]) -> tuple[float, float]:
+    if len(value) != 2 or not all(map(math.isfinite, value)) or not value[0] < value[1]:
+        raise InputError(f"value_range: expected the least and the greatest value, such as (0, 255), got {value!r}")
+    return float(value[0]), float(value[1])
+
+
+def make_normalize(
+    normalization: str | Mapping[str, Any],
+    channels: int = 3,
+    pretrained: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Normalize:
+    """The normalisation of a name, or with the arguments of `Normalize`.
+
+    Args:
+        normalization: a key of `NORMALIZATIONS`; "pretrained", what the backbone's published weights were trained with; or a mapping with
+            "mean" and "std", "value_range", or all three.
+        channels: of the images; a named normalisation of three channels is averaged for images of one.
+        pretrained: mean and standard deviation of the published weights.
 
     Raises:
-        InputError: an unknown name, or "pretrained" for a backbone without published weights.
+        InputError: an unknown name or key, or numbers that do not fit.
     """
+    if isinstance(normalization, Mapping):
+        unknown = normalization.keys() - {"mean", "std", "value_range"}
+        if unknown or ("mean" in normalization) != ("std" in normalization) or not normalization:
+            raise InputError(
+                f"normalization: expected mean and std, value_range, or all three, got {', '.join(normalization) or 'nothing'}"
+            )
+        return Normalize(**normalization, channels=channels)
     known = NORMALIZATIONS if pretrained is None else NORMALIZATIONS | {"pretrained": pretrained}
-    if name not in known:
-        raise InputError(f"normalization: expected one of {', '.join(known)}; got {name!r}")
-    return Normalize(*known[name])
+    if normalization not in known:
+        raise InputError(f"normalization: expected one of {', '.join(known)}; got {normalization!r}")
+    mean, std = known[normalization]
+    if channels == 1:
+        mean, std = sum(mean) / len(mean), sum(std) / len(std)
+    elif channels != len(mean):
+        raise InputError(
+            f"normalization: {normalization!r} is of {len(mean)} channels, and the images have {channels}; "
+            "give mean and std of each, or value_range"
+        )
+    return Normalize(mean, std, channels=channels)

@@ -8,7 +8,7 @@ from torch import nn
 from palpate.core.errors import InputError
 
 
-def trim(module: nn.Module, size: int) -> tuple[int, int, int]:
+def trim(module: nn.Module, size: int, channels: int = 3) -> tuple[int, int, int]:
     """The shape (C, h, w) of the map that a network leaves of a `size` × `size` image.
 
     Layers that take no part in the map (a classifier's last norm, say) are removed from `module`, so that every
@@ -21,7 +21,7 @@ def trim(module: nn.Module, size: int) -> tuple[int, int, int]:
     ran: set[nn.Module] = set()
     for part in probe.modules():
         part.register_forward_hook(lambda part, _inputs, _output: ran.add(part))
-    image = torch.zeros(1, 3, size, size, device="meta")
+    image = torch.zeros(1, channels, size, size, device="meta")
     try:
         with torch.no_grad():
             features = probe(image)

@@ -1,57 +1,142 @@
 """`wrap` makes a classifier of somebody's own network."""
 
+import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from palpate.core.errors import InputError
+from palpate.models.checkpoint import check_finite
 from palpate.models.classifier import Classifier
-from palpate.models.normalize import Normalize
+from palpate.models.normalize import Normalize, PerChannel
+from palpate.models.outputs import Logits
+from palpate.models.predict import evaluating
 
 
-def wrap(module: nn.Module, mean: Sequence[float], std: Sequence[float], size: int = 224) -> Classifier:
-    """Somebody's own network as a `Classifier`, told its normalisation once.
+def wrap(
+    module: nn.Module,
+    mean: PerChannel | None = None,
+    std: PerChannel | None = None,
+    size: int = 224,
+    *,
+    channels: int | None = None,
+    value_range: Sequence[float] | None = None,
+    output: str | int | None = None,
+    classes: Sequence[str] | None = None,
+) -> Classifier:
+    """Somebody's own network as a `Classifier`, which takes images in [0, 1].
+
+    The network gets (v − mean) / std, where v runs over `value_range` as the image runs over [0, 1]; a network in float16 or bfloat16 gets
+    it in its own precision.
 
     Args:
-        module: normalised images (N, 3, H, W) → logits (N, K), (N, 1) or (N,); logits, not probabilities. It is used
-            as it is, not copied. A single logit stays single: num_classes is 1, and class 1 is a logit above 0.
-        mean, std: three numbers each, RGB, in units of images in [0, 1]; (0, 0, 0) and (1, 1, 1) where the network
-            normalises by itself.
-        size: side in pixels of the images that it takes.
+        module: normalised images (N, C, H, W) to logits, not probabilities: a tensor (N, K), (N, 1) or (N,), or a tuple, mapping or object
+            that holds one. It is used as it is, not copied. A single logit stays single: num_classes is 1, and class 1 is a logit above 0.
+        mean, std: a number for each channel, or one for all, in units of `value_range`; both or neither.
+        size: side in pixels of the square images that it is tried on; others are taken where the network takes them.
+        channels: of the images, where mean and std do not tell; 3 where nothing does.
+        value_range: the least and the greatest value of a pixel: (0, 255), (−1, 1), (−1024, 1024) …; (0, 1) when mean and std are given. One
+            of the two must be stated, since a wrong normalisation looks like a weak network.
+        output: which part of the network's output holds the logits, see `Logits`.
+        classes: names of the K logits in their order.
 
     Returns:
-        Classifier whose feature layer "backbone" is the last convolution that runs, spec None.
+        Classifier without a specification: its weights can be saved, and loaded into the same network wrapped again.
 
     Raises:
-        InputError: the network cannot take such images, or does not return logits.
+        InputError: the network needs more than one input, cannot take such images, returns no logits, or holds weights that are no numbers.
     """
-    order: list[str] = []
-    names: dict[nn.Module, str] = {
-        layer: name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)
-    }
-    hooks = [layer.register_forward_hook(lambda ran, _in, _out: order.append(names[ran])) for layer in names]
+    if not isinstance(module, nn.Module):
+        raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}; put it into one")
+    if (mean is None) != (std is None) or (mean is None and value_range is None):
+        raise InputError(
+            "normalization: state what the network takes: mean and std, value_range, or all three; value_range=(0, 1) for images as they are"
+        )
+    given = {"mean": mean, "std": std, "value_range": value_range}
+    normalize = Normalize(channels=channels, **{key: value for key, value in given.items() if value is not None})
+    return adapt(module, normalize, size, None, output, classes)
+
+
+def adapt(
+    module: nn.Module,
+    normalize: Normalize,
+    size: int,
+    spec: dict[str, Any] | None,
+    output: str | int | None = None,
+    classes: Sequence[str] | None = None,
+) -> Classifier:
+    """A network that gives logits as a `Classifier`, tried on two blank images.
+
+    Raises:
+        InputError: as `wrap`.
+    """
+    check_finite(module, f"the network {type(module).__name__}")
+    needed = _needed(module)
+    if len(needed) > 1:
+        raise InputError(
+            f"module: its forward needs {len(needed)} inputs ({', '.join(needed)}), and palpate perturbs one batch of images; "
+            "wrap a module whose forward takes the images alone and supplies the others itself"
+        )
     like = next(module.parameters(), torch.zeros(1))
-    was_training = module.training
+    precision = torch.float64 if like.dtype == torch.float64 else torch.float32
+    model = Classifier(normalize.to(like.device, precision), _opaque(module), None, Logits(output), 1, size, spec)
+    images = torch.zeros(2, normalize.channels, size, size, dtype=precision, device=like.device)
     try:
-        with torch.no_grad():
-            logits = module.eval()(torch.zeros(1, 3, size, size, dtype=like.dtype, device=like.device))
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
-        raise InputError(f"module: failed on an image (1, 3, {size}, {size}): {error}; name another size") from error
-    finally:
-        module.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    if not isinstance(logits, torch.Tensor) or logits.ndim not in (1, 2) or len(logits) != 1:
-        shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise InputError(f"module: expected logits (N, K) for images (N, 3, H, W), got {shape} for N = 1")
-    classes = int(logits.shape[1]) if logits.ndim == 2 else 1
-    layer = ".".join(filter(None, ("backbone", order[-1]))) if order else ""
-    return Classifier(Normalize(mean, std).to(like), module, None, _Logits(), classes, size, None, layer)
+        with evaluating(model), torch.no_grad():
+            logits = model(images)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a stranger's code may raise
+        reason = str(error) or type(error).__name__
+        raise InputError(
+            f"module: failed on images {tuple(images.shape)}: {reason}; {_remedy(module, normalize)}"
+        ) from error
+    if len(logits) != len(images):
+        raise InputError(f"module: expected logits (N, K), got {tuple(logits.shape)} for N = {len(images)} images")
+    if classes is not None and len(set(classes)) != logits.shape[1]:
+        raise InputError(f"classes: expected a name for each of {logits.shape[1]} logits, got {', '.join(classes)}")
+    model.num_classes, model.classes = logits.shape[1], None if classes is None else tuple(classes)
+    return model
 
 
-class _Logits(nn.Module):
-    """A network's logits as (N, K), K = 1 where it gives (N,)."""
+class _Opaque(nn.Module):
+    """An exported program, whose mode is fixed and which refuses to be asked for another."""
 
-    def forward(self, logits: torch.Tensor) -> torch.Tensor:
-        return logits[:, None] if logits.ndim == 1 else logits
+    def __init__(self, program: nn.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, images: torch.Tensor) -> Any:
+        return self.program(images)
+
+    def train(self, mode: bool = True) -> "_Opaque":
+        self.training = mode
+        return self
+
+
+def _opaque(module: nn.Module) -> nn.Module:
+    try:
+        with evaluating(module):
+            return module
+    except NotImplementedError:
+        return _Opaque(module)
+
+
+def _needed(module: nn.Module) -> list[str]:
+    """The names of the inputs that a network's forward cannot do without."""
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [each.name for each in parameters if each.kind in kinds and each.default is each.empty]
+
+
+def _remedy(module: nn.Module, normalize: Normalize) -> str:
+    """What to change: the channels where the first convolution takes others, else the size."""
+    first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    if first is not None and first.in_channels != normalize.channels:
+        return f"its first convolution takes {first.in_channels} channel(s): state channels={first.in_channels}"
+    return "state the size and the channels of the images that it takes"

@@ -18,7 +18,9 @@ from torch.optim.swa_utils import update_bn
 from palpate.attacks.norms import random_start
 from palpate.attacks.pgd import pgd
 from palpate.core.errors import InputError
-from palpate.models.predict import Images, Progress, choose_device, predict_logits
+from palpate.models.checkpoint import check_finite
+from palpate.models.layout import use_channels_last
+from palpate.models.predict import Images, Progress, as_tensor, choose_device, predict_logits
 from palpate.training.sampling import batches, class_counts, class_weights, draw, flip
 from palpate.training.spec import TrainSpec
 
@@ -95,13 +97,14 @@ def fit(
         The history, one entry per epoch.
 
     Raises:
-        InputError: a class is absent from training, there are no validation images, or the loss stopped being a number.
+        InputError: a class is absent from training, there are no validation images, the weights hold NaN, or the loss stopped being a number.
     """
     spec = spec or TrainSpec()  # pyright: ignore[reportCallIssue]
     labels = torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long)
     counts = class_counts(labels, dataset.classes)
     if len(dataset.val) == 0:
         raise InputError("val must hold images, given none: early stopping needs them; raise val_images")
+    check_finite(model, "the model")
     target = choose_device(device)
     if not spec.epochs:
         model.eval()
@@ -126,12 +129,14 @@ class _Training:
         counts: Tensor,
         seed: int,
     ) -> None:
+        example = as_tensor(dataset.train.images[:2]).to(fabric.device)
+        use_channels_last(model.to(fabric.device), example)
         self.fabric, self.model, self.dataset, self.spec = fabric, model, dataset, spec
         self.labels, self.counts = labels, counts
         self.val_labels = torch.as_tensor(np.asarray(dataset.val.labels), dtype=torch.long)
         self.generator = torch.Generator().manual_seed(seed)
         self.per_epoch = max(1, round(spec.epoch_fraction * len(labels)))  # images
-        model.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+        model.train()
         self.wrapped, self.optimizer = fabric.setup(model, _optimizer(model, spec))
         self.weights = fabric.to_device(class_weights(counts, spec.class_weights, dataset.classes))
         self.schedule = None
@@ -214,7 +219,7 @@ class _Training:
         return loss.item(), int((logits.argmax(1) == labels).sum())
 
     def _images(self, chosen: Tensor, augment: str = "none") -> Tensor:
-        images = self.dataset.train.images[chosen.numpy()]
+        images = as_tensor(self.dataset.train.images[chosen.numpy()])
         return self.fabric.to_device(flip(images, self.generator) if augment == "flips" else images)
 
 

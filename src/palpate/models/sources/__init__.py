@@ -22,6 +22,7 @@ class Request:
     Attributes:
         name: of the network, without the source's word.
         size: side of the square images in pixels.
+        channels: of the images.
         output_stride: 32 for the network's own; 16 or 8 where its last strides are to be traded for dilation.
         weights: None for random ones from torch's global generator; "imagenet" for those that are published; or a file of the source's kind.
             A file of `save_weights` never reaches a source.
@@ -30,6 +31,7 @@ class Request:
 
     name: str
     size: int
+    channels: int = 3
     output_stride: int = 32
     weights: str | Path | None = None
     normalization: str | None = None
@@ -40,7 +42,7 @@ class Network:
     """What a source makes.
 
     Attributes:
-        module: from normalised images (N, 3, S, S) to the last feature map (N, C, h, w).
+        module: from normalised images (N, C, S, S) to the last feature map (N, C, h, w).
         normalization: the name of the one to use where none was asked for.
         pretrained: what the name "pretrained" means: mean and standard deviation per channel, in units of images in [0, 1]; None where unknown.
         flat: whether a head flattens the map; else it takes the mean over the map's positions.
@@ -52,7 +54,7 @@ class Network:
     flat: bool = False
 
 
-def make_network(backbone: str, size: int, **settings: Any) -> Network:
+def make_network(backbone: str, size: int, channels: int = 3, **settings: Any) -> Network:
     """Make the network of a backbone's name; the settings are those of `Request`.
 
     Raises:
@@ -61,4 +63,4 @@ def make_network(backbone: str, size: int, **settings: Any) -> Network:
     source, colon, name = backbone.partition(":")
     if not colon:
         source, name = DEFAULT, backbone
-    return MODEL_SOURCES[source](Request(name, size, **settings))
+    return MODEL_SOURCES[source](Request(name, size, channels, **settings))

@@ -20,7 +20,7 @@ STRIDES = (8, 16, 32)
 
 
 class FeatureMap(nn.Module):
-    """A timm network that ends in its last feature map, (N, 3, H, W) → (N, C, h, w), tokens laid back on their grid."""
+    """A timm network that ends in its last feature map, (N, C, H, W) → (N, C', h, w), tokens laid back on their grid."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -58,6 +58,8 @@ def timm_network(request: Request) -> Network:
     if request.output_stride not in STRIDES:
         raise InputError(f"output_stride: expected one of {STRIDES}, got {request.output_stride!r}")
     arguments: dict[str, Any] = {"num_classes": 0}
+    if request.channels != 3:
+        arguments["in_chans"] = request.channels
     if cfg is not None and cfg.fixed_input_size:
         arguments["img_size"] = request.size
     if request.output_stride != 32:

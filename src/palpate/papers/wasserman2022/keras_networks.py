@@ -3,7 +3,7 @@
 import hashlib
 import os
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -56,7 +56,7 @@ def keras_network(request: Request) -> Network:
     """
     if request.name not in KERAS_FILES:
         raise InputError(f"backbone: source keras has {', '.join(KERAS_FILES)}; got {request.name!r}")
-    plain = timm_network(Request(request.name, request.size, request.output_stride)).module.get_submodule("network")
+    plain = timm_network(replace(request, weights=None)).module.get_submodule("network")
     inception = request.name == "inception_resnet_v2"
     module = _inception(plain) if inception else _resnet50(plain)
     normalization = request.normalization or "caffe"

@@ -1,0 +1,28 @@
+"""The memory layout in which a network is fastest and still works."""
+
+import torch
+from torch import Tensor, nn
+
+from palpate.models.predict import evaluating
+
+
+def use_channels_last(model: nn.Module, example: Tensor) -> torch.memory_format:
+    """Put a model's weights into channels-last, in place, where it takes images of that layout; else leave them contiguous.
+
+    A network that calls `view` on a feature map fails on the other layout.
+
+    Args:
+        model: any network.
+        example: images (n, C, H, W) on its device, on which it is tried in evaluation mode.
+
+    Returns:
+        The layout that images should have.
+    """
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    try:
+        with evaluating(model), torch.no_grad():
+            model(example.contiguous(memory_format=torch.channels_last))
+    except RuntimeError:
+        model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+        return torch.contiguous_format
+    return torch.channels_last
