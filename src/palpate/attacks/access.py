@@ -24,7 +24,7 @@ class PassBudget:
     """Passes spent, forward and backward apart, and how many of both together may be; one budget may serve several models.
 
     Args:
-        limit: passes, one per image; None for as many as are asked for.
+        limit: passes, one per image; None for no limit.
 
     >>> budget = PassBudget(10)
     >>> budget.spend(6, 2)

@@ -30,7 +30,7 @@ def ascend(ask: Ask, images: Tensor, radius: Tensor, start: Tensor, steps: int, 
     if the loss rose in fewer than three quarters of the steps since the last one, or if neither step nor best loss changed.
 
     Args:
-        ask: the loss to raise; images that may stop are asked no more.
+        ask: the loss to raise; images that may stop cost no more passes.
         images: (N, …) in [0, 1].
         radius: (N,).
         start: (N, …), inside the balls.

@@ -77,19 +77,19 @@ def ensemble(block: Block, parts: Parts) -> None:
         descend(block, config, alive, towards, "targets")
     for stage, loss in ((APGD_STAGE, log_odds), (APGD_STAGE + 1, margin)):
 
-        def climb(points: Tensor, rows: Tensor, loss: Loss = loss) -> tuple[Tensor, Tensor, Tensor]:
+        def loss_at(points: Tensor, rows: Tensor, loss: Loss = loss) -> tuple[Tensor, Tensor, Tensor]:
             logits, values, gradient = access.gradient(points, loss, labels[alive[rows]], image=alive[rows])
             return values, gradient, access.certain_margin(logits, labels[alive[rows]]) > 0
 
         radius = aim(alive)
         start = block.random_start(alive, radius, stage)
-        go_on(ascend(climb, block.clean[alive], radius, start, parts.ascents, block.norm), radius)
+        go_on(ascend(loss_at, block.clean[alive], radius, start, parts.ascents, block.norm), radius)
     if parts.queries and block.norm == "linf":
 
-        def ask(points: Tensor, rows: Tensor) -> Tensor:
+        def margin_at(points: Tensor, rows: Tensor) -> Tensor:
             return access.certain_margin(access.logits(points, alive[rows]), labels[alive[rows]])
 
         radius = aim(alive)
         generators = block.generators(alive, SQUARE_STAGE)
-        points, _ = random_squares(ask, block.clean[alive], radius, parts.queries, generators)
+        points, _ = random_squares(margin_at, block.clean[alive], radius, parts.queries, generators)
         go_on(points, radius)

@@ -67,10 +67,10 @@ class FoolboxPGD(Attack):
                     states = _states(cuda)
             finally:
                 hook.remove()
-            yield self._judged(problem, images, labels, torch.stack([rung.detach().cpu() for rung in clipped]))
+            yield self._judged(problem, images, labels, torch.stack([points.detach().cpu() for points in clipped]))
 
     def _judged(self, problem: Problem, images: Tensor, labels: Tensor, adversarial: Tensor) -> Sweep:
-        """The sweep of a batch: Foolbox's own answer is not believed, its images (E, n, C, H, W) are predicted again."""
+        """The sweep of a batch: Foolbox's own answer is not used, its images (E, n, C, H, W) are predicted again."""
         clean = predict_logits(problem.model, images, self.batch_size)
         radius = torch.where(clean.argmax(1) == labels, float("inf"), 0.0).double()
         failed, best = ~clean.isfinite().all(1), images.cpu().clone()

@@ -38,16 +38,16 @@ class MaxLoss(Attack):
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of gradients; successes are float32's")
 
     def run(self, problem: Problem) -> Iterator[Sweep]:
-        """Climb from epsilon to epsilon; a block is one batch unless told otherwise."""
+        """Raise the loss from epsilon to epsilon; a block is one batch unless told otherwise."""
         access = problem.access(self.draws, self.precision)
         for block in problem.blocks(access, self.norm):
-            worst = climb(block, self.steps)
+            worst = raise_loss(block, self.steps)
             block.best.pending[:] = False
             block.best.tell("maximum loss")
             yield block.result(self.how, worst)
 
 
-def climb(block: Block, steps: int) -> Tensor:
+def raise_loss(block: Block, steps: int) -> Tensor:
     """The worst image at each epsilon (E, n, C, H, W); for the radius, the first of them that fools is taken as best adversarial.
 
     Args:

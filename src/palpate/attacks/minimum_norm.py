@@ -1,7 +1,7 @@
 """The minimum-norm attack: one descent per image finds the smallest radius that fools it, for the price of a single attack.
 
 Other tools attack every image from scratch at every epsilon. Here every image has its own radius (`descent`), so the whole curve costs what they pay
-for a point; what is found is predicted again by the model itself before it is believed.
+for a point; what is found is predicted again by the model itself before it counts.
 """
 
 from collections.abc import Iterator

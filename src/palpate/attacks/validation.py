@@ -1,7 +1,7 @@
-"""What is asked of a sweep, made sure of before any pass is spent: epsilons, images, labels, and a model that gives logits.
+"""The arguments of a sweep, checked before any pass is spent: images, labels, and a model that gives logits.
 
 Most wrong robustness figures come from here: images in 0–255, a softmax for logits, a model left in training mode, an epsilon in another unit.
-What cannot be attacked is refused with the remedy; what can be attacked but not believed is warned of, and the verdicts fail it.
+What cannot be attacked is refused with the remedy; what can be attacked but not trusted is warned of, and the checks fail it.
 """
 
 import warnings

@@ -1,6 +1,6 @@
-"""The logits of many images, batch by batch, in evaluation mode: the one way in which palpate asks a model what it sees.
+"""The logits of many images, batch by batch, in evaluation mode, and the devices and modes of models.
 
-Training validates with it, and every adversarial image is judged by it again, from what is stored: no attack's own word is believed.
+Training validates with it, and every adversarial image is predicted by it again from what is stored: no attack's own answer is used.
 """
 
 import contextlib
@@ -85,7 +85,7 @@ def predict_logits(model: nn.Module, images: Images, batch_size: int = 128, prog
     """Compute the model's outputs for images in [0, 1].
 
     Args:
-        model: from images (N, 3, H, W) to logits (N, K).
+        model: from images (N, C, H, W) to logits (N, K).
         images: float images in [0, 1], decoded batch by batch when they are not a tensor.
         batch_size: images per forward pass.
         progress: told the images done.
