@@ -56,7 +56,8 @@ class FoolboxPGD(Attack):
             states = _states(cuda)
         for start in range(0, count, self.batch_size):
             place = slice(start, min(start + self.batch_size, count))
-            images, labels = check_images(as_tensor(problem.images[place]), start), problem.labels[place]
+            images = check_images(as_tensor(problem.images[place]), start).cpu()
+            labels = problem.labels[place]
             hook = model.register_forward_hook(_teller(problem, place, len(problem.epsilons) * (self.steps + 1)))
             try:
                 with torch.random.fork_rng(devices=cuda):
@@ -73,7 +74,7 @@ class FoolboxPGD(Attack):
         """The sweep of a batch: Foolbox's own answer is not used, its images (E, n, C, H, W) are predicted again."""
         clean = predict_logits(problem.model, images, self.batch_size)
         radius = torch.where(clean.argmax(1) == labels, float("inf"), 0.0).double()
-        failed, best = ~clean.isfinite().all(1), images.cpu().clone()
+        failed, best = ~clean.isfinite().all(1), images.clone()
         for epsilon, points in zip(problem.epsilons, adversarial, strict=True):
             logits = predict_logits(problem.model, points, self.batch_size)
             failed |= ~logits.isfinite().all(1)

@@ -171,7 +171,7 @@ class Problem:
             start = place.stop
 
     def _block(self, place: slice, access: ModelAccess, norm: Norm, seed: int) -> Block:
-        images = check_images(as_tensor(self.images[place]), place.start)
+        images = check_images(as_tensor(self.images[place]), place.start).cpu()
         access.begin(len(images))
         clean = images.to(access.device, memory_format=torch.channels_last)
         best = Best(clean, self.progress, place.start, len(self.images))
