@@ -12,3 +12,9 @@ from palpate.study.run import run
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of the finished tiny study; tests must not change it."""
     return run(tiny(), tmp_path_factory.mktemp("runs") / "tiny", device="cpu", console=quiet())
+
+
+@pytest.fixture(autouse=True)
+def _without_reports(monkeypatch: pytest.MonkeyPatch):
+    """Reports take longer than the tiny study, and tests/report looks at them; the finished study has one."""
+    monkeypatch.setattr("palpate.study.run.write_report", lambda folder: folder)

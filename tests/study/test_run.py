@@ -29,6 +29,7 @@ def test_every_stage_is_there_and_its_files_are_whole(finished):
         opened.verify(stage.id)
     assert len(opened.study().stages) == 2 * 6
     assert not list(finished.glob(".*.part"))
+    assert (finished / "report.html").is_file()
 
 
 def test_running_again_makes_nothing_and_says_so(finished):

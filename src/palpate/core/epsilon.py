@@ -56,15 +56,3 @@ def epsilon_grid(epsilons: Any, norm: str = "linf") -> tuple[float, ...]:
     if not grid:
         raise InputError(f'epsilons must hold at least one value above 0, such as "2/255", given {given}')
     return grid
-
-
-def rising(epsilons: tuple[float, ...]) -> tuple[float, ...]:
-    """Sort epsilons and drop duplicates and zero: the clean prediction is always made.
-
-    Raises:
-        ValueError: none above zero is left.
-    """
-    result = tuple(sorted({epsilon for epsilon in epsilons if epsilon > 0}))
-    if not result:
-        raise ValueError("epsilons must hold at least one value above 0")
-    return result

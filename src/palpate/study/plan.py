@@ -62,19 +62,16 @@ class _Model:
         own: tuple[Role, StageOutput] = ("model", train)
         made = [train, self._stage("predict", {}, own)]
         attacks: list[StageOutput] = []
-        sweeps: list[StageOutput] = []
+        sweeps: list[list[tuple[Role, StageOutput]]] = []
         for attack in self.study.attacks:
             spec = {"attack": _spec(attack), "epsilons": epsilons, "samples": self.study.explain.images}
             attacks.append(self._stage("attack", spec, own, by=attack.attack.name))
             if not attack.attack.every_epsilon:
-                sweeps.append(attacks[-1])
+                sweeps.append([("attack", attacks[-1])])
         explain = self._stage("explain", _spec(self.study.explain, {"images"}), own, ("attack", attacks[0]))
         examined = _spec(self.study.trust) | {"epsilons": epsilons}
         others: list[tuple[Role, StageOutput]] = [("sibling", sibling) for sibling in siblings]
-        trust = [
-            self._stage("trust", examined, own, *[("attack", sweep) for sweep in found], *others)
-            for found in ([[sweep] for sweep in sweeps] or [[]])
-        ]
+        trust = [self._stage("trust", examined, own, *found, *others) for found in sweeps or [[]]]
         return [*made, *attacks, explain, *trust]
 
     def _stage(self, kind: Kind, spec: dict[str, Any], *parents: tuple[Role, StageOutput], by: str = "") -> StageOutput:

@@ -4,6 +4,7 @@ Images are read, attacked, judged and written block by block, so that no more th
 """
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from palpate.models.build import Classifier
 from palpate.models.predict import Progress, predict_logits
 from palpate.study.spec import AttackSpec
 from palpate.study.stages.context import Context, First
-from palpate.study.stages.table import Condition, clean, make_rows
+from palpate.study.stages.table import make_rows
 
 BALL_TOLERANCE = 2.0**-23
 """One unit in the last place of a float32 at 1: x + delta is rounded, so a pixel read back may exceed epsilon by so much."""
@@ -47,8 +48,9 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     pictures: list[Tensor] = []
     with progress_bar(context.console, stage.title) as progress, rows.writer(folder / "images.parquet") as write:
         for place, found in sweep_blocks(model, images, labels, epsilons, attack, progress=progress):
-            for condition in conditions(model, found, attack):
-                write(make_rows(keys, split, place, condition))
+            write(make_rows(keys, split, place, predict_logits(model, found.images[:])))
+            for attacked in conditions(model, found, attack):
+                write(make_rows(keys, split, place, **attacked))
             if place.start < EXAMINED:
                 examined.append(found.first(EXAMINED - place.start))
             if found.worst is not None and place.start < samples:
@@ -60,30 +62,25 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     facts |= _facts(folder / "images.parquet")
 
 
-def conditions(model: Classifier, found: Sweep, attack: Attack) -> list[Condition]:
-    """What became of a block of images: the clean prediction, then the attack at each epsilon, judged from the images that it gives."""
-    blocks = found.images[:]
-    made = [clean(predict_logits(model, blocks))]
+def conditions(model: Classifier, found: Sweep, attack: Attack) -> Iterator[dict[str, Any]]:
+    """What became of a block of images at each epsilon, judged from the images that the attack gives, as columns for `make_rows`."""
+    clean = found.images[:]
     not_done = np.array([status != "ok" for status in found.status])
     smaller = 0.0
-    for index, epsilon in enumerate(found.epsilons):
-        judged = judge(model, found.images_at(epsilon), blocks, found.labels, epsilon, found.norm)
+    for index, epsilon in enumerate(found.epsilons, 1):
+        judged = judge(model, found.images_at(epsilon), clean, found.labels, epsilon, attack.norm)
         judged["failed"] |= not_done
-        made.append(
-            Condition(
-                attack.name,
-                attack.kind,
-                epsilon,
-                index + 1,
-                inherited=None if found.worst is not None else (found.radius <= smaller).numpy(),
-                radius=found.radius.nan_to_num(nan=0.0, posinf=float("inf")).numpy(),
-                passes_forward=found.passes[:, 0].numpy(),
-                passes_backward=found.passes[:, 1].numpy(),
-                **judged,
-            )
-        )
+        yield judged | {
+            "attack_id": attack.name,
+            "attack": attack.kind,
+            "epsilon": epsilon,
+            "epsilon_index": index,
+            "inherited": found.worst is None and (found.radius <= smaller).numpy(),
+            "radius": found.radius.nan_to_num(nan=0.0, posinf=float("inf")).numpy(),
+            "passes_forward": found.passes[:, 0].numpy(),
+            "passes_backward": found.passes[:, 1].numpy(),
+        }
         smaller = epsilon
-    return made
 
 
 def judge(

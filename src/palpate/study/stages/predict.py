@@ -8,7 +8,7 @@ from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput
 from palpate.models.predict import predict_logits
 from palpate.study.stages.context import Context, blocks
-from palpate.study.stages.table import clean, make_rows
+from palpate.study.stages.table import make_rows
 
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
@@ -19,5 +19,5 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
             keys = context.keys(stage, name)
             for place in blocks(len(split)):
                 logits = predict_logits(model, split.images[place])
-                write(make_rows(keys, split, place, clean(logits)))
+                write(make_rows(keys, split, place, logits))
                 progress(place.stop, len(split), f"{name} images")
