@@ -9,7 +9,7 @@ import pytest
 from palpate.core.errors import InputError
 from palpate.data.decode import decode, pixel_hash
 from palpate.data.leaks import resolve, twins
-from palpate.data.readers import ham10000, idrid
+from palpate.data.readers import idrid
 
 
 def manifest(rows: Sequence[tuple[str, str, int, str | None]]) -> pl.DataFrame:
@@ -76,12 +76,3 @@ def test_the_known_pairs_of_real_idrid(real_data: Path) -> None:
     assert inside == {(45, 333), (79, 279), (21, 391), (73, 375), (28, 327)}
     conflicts = sorted(pair[0][0] for pair in pairs if pair not in crossing and pair[0][2] != pair[1][2])
     assert conflicts == ["train/IDRiD_021", "train/IDRiD_028"]  # grades 1 and 2, 4 and 3
-
-
-def test_the_two_pairs_of_real_ham10000_lie_inside_lesions(real_data: Path) -> None:
-    table = ham10000.read(real_data / "ham10000")
-    pixels = hashes(table)
-    pairs = twins(table, pixels)
-    assert len(pairs) == 2
-    assert all(rows["group_id"].n_unique() == 1 for rows in pairs)
-    assert resolve(table, pixels)[1] == []

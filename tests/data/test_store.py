@@ -60,6 +60,42 @@ def test_is_reused_until_something_that_shapes_it_changes(
     assert len({first.folder, *(other.folder for other in others)}) == 6
 
 
+def files(folder: Path, images: dict[str, np.ndarray]) -> pl.DataFrame:
+    folder.mkdir(exist_ok=True)
+    for name, image in images.items():
+        assert cv2.imwrite(str(folder / name), image)
+    return pl.DataFrame({"image_id": list(images), "path": [str(folder / name) for name in images]})
+
+
+def test_grey_images_are_repeated_where_others_are_in_colour_and_it_is_remarked(tmp_path: Path) -> None:
+    grey, colour = np.full((8, 8), 7, np.uint8), np.full((8, 8, 3), 9, np.uint8)
+    rows = files(tmp_path / "x", {"a.png": grey, "b.png": colour, "c.png": grey})
+    made = fill.open_files(rows, "mixed", 8, RGB)
+    assert made.images.shape == (3, 8, 8, 3)
+    assert made.images[:, 0, 0].tolist() == [[7] * 3, [9] * 3, [7] * 3]
+    assert made.index["remarks"].to_list() == [[fill.REPEATED], [], [fill.REPEATED]]
+    one = fill.open_files(rows[:1], "mixed", 8, RGB)
+    assert one.images.shape == (1, 8, 8, 1)
+    assert fill.open_files(rows, "mixed", 8, Preprocess(grey=True)).images.shape == (3, 8, 8, 1)
+
+
+def test_files_of_two_depths_are_refused_by_name(tmp_path: Path) -> None:
+    rows = files(tmp_path / "x", {"a.png": np.zeros((8, 8), np.uint8), "b.png": np.zeros((8, 8), np.uint16)})
+    with pytest.raises(
+        InputError, match=r"b.png: has uint16 pixels, and the images before it uint8; give all images one depth"
+    ):
+        fill.open_files(rows, "mixed", 8, RGB)
+    assert folders(tmp_path / "cache") == []
+
+
+def test_filters_are_for_eight_bits(tmp_path: Path, mirror: None) -> None:
+    rows = files(tmp_path / "x", {"b.png": np.zeros((8, 8), np.uint16)})
+    with pytest.raises(
+        InputError, match="'mirror': filters work on 8-bit images, and these are uint16; leave the filter out"
+    ):
+        fill.open_files(rows, "deep", 8, Preprocess(filter="mirror"))
+
+
 def test_members_of_an_npz(tmp_path: Path, publish: SimpleNamespace) -> None:
     folder = publish.medmnist(tmp_path, "breastmnist.npz", {"train": [0, 1, 0], "val": [1], "test": [0, 1]})
     manifest = medmnist.read(folder, "breastmnist")

@@ -84,7 +84,11 @@ def assemble(
         part = parts.filter(pl.col("split") == name)
         number = part["row"].to_numpy().astype(np.int64)
         black, white = ((end - native.low) / native.step for end in ends)
-        several = np.array(part["findings"].to_list(), np.int64).reshape(len(part), -1) if labelled.findings else None
+        several = (
+            np.array(part["findings"].to_list(), np.int64).reshape(len(part), len(labelled.findings))
+            if labelled.findings
+            else None
+        )
         made[name] = Split(
             images=Images(store.images, number, channels, black, white),
             labels=part["label"].to_numpy().astype(np.int64) if several is None else several,
@@ -103,6 +107,7 @@ def assemble(
         *value_notes,
         *[f"{lost} unreadable images left out"] * bool(lost),
         *leak_notes,
+        *_drawn_note(safe, options),
         *_split_notes(task, labelled, made, safe),
     )
     key = [task.name, task.classes, labelled.findings, store.images.shape[1], asdict(prepared), ends, channels]
@@ -120,6 +125,15 @@ def assemble(
         "value_range": ends,
         "native": native,
     }
+
+
+def _drawn_note(safe: pl.DataFrame, options: ImageOptions) -> list[str]:
+    """What to say of a split that nobody stated."""
+    if not safe["split"].is_null().all():
+        return []
+    shares = ", ".join(f"{share:.0%} {name}" for name, share in zip(SPLITS, options.fractions, strict=True))
+    how = ", in the classes' proportions" if options.stratify else ""
+    return [f"the split was drawn by group{how}: {shares}, seed {options.seed}"]
 
 
 def _remarks(index: pl.DataFrame) -> list[str]:

@@ -74,7 +74,7 @@ def decode(path: str, grey: bool = False, remarks: set[str] | None = None) -> np
         remarks.add(MADE_GREY)
     if orientation > 1:
         remarks.add(TURNED)
-        image = upright(image, orientation)
+        image = image if is_tiff(data) else upright(image, orientation)  # of TIFF, OpenCV turns it whatever it is told
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
 
 
@@ -108,7 +108,7 @@ def _examine(data: bytes, path: str) -> tuple[str, int]:
     try:
         with Image.open(io.BytesIO(data)) as image:
             check_pixels(*image.size, path)
-            pages = getattr(image, "n_frames", 1)
+            pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its preview
             known = image.getexif() if "exif" in image.info or image.format == "TIFF" else {}
             mode, orientation = image.mode, known.get(_ORIENTATION, 1)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -124,6 +124,11 @@ def _examine(data: bytes, path: str) -> tuple[str, int]:
             f"{path}: holds {pages} pages, and one image per file is read; save each page as a file of its own"
         )
     return mode, orientation if orientation in range(1, 9) else 1
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether the bytes are a TIFF file."""
+    return data.startswith((b"II*\0", b"MM\0*"))
 
 
 def is_truncated(data: bytes) -> bool:

@@ -43,7 +43,7 @@ class Plan(Native):
             data = dcmread(file)
             pixels = pixel_array(data, index=frame)
         except Exception as error:  # of damaged files pydicom and its decoders raise anything
-            raise Unreadable(str(error).strip().split("\n")[0][:150] or type(error).__name__) from None
+            raise Unreadable(" ".join(str(error).split())[:200] or type(error).__name__) from None
         values = pixels.astype(np.float64) * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0))
         stored = np.clip(np.rint((values - self.low) / self.step), 0, self.levels - 1)
         if data.get("PhotometricInterpretation") == "MONOCHROME1":

@@ -117,9 +117,10 @@ def number_classes(values: list[str], stated: tuple[str, ...] | None, where: str
             f"{where}: labels mix numbers ({', '.join(numbers[:3])}) and words ({', '.join(words[:3])}); use one kind"
         )
     if numbers:
-        if any(not float(value).is_integer() for value in numbers):
+        fractions = [value for value in numbers if not float(value).is_integer()]
+        if fractions:
             raise InputError(
-                f"{where}: labels are whole numbers or words, found {numbers[0]!r} and others; name the column of the classes"
+                f"{where}: labels are whole numbers or words, found {fractions[0]!r}; name the column of the classes"
             )
         return tuple(sorted(found, key=float))
     folded: dict[str, str] = {}

@@ -114,12 +114,14 @@ def _filled(table: Table, column: str, remedy: str) -> list[str]:
 
 def _labels(table: Table, column: str, stated: Sequence[str] | None) -> Labelled:
     values = [_plain(value) for value in _filled(table, column, "label or remove those rows")]
+    notes: tuple[str, ...] = ()
     if (
         stated is not None
         and not set(values) & set(stated)
         and all(value.isdigit() and int(value) < len(stated) for value in values)
     ):
-        values = [stated[int(value)] for value in values]  # the numbers of the classes
+        values = [stated[int(value)] for value in values]
+        notes = (f"column {column!r} holds the numbers of the stated classes, from 0 {stated[0]}",)
     classes = number_classes(values, tuple(stated) if stated is not None else None, f"{table.path}: column {column!r}")
     odd = [row for row, value in enumerate(values) if value not in classes]
     if odd:
@@ -129,7 +131,7 @@ def _labels(table: Table, column: str, stated: Sequence[str] | None) -> Labelled
         )
     number = {name: i for i, name in enumerate(classes)}
     rows = pl.DataFrame({"label": [number[value] for value in values], "published": values})
-    return Labelled(rows, classes, notes=() if stated is not None else (class_note(classes),))
+    return Labelled(rows, classes, notes=notes if stated is not None else (class_note(classes),))
 
 
 def _findings(table: Table, names: tuple[str, ...]) -> Labelled:

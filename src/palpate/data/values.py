@@ -54,7 +54,7 @@ def value_range(
     Raises:
         InputError: images of floating point numbers leave [0, 1], and no range was stated.
     """
-    full = (native.low, native.low + native.step * (native.levels - 1))
+    full = (float(native.low), float(native.low + native.step * (native.levels - 1)))
     if "lowest" not in index.columns or index["lowest"].is_null().all():
         return stated or full, []
     lowest, highest = (native.low + native.step * index[name].drop_nulls().to_numpy() for name in ("lowest", "highest"))

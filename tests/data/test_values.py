@@ -1,0 +1,61 @@
+"""Which native values become 0 and 1: said, and never guessed in silence."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from palpate.core.errors import InputError
+from palpate.data.values import Native, ValueRangeWarning, plain, value_range
+
+
+def index(lowest: list[float | None], highest: list[float | None]) -> pl.DataFrame:
+    return pl.DataFrame({"lowest": lowest, "highest": highest}, schema={"lowest": pl.Float64, "highest": pl.Float64})
+
+
+def test_the_type_decides_where_nothing_is_stated() -> None:
+    assert value_range(index([0, 3], [255, 128]), plain(np.dtype(np.uint8)), None) == ((0, 255), [])
+    assert value_range(index([0], [60000]), plain(np.dtype(np.uint16)), None) == ((0, 65535), [])
+    assert value_range(index([0.1], [0.9]), plain(np.dtype(np.float32)), None) == ((0, 1), [])
+    assert value_range(index([None], [None]), plain(np.dtype(np.uint8)), None) == ((0, 255), [])
+
+
+@pytest.mark.parametrize(
+    ("native", "highest", "note"),
+    [
+        (
+            plain(np.dtype(np.uint16)),
+            4000,
+            "and the values found go from 0 to 4000; state value_range, for example (0, 4095)",
+        ),
+        (plain(np.dtype(np.uint16)), 1, "for example (0, 1)"),
+        (
+            plain(np.dtype(np.uint8)),
+            100,
+            "the values found go from 0 to 100; state value_range, for example (0, 127)",
+        ),
+        (
+            Native(-1024, 0.5, 65536),
+            4095,
+            "-1024 to 31743.5 became 0 to 1, and the values found go from -1024 to 1023.5",
+        ),
+    ],
+)
+def test_bits_that_are_not_used_are_said(native: Native, highest: float, note: str) -> None:
+    _, (said,) = value_range(index([0], [highest]), native, None)
+    assert note in said
+
+
+def test_a_stated_range_holds_and_what_leaves_it_is_counted() -> None:
+    native = Native(-1024, 1, 4096)
+    assert value_range(index([0, 24], [1000, 2000]), native, (-1024, 1000)) == ((-1024, 1000), [])
+    with pytest.warns(
+        ValueRangeWarning,
+        match=r"and 1 of 2 images have values outside it \(from -1024 to 976\)",
+    ):
+        ends, notes = value_range(index([0, 24], [1000, 2000]), native, (-1000, 1000))
+    assert (ends, len(notes)) == ((-1000, 1000), 1)
+
+
+def test_standardised_numbers_are_refused() -> None:
+    with pytest.raises(InputError, match=r"images have values from -2.1 to 2.6; state the values of black and white"):
+        value_range(index([-2.1], [2.6]), plain(np.dtype(np.float32)), None)
