@@ -72,10 +72,10 @@ class Dataset:
 
     @property
     def majority_rate(self) -> float:
-        """Share of the test images in their most frequent class: what constant guessing scores. NaN for several findings."""
-        if self.findings or not len(self.test):
-            return float("nan")
-        return float(np.bincount(self.test.labels).max() / len(self.test))
+        """Share of the test images in their most frequent class: what constant guessing scores. The mean over several findings."""
+        columns = self.test.labels.reshape(len(self.test), -1).T
+        known = [column[column >= 0] for column in columns]
+        return float(np.mean([np.bincount(column).max() / len(column) for column in known if len(column)]))
 
     def of_finding(self, name: str) -> "Dataset":
         """The same images with the label of one finding, absent or present; images where it is unknown are left out.

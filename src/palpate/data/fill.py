@@ -24,7 +24,7 @@ from palpate.data.preprocess import Preprocess, prepare
 from palpate.data.store import VERSION, Store, cache_folder, make, new_images, open_or_make
 
 UNREADABLE_LIMIT = 0.01
-WAVE = 128  # images decoded between two looks at how many failed
+WAVE = 64  # images decoded between two looks at how many failed
 REPEATED = "of one channel were repeated to three"
 
 Decoder = Callable[[str, bool, set[str]], np.ndarray]
