@@ -45,11 +45,11 @@ def test_the_leaderboard_holds_every_accuracy(whole_run):
     every = board_table(results, "phantom-skin", board, every=True)
     for entry, row, record in zip(board.entries, every.rows, every.records, strict=True):
         assert row[1].text == entry.name
-        for point, cell in zip(entry.accuracy[1:], row[6:], strict=True):
+        for point, cell in zip(entry.accuracy[1:], row[5:], strict=True):
             assert str(cell) == f"{100 * point.value:.0f}% [{100 * point.low:.0f}, {100 * point.high:.0f}]"
             assert record[f"accuracy_at_{point.epsilon:.6g}"] == point.value
     some = board_table(results, "phantom-skin", board)
-    assert some.columns[6:9] == ("ε 0.00125|0.319/255", "ε 0.01|2.55/255", "ε 0.04|10.2/255")
+    assert some.columns[5:8] == ("ε 0.00125|0.319/255", "ε 0.01|2.55/255", "ε 0.04|10.2/255")
 
 
 def test_no_signal_stands_in_place_of_every_accuracy_under_attack(whole_run):

@@ -255,7 +255,7 @@ def _compare(
     sides: list[pl.DataFrame], attack_id: str, signal: dict[str, bool | None]
 ) -> tuple[str, Comparison | None]:
     """Compare the runs with signal; those without are counted in the sentence."""
-    silent = sorted({name for side in sides for name in side["model_id"] if signal.get(name) is False})
+    silent = sorted({name for side in sides for name in side["model_id"].unique() if signal.get(name) is False})
     kept = [side.filter(~pl.col("model_id").is_in(silent)) for side in sides]
     if not all(len(side) for side in kept):
         return f"not compared: no signal in {', '.join(silent)}, so their robust accuracy has no meaning", None

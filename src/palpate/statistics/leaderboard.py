@@ -122,9 +122,7 @@ def rank(entries: Sequence[Entry]) -> list[Entry]:
     """Order by median radius, a model that is nowhere worse before the other; among equals by mean accuracy, then by name."""
 
     def measure(entry: Entry) -> tuple[float, float, str]:
-        found = entry.median_radius
-        radius = 0.0 if found is None else np.inf if found.value is None else found.value
-        return -radius, -float(np.mean([point.value for point in entry.accuracy])), entry.name
+        return -radius_key(entry), -float(np.mean([point.value for point in entry.accuracy])), entry.name
 
     left, ordered = sorted(entries, key=measure), []
     while left:
@@ -132,6 +130,12 @@ def rank(entries: Sequence[Entry]) -> list[Entry]:
         left.remove(best)
         ordered.append(dataclasses.replace(best, rank=len(ordered) + 1))
     return ordered
+
+
+def radius_key(entry: Entry) -> float:
+    """The median radius as a number to compare: 0 where there is none, infinite above the largest epsilon."""
+    found = entry.median_radius
+    return 0.0 if found is None else np.inf if found.value is None else found.value
 
 
 def dominates(one: Entry, other: Entry) -> bool:

@@ -16,6 +16,9 @@ from palpate.report.export import export, folder_of
 from palpate.report.run_data import RunData, read
 from palpate.report.section import TASKS_RANK, Section, render
 
+UNFOLDED = 6
+"""The sections of a task with so many models are unfolded when the page opens; with more models the page would be too long."""
+
 Named = list[tuple[str, Section]]
 
 
@@ -78,6 +81,7 @@ def render_page(data: RunData, sections: dict[str, Named]) -> str:
                 task,
                 record.model_copy(update={"title": data.results.tasks[task].title}),
                 _gaps(data, task),
+                len(data.models(task)) <= UNFOLDED,
                 sections[task],
             )
             for task, record in data.study.tasks.items()

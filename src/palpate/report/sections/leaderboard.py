@@ -9,7 +9,7 @@ from palpate.report.results import Contrast, Results, TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
 from palpate.report.tables import Cell, Table, epsilon_column, share
-from palpate.statistics.leaderboard import Entry, Leaderboard
+from palpate.statistics.leaderboard import Entry, Leaderboard, radius_key
 from palpate.statistics.sentences import halfway
 
 CHECKED = {"fail": "a check failed", "warn": "warning", "pass": "no failure", "not run": "not checked"}
@@ -31,10 +31,7 @@ def section(data: RunData) -> Section:
 
 
 def sentence(found: TaskResults) -> str:
-    """The result of a task in one sentence, which names the most robust model and never calls it robust.
-
-    Where the first model's curve lies nowhere below the second's, their order does not rest on the median radius alone.
-    """
+    """The result of a task in one sentence; it names the first model and calls none robust."""
     if not found.leaderboards:
         return "No model of this task has been attacked yet."
     board = found.leaderboards[0]
@@ -44,7 +41,11 @@ def sentence(found: TaskResults) -> str:
     best, *others = ranked
     text = f"Attacked by {board.attack_id} on {formatting.plural(best.images, 'image')}, {_half(board, best)}"
     if others:
-        text += f"; the next of {formatting.plural(len(others) + 1, 'model')} is {others[0].name} (ε {_equals(radius_text(board, others[0]))})"
+        text += (
+            f"; the next of {len(others) + 1} models is {others[0].name} (ε {_equals(radius_text(board, others[0]))})"
+        )
+        if radius_key(others[0]) > radius_key(best):
+            text += ", which has a larger median radius but is more accurate at no ε"
     return text + "."
 
 
@@ -91,13 +92,14 @@ def board_plot(task: str, board: Leaderboard) -> Plot:
 def board_table(results: Results, task: str, board: Leaderboard, every: bool = False) -> Table:
     """A leaderboard at two or three fixed epsilons, or at every epsilon without radius, difference and checks."""
     norm, shown = formatting.norm_of(board.attack_id), some_steps(board, every)
-    columns = ["#", "model", "runs", "n", "clean accuracy", "balanced accuracy"]
+    several = any(len(entry.runs) > 1 or entry.left_out for entry in board.entries)
+    columns = ["#", "model", *(["runs"] if several else []), "n", "clean accuracy", "balanced accuracy"]
     columns += [epsilon_column(epsilon, norm) for _, epsilon in shown]
     columns += [] if every else ["median radius", "Δ with attention|points", "checks"]
     ranked = [entry for entry in board.entries if entry.rank is not None]
     rows = []
     for entry in board.entries:
-        row = _start(entry) + _accuracies(entry, [index for index, _ in shown])
+        row = _start(entry, several) + _accuracies(entry, [index for index, _ in shown])
         rows.append(tuple(row if every else [*row, *_end(results, task, board, entry)]))
     return Table(
         name=f"{task}-{'accuracy' if every else 'leaderboard'}-{board.attack_id}".replace("#", "-"),
@@ -157,14 +159,14 @@ def checked(results: Results, task: str, entry: Entry) -> str:
     return verdicts.worst(found)
 
 
-def _start(entry: Entry) -> list[Cell]:
+def _start(entry: Entry, several: bool) -> list[Cell]:
     failed = f"{entry.failed} failed" if entry.failed else ""
     left_out = f"{len(entry.left_out)} without signal" if entry.left_out else ""
     clean, balanced = entry.accuracy[0], entry.balanced_accuracy
     return [
         Cell(formatting.NO_VALUE if entry.rank is None else str(entry.rank), key=entry.rank),
         Cell(entry.name),
-        Cell(str(len(entry.runs)), left_out, key=len(entry.runs)),
+        *([Cell(str(len(entry.runs)), left_out, key=len(entry.runs))] if several else []),
         Cell(str(entry.images), failed, "bad" if failed else "", entry.images),
         share(clean.value, clean.low, clean.high, entry.images),
         share(balanced.value, balanced.low, balanced.high, entry.images) if balanced else Cell(formatting.NO_VALUE),
@@ -191,7 +193,7 @@ def _end(results: Results, task: str, board: Leaderboard, entry: Entry) -> list[
     if entry.signal is False:
         return [Cell(formatting.NO_VALUE), Cell(formatting.NO_VALUE), checks]
     found = entry.median_radius
-    key = None if found is None else 1e9 if found.value is None else found.value
+    key = None if found is None else min(radius_key(entry), 1e9)
     text, *interval = radius_text(board, entry, norm="").split(" [")
     levels = (
         formatting.grey_levels(found.value)
