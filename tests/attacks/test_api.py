@@ -121,7 +121,7 @@ def test_nowhere_weaker_than_foolbox_for_a_tenth_of_its_passes(name, request):
     assert backward < 0.1 * 320
 
 
-def test_every_claim_holds_when_checked_afresh(five):
+def test_every_claim_holds_when_checked_again(five):
     result = palpate.sweep(five.model, five.images, five.labels, GRID)
     assert result.status == ("ok",) * 64
     logits = five.model(five.images)

@@ -17,7 +17,7 @@ def _seed(value: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(value)
 
 
-def test_climb_fools_exactly_the_images_whose_radius_is_smaller():
+def test_pgd_fools_exactly_the_images_whose_radius_is_smaller():
     x, y, exact = images()
     for epsilon in (0.01, 0.03, 0.05, 0.07):
         for loss in (cross_entropy, margin):
@@ -27,7 +27,7 @@ def test_climb_fools_exactly_the_images_whose_radius_is_smaller():
             assert torch.equal(run.ever, run.fooled)
 
 
-def test_climb_spends_its_price_and_keeps_every_iterate():
+def test_pgd_spends_its_price_and_keeps_every_iterate():
     x, y, _ = images(5)
     access = _access(Line())
     run = pgd(access, x, y, 0.03, _seed(), steps=7)

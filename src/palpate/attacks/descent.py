@@ -2,7 +2,7 @@
 
 Each candidate holds a point and a radius. One pass gives the margin and its gradient there, and the gradient says how much radius is
 missing or to spare (margin / dual norm), so the radius follows the boundary while the direction improves: a step of up to twice the
-radius along the momentum's sign, which first jumps between corners of the ball and then, with a cosine decay, settles. No epsilon
+radius along the momentum's sign, which first jumps between corners of the ball and then, with a cosine decay, grows small. No epsilon
 is tried; the radius that comes out answers for all of them. For more than two classes the nearest class is seldom the runner-up, so the
 clean image's gradients towards several classes are taken, the nearest few by margin / dual norm become candidates, and at fixed
 steps those that lag behind their own image's best are pruned. Last come forward passes only, which find the boundary on the ray.

@@ -1,6 +1,6 @@
-"""Synthetic images must be repeatable, balanced and honest: the label lies in the sign and nowhere else.
+"""Synthetic images must be repeatable and balanced: the label lies in the lesion and nowhere else.
 
-The slow tests train the demonstration's recipe and hold what its curves need: neither a trivial nor a hopeless task, chance without the
+The slow tests train the demonstration's recipe and hold what its curves need: neither a trivial nor an impossible task, chance without the
 sign, and a robust accuracy that falls over several epsilons.
 """
 
