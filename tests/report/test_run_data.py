@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -157,3 +158,13 @@ def test_the_clean_rows_of_two_attacks_are_counted_once_and_each_attack_keeps_it
     assert [(one.attack_id, one.continuous) for one in skin.leaderboards] == [("fast", True), ("foolbox-pgd-20", False)]
     assert [one.comparison.images for one in skin.contrasts if one.comparison] == [48, 30]
     assert len(data.results.tasks["phantom-chest"].errors) == 2 * 2 * 2 * 7
+
+
+def test_every_field_of_the_results_is_documented():
+    """docs/results.md names each field of results.json, apart from those it refers to by their table."""
+    text = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    elsewhere = {"Point", "Comparison", "PairedPoint", "Area", "VerdictRecord"}
+    schema = Results.model_json_schema()
+    for name, part in [("Results", schema), *schema["$defs"].items()]:
+        missing = [field for field in part.get("properties", {}) if name not in elsewhere and f"{field}`" not in text]
+        assert not missing, f"{name}: {missing}"
