@@ -139,6 +139,7 @@ def test_identical_images_in_two_stated_splits_are_dropped_and_said(tmp_path: Pa
     dataset = Dataset.from_folder(root, size=8)
     assert "train/a/0.png" not in {*dataset.train.ids, *dataset.val.ids}
     assert "1 dropped: the identical picture is in a later official split: train/a/0.png" in dataset.notes
+    assert "validation images were drawn from the training images by group, seed 0" in dataset.notes
 
 
 def test_an_unknown_option_names_the_nearest(tmp_path: Path) -> None:

@@ -128,9 +128,12 @@ def assemble(
 
 
 def _drawn_note(safe: pl.DataFrame, options: ImageOptions) -> list[str]:
-    """What to say of a split that nobody stated."""
-    if not safe["split"].is_null().all():
+    """What to say of a split, or of validation images, that nobody stated."""
+    stated = set(safe["split"].drop_nulls())
+    if "val" in stated or (stated and "train" not in stated):
         return []
+    if stated:
+        return [f"validation images were drawn from the training images by group, seed {options.seed}"]
     shares = ", ".join(f"{share:.0%} {name}" for name, share in zip(SPLITS, options.fractions, strict=True))
     how = ", in the classes' proportions" if options.stratify else ""
     return [f"the split was drawn by group{how}: {shares}, seed {options.seed}"]
