@@ -7,10 +7,10 @@ random models are averaged over draws, and a fast version of the model, whose su
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from palpate.attacks.fuse import fuse_batchnorm
 from palpate.attacks.losses import certain_margin
+from palpate.attacks.norms import dual_norm, per_image
 
 Model = Callable[[Tensor], Tensor]
 """From images (n, C, H, W) to logits (n, K)."""
@@ -73,12 +73,13 @@ class ModelAccess:
         confirm: `fast` is of lower precision, so that logits, on which success rests, are the model's.
         batch: points per call of the model, which halves when memory runs out; all at once when absent.
         draws: calls averaged per answer, for models that are not deterministic (expectation over transformation, arXiv 1707.07397).
-        scale: the usual size of the model's logits, see `losses.rounding_tolerance`.
         budget: where passes are counted in sum; may be shared.
         device: where points are kept; the caller's business when absent.
 
     Attributes:
         passes: forward and backward passes of each image since `begin` (N, 2), on the CPU; empty where `begin` was not called.
+        blind: images whose gradient was not a number (N,), on the CPU; such a gradient counts as zero.
+        tied: images whose channels move together (N,), on the CPU: their gradients are the mean over the channels.
     """
 
     def __init__(
@@ -89,12 +90,11 @@ class ModelAccess:
         confirm: bool = False,
         batch: int | None = None,
         draws: int = 1,
-        scale: float = 0.0,
         budget: PassBudget | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.model, self.fast, self.confirm = model, fast or model, confirm
-        self.draws, self.scale, self.device = draws, scale, device or torch.device("cpu")
+        self.draws, self.device = draws, device or torch.device("cpu")
         self.budget = budget or PassBudget()
         self._batch = batch
         self.begin(0)
@@ -113,6 +113,7 @@ class ModelAccess:
         """Start on a block of images: their passes are counted from 0, and all of them are selected."""
         self.passes = torch.zeros(count, 2, dtype=torch.long)
         self._selected = torch.arange(count)
+        self.blind, self.tied = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
 
     def select(self, image: Tensor) -> None:
         """From here on points belong to these images of the block (m,), for an attack that goes on with some of them."""
@@ -120,7 +121,7 @@ class ModelAccess:
 
     def certain_margin(self, logits: Tensor, label: Tensor) -> Tensor:
         """The margin (n,) less the rounding tolerance: above 0 only where the image is still adversarial when predicted again."""
-        return certain_margin(logits, label, self.scale)
+        return certain_margin(logits, label)
 
     def fooled(self, points: Tensor, logits: Tensor, label: Tensor, image: Tensor | None = None) -> Tensor:
         """Which points (n,) fool, given the logits (n, K) that `gradient` gave; in full precision, for one more forward pass where it needs one."""
@@ -167,7 +168,7 @@ class ModelAccess:
         self._count(len(points), image, 1, 1)
         with torch.enable_grad():
             logits, values, gradient = self._in_parts(len(points), ask)
-        return logits, values, gradient
+        return logits, values, self._usable(gradient, image)
 
     def class_gradients(
         self, points: Tensor, label: Tensor, most: int, image: Tensor | None = None
@@ -195,7 +196,37 @@ class ModelAccess:
         with torch.enable_grad():
             logits, classes, gradients = self._in_parts(len(points), ask)
         self._count(len(points), image, 1, classes.shape[1])
-        return logits, classes, gradients.transpose(0, 1)
+        return logits, classes, torch.stack([self._usable(each, image) for each in gradients.transpose(0, 1)])
+
+    def unit_gradients(self, points: Tensor, label: Tensor, classes: Tensor, image: Tensor | None = None) -> Tensor:
+        """Directions (k, n, C, H, W) that raise each class (n, k) and lower the true one, each logit's gradient taken at unit l2 norm.
+
+        They do not depend on a monotone function that a head applies to every logit. One forward and k + 1 backward passes each.
+        """
+
+        def ask(part: slice) -> tuple[Tensor, ...]:
+            leaf, logits = self._differentiable(points[part])
+            chosen = logits.gather(1, torch.cat([label[part][:, None], classes[part]], 1)).sum(0)
+            return (torch.stack([_slope(each, leaf, retain=True) for each in chosen], 1),)
+
+        self._count(len(points), image, 1, classes.shape[1] + 1)
+        with torch.enable_grad():
+            gradients = self._in_parts(len(points), ask)[0].transpose(0, 1)
+        usable = [self._usable(each, image) for each in gradients]
+        true, *wrong = [each / per_image(dual_norm(each, "l2").clamp(min=1e-37), each) for each in usable]
+        return torch.stack([each - true for each in wrong])
+
+    def _usable(self, gradient: Tensor, image: Tensor | None) -> Tensor:
+        """Gradients (n, C, H, W) without what is no number, and of images whose channels move together the mean over the channels."""
+        if len(self.passes):
+            chosen = self._selected if image is None else self._selected[image.cpu()]
+            bad = ~gradient.flatten(1).sum(1).isfinite().cpu()
+            if bool(bad.any()):
+                self.blind[chosen[bad]] = True
+            if bool(self.tied.any()):
+                tied = per_image(self.tied[chosen].to(gradient), gradient) > 0
+                gradient = torch.where(tied, gradient.mean(1, keepdim=True).expand_as(gradient), gradient)
+        return gradient.nan_to_num(0.0, 0.0, 0.0)
 
     def _differentiable(self, points: Tensor) -> tuple[Tensor, Tensor]:
         leaf = points.detach().requires_grad_(True)
@@ -237,50 +268,3 @@ def _slope(value: Tensor, leaf: Tensor, retain: bool = False) -> Tensor:
 
 def _mean(tensors: list[Tensor]) -> Tensor:
     return tensors[0] if len(tensors) == 1 else torch.stack(tensors).mean(0)
-
-
-def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, precision: str, scale: float) -> ModelAccess:
-    """Access to a frozen model in evaluation mode, as fast as its device allows.
-
-    Args:
-        model: images to logits (n, K), K ≥ 2.
-        example: a few images on the model's device, on which the fused copy is checked.
-        batch, draws, scale: see `ModelAccess`.
-        precision: "float32", or "bfloat16" for gradients.
-    """
-    device, half = example.device, precision == "bfloat16"
-    fused = fuse_batchnorm(model, example)
-    fast: Model = _in_bfloat16(fused) if half else fused
-    judge: Model = _in_float32(model) if device.type == "cuda" else model
-    confirm = half or device.type == "cuda"
-    if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
-        fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
-    return ModelAccess(judge, fast=fast, confirm=confirm, batch=batch, draws=draws, scale=scale, device=device)
-
-
-def _in_bfloat16(model: nn.Module) -> Model:
-    def ask(points: Tensor) -> Tensor:
-        with torch.autocast(points.device.type, torch.bfloat16):
-            return model(points).float()
-
-    return ask
-
-
-def _visit(model: Model, device: torch.device) -> Model:
-    def ask(points: Tensor) -> Tensor:
-        return model(points.to(device)).cpu()
-
-    return ask
-
-
-def _in_float32(model: nn.Module) -> Model:
-    """The model without the 10-bit products (TF32) that CUDA's convolutions take by default."""
-
-    def ask(points: Tensor) -> Tensor:
-        backend = torch.backends.cudnn
-        with backend.flags(
-            enabled=True, benchmark=backend.benchmark, deterministic=backend.deterministic, allow_tf32=False
-        ):
-            return model(points)
-
-    return ask

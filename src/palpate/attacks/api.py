@@ -130,8 +130,8 @@ def sweep_blocks(
         warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=3)
     with evaluating(model):
         example = check_images(as_tensor(images[0:2])).to(device_of(model))
-        subject, scale = check_model(model, example, label, finding, getattr(chosen, "draws", 1))
-    problem = Problem(subject, images, label, grid, example, scale, keep, batch_size, block, progress)
+        subject = check_model(model, example, label, finding, getattr(chosen, "draws", 1))
+    problem = Problem(subject, images, label, grid, example, keep, batch_size, block, progress)
     return _attacked(model, chosen.run(problem))
 
 

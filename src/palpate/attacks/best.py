@@ -22,6 +22,7 @@ class Best:
         points: (N, C, H, W): the point at that radius, else the clean image.
         failed: (N,) the model gave NaN or infinity.
         pending: (N,) not finished yet.
+        lost: (N,) the first linear prediction of the margin failed.
     """
 
     def __init__(self, clean: Tensor, progress: Progress | None = None, offset: int = 0, count: int = 0) -> None:
@@ -29,6 +30,7 @@ class Best:
         self.limit = torch.full((len(clean),), float("inf"), dtype=torch.float64, device=clean.device)
         self.failed = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
         self.pending = ~self.failed
+        self.lost = self.failed.clone()
         self.offset, self._count, self._progress = offset, count, progress
 
     def tell(self, words: str) -> None:

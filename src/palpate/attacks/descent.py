@@ -1,12 +1,16 @@
-"""The descent of the minimum-norm attack: candidates (image, wrong class) walk along the decision boundary towards the smallest radius.
+"""The descent of the minimum-norm attack: candidates move along the decision boundary, and the smallest radius of each image is kept.
 
-Each candidate holds a point and a radius. One pass gives the margin and its gradient there, and the gradient says how much radius is
-missing or to spare (margin / dual norm), so the radius follows the boundary while the direction improves: a step of up to twice the
-radius along the momentum's sign, which first jumps between corners of the ball and then, with a cosine decay, grows small. No epsilon
-is tried; the radius that comes out answers for all of them. For more than two classes the nearest class is seldom the runner-up, so the
-clean image's gradients towards several classes are taken, the nearest few by margin / dual norm become candidates, and at fixed
-steps those that lag behind their own image's best are pruned. Last come forward passes only, which find the boundary on the ray.
-`docs/algorithm.md` gives the formulas.
+Each candidate holds a point and the radius of the ball around the clean image that holds it. One pass gives the margin at the point and its
+gradient, which says what radius would just do: margin / rate, where the rate counts only pixels that the box leaves free. So the radius
+follows the boundary while the direction improves: a step along the momentum's steepest direction, at first long enough to reach any corner
+of the ball, then shorter along a cosine. No epsilon is tried; the radius that comes out answers for all of them.
+
+For more than two classes the nearest class is seldom the runner-up, so the clean image's gradients towards several classes are taken and the
+nearest few start as candidates; those that lag behind their own image's best are dropped.
+
+The linear model counts only as far as it predicted the margin at the last point: where it missed, the radius may change less, and where the very
+first prediction missed, the boundary is bracketed on the ray before the descent goes on. Images whose radius still falls at the end get
+further rounds of steps, and those whose radius has settled end early. `docs/algorithm.md` has the formulas.
 """
 
 import dataclasses
@@ -15,101 +19,43 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from palpate.attacks.losses import margin_towards, rounding_tolerance
-from palpate.attacks.norms import dual_norm, per_image, power_of_two, project, round_bits, steepest
+from palpate.attacks.boundary import bracket, search
+from palpate.attacks.candidates import (
+    LEAST_TRUST,
+    TRUST,
+    Candidates,
+    Config,
+    candidates_at,
+    join,
+    leading,
+    no_candidates,
+)
+from palpate.attacks.losses import margin_towards, rounding_tolerance, unusable
+from palpate.attacks.norms import per_image, project, round_bits, total
 from palpate.attacks.problem import Block
+from palpate.attacks.reach import Reach, rate
 
 OVERSHOOT = 1.05
-"""The first radius over the linear estimate of the distance: margins curve, and a point beyond the boundary says more than one before it."""
-
-SMALLER, LARGER = 0.7, 1.4
-"""How far a radius may move in one step: the linear estimate holds only near the point where the gradient was taken; √2 either way."""
+"""The first point lies 5 % beyond the boundary of the linear model, since most margins flatten on their way there."""
 
 BEYOND = 1 + 2.0**-12
-"""A radius estimate is raised by the largest error of `round_bits`, so that rounding cannot put it just short of the boundary."""
+"""A radius aims a last place of `round_bits` beyond the linear model's root, so that rounding does not leave it on the near side."""
 
-FARTHEST = 1e6
-"""Distances above this mean that there is no gradient; they stay finite so that they can be ordered."""
+MISSED, FORETOLD = 0.7, 0.5
+"""A margin that misses its prediction by more than the first share of what was to change halves the trust; by less than the second, it doubles."""
 
-CLOSE = 1.001
-"""The search on a ray ends when its two ends differ by .1 %."""
+LOST = 0.5
+"""Where the first prediction misses by more, the linear model is no guide to the boundary, which is bracketed instead."""
 
-NEWTON = 1.05
-"""A step of the search along the slope goes 5 % farther than the slope says, to get the boundary between its two ends."""
+HOPELESS = 1.1
+"""A candidate whose linear model puts the boundary that far beyond the largest epsilon after two thirds of its steps is given up."""
 
-STEP_IN, STEP_OUT = (0.9, 0.998), (1.002, 1.1)
-"""A step of the search along the slope changes the scale by .2 to 10 %: less gains nothing, farther away the slope no longer holds."""
-
-SECANT, EDGE = 0.05, 0.02
-"""The secant aims 5 % of the bracket beyond its root, at the fooling side, and keeps 2 % of the bracket from either end."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """How hard to try; the defaults are strength "standard"."""
-
-    steps: int = 12  # gradients per candidate, the clean image's included
-    classes: int = 5  # classes whose gradient is taken at the clean image, by descending logit
-    candidates: int = 3  # classes that start as candidates, by ascending distance
-    reach: float = 1.5  # of the nearest distance; farther classes do not start
-    prune: tuple[tuple[int, int], ...] = ((1, 2), (3, 1))  # after that step, keep that many candidates per image
-    prune_beyond: tuple[tuple[int, float], ...] = ()  # after that step, drop those beyond that multiple of the best
-    searches: int = 4  # forward passes on the ray at the end
-    first: float = 2.0  # first step as a share of the radius: from one corner of the ball to the opposite one
-    last: float = 0.02  # last step likewise
-    momentum: float = 0.25  # share of the last direction that is kept
-    shrink: float = 0.005  # how far below the best radius of its image a candidate aims, at least
-
-
-@dataclasses.dataclass
-class Candidates:
-    """State of the candidates at work, one entry each; all tensors on the device of the attack, radii in float64."""
-
-    image: Tensor  # (R,) place in the block
-    label: Tensor  # (R,)
-    target: Tensor  # (R,) the class to be mistaken for, −1 for whichever is nearest
-    clean: Tensor  # (R, C, H, W)
-    point: Tensor  # (R, C, H, W)
-    momentum: Tensor  # (R, C, H, W)
-    radius: Tensor  # (R,) of the ball that holds `point`
-    slope: Tensor  # (R,) dual norm of the last gradient: margin gained per radius
-    step: Tensor  # (R,) gradients spent; 0 only where `point` is the clean image itself
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def take(self, where: Tensor) -> "Candidates":
-        """The candidates at `where` (a mask or indices)."""
-        return Candidates(*(getattr(self, field.name)[where] for field in dataclasses.fields(self)))
-
-
-def join(parts: list[Candidates]) -> Candidates:
-    """All of these, one part after another; parts without candidates are left out."""
-    full = [part for part in parts if len(part)] or parts[:1]
-    if len(full) == 1:
-        return full[0]
-    return Candidates(*(torch.cat([getattr(p, field.name) for p in full]) for field in dataclasses.fields(Candidates)))
-
-
-def candidates_at(
-    block: Block, image: Tensor, point: Tensor, radius: Tensor, target: Tensor | int, step: int
-) -> Candidates:
-    """Candidates for these images (R,) at points (R, C, H, W) in balls of radius (R,), as if `step` gradients had been spent."""
-    aim = target if isinstance(target, Tensor) else torch.full_like(image, target)
-    return Candidates(
-        image, block.labels[image], aim, block.clean[image], point, torch.zeros_like(point), radius,
-        torch.ones_like(radius), torch.full_like(image, step),
-    )  # fmt: skip
-
-
-def no_candidates(block: Block) -> Candidates:
-    """None at all."""
-    image = torch.zeros(0, dtype=torch.long, device=block.clean.device)
-    return candidates_at(block, image, block.clean[:0], block.best.limit[:0], image, 0)
+SMALLEST = 1e-12
+"""No ball is smaller, so that no division by a radius overflows."""
 
 
 def descend(block: Block, config: Config, image: Tensor, start: Callable[[Tensor], Candidates], words: str) -> None:
-    """Let candidates walk to their end, `access.batch` of them at a time; places that fall free are filled with new ones.
+    """Let candidates move to their end, `access.batch` of them at a time; places that fall free are filled with new ones.
 
     Args:
         block: the images, and `best`, where successes go and which knows what is pending.
@@ -140,35 +86,52 @@ def init(block: Block, config: Config, image: Tensor) -> Candidates:
     """Look at clean images (n,) and start a candidate for each of their nearest classes; images already wrong are noted as fooled."""
     access, best, label, clean = block.access, block.best, block.labels[image], block.clean[image]
     logits, targets, gradients = access.class_gradients(clean, label, config.classes, image)  # (n, k), (k, n, C, H, W)
-    slopes = torch.stack([dual_norm(gradient, block.norm) for gradient in gradients], 1)  # (n, k)
-    sound = logits.isfinite().all(1) & slopes.isfinite().all(1)
+    sound = ~unusable(logits)
     best.fail(image[~sound])
     wrong = sound & (logits.argmax(1) != label)
     best.update(image, clean, torch.zeros(len(image), dtype=torch.float64, device=image.device), wrong)
-    missing = logits.gather(1, label[:, None]) - logits.gather(1, targets)
-    missing = missing + rounding_tolerance(logits, access.scale)[:, None]
-    distances = round_bits((missing.double() / slopes.clamp(min=1e-300)).clamp(max=FARTHEST))
+    missing = (logits.gather(1, label[:, None]).double() - logits.gather(1, targets).double()).clamp(min=0)
+    missing = missing + rounding_tolerance(logits, label)[:, None]  # (n, k); infinite for a class at −∞
+    distances = torch.stack(
+        [
+            round_bits(Reach(clean, each, block.norm).radius(gap))
+            for each, gap in zip(gradients, missing.T, strict=True)
+        ],
+        1,
+    )
     order = distances.argsort(dim=1, stable=True)
     nearest = distances.gather(1, order[:, :1])[:, 0]
-    started = []
+    started = [no_candidates(block)]
     for rank in range(min(config.candidates, targets.shape[1])):
         pick = order[:, rank]
         near = distances.gather(1, pick[:, None])[:, 0] <= config.reach * nearest
-        chosen = (sound & ~wrong & near).nonzero()[:, 0]
-        started.append(_first_step(block, image[chosen], gradients[pick[chosen], chosen], OVERSHOOT * nearest[chosen]))
+        possible = missing.gather(1, pick[:, None])[:, 0].isfinite()
+        chosen = (sound & ~wrong & near & possible).nonzero()[:, 0]
+        which = pick[chosen]
+        first = (image[chosen], gradients[which, chosen], OVERSHOOT * nearest[chosen], missing[chosen, which])
+        started.append(_first_step(block, config, *first))
     return join(started)
 
 
-def _first_step(block: Block, image: Tensor, gradient: Tensor, radius: Tensor) -> Candidates:
-    """Candidates one step away from their clean images, along a gradient taken there, or at random where that is zero."""
-    clean, radius, slope = block.clean[image], round_bits(radius).clamp(max=block.top), dual_norm(gradient, block.norm)
-    momentum = gradient * per_image(1 / power_of_two(slope), gradient)
-    flat = (slope == 0).nonzero()[:, 0]
+def _first_step(
+    block: Block, config: Config, image: Tensor, gradient: Tensor, radius: Tensor, missing: Tensor
+) -> Candidates:
+    """Candidates where a gradient taken at the clean image gains the most within the radius, or at random where it gains nothing."""
+    clean, radius = block.clean[image], round_bits(radius).clamp(min=SMALLEST, max=block.top)
+    reach = Reach(clean, gradient, block.norm)
+    gain = reach.gain(radius)
+    point, momentum = project(clean + reach.delta(radius), clean, radius, block.norm), _scaled(gradient)
+    flat = (gain <= 0).nonzero()[:, 0]
     if len(flat):
-        momentum[flat] = block.random_start(image[flat], radius[flat], 0) - clean[flat]
-    moved = clean + per_image(radius, clean) * steepest(momentum, block.norm)
-    made = candidates_at(block, image, project(moved, clean, radius, block.norm), radius, -1, 1)
-    return dataclasses.replace(made, momentum=momentum, slope=slope)
+        point[flat] = block.random_start(image[flat], radius[flat], 0)
+        momentum[flat] = 0
+    made = candidates_at(block, config, image, point, radius, -1, 1)
+    return dataclasses.replace(made, momentum=momentum, slope=gain / radius, before=-missing, expected=gain - missing)
+
+
+def _scaled(gradient: Tensor) -> Tensor:
+    """Gradients at unit l1 norm, so that a momentum weighs steps alike whatever the scale of the logits."""
+    return gradient / per_image(total(gradient.abs()), gradient).clamp(min=torch.finfo(gradient.dtype).tiny)
 
 
 def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Candidates]:
@@ -177,84 +140,80 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     Returns:
         The candidates that go on, and those that have had their steps and await the search on the ray.
     """
-    access, best, norm = block.access, block.best, block.norm
+    access, best = block.access, block.best
     logits, toward, gradient = access.gradient(at.point, margin_towards, at.label, at.target, image=at.image)
     value, fooled = access.certain_margin(logits, at.label), access.fooled(at.point, logits, at.label, at.image)
-    aim = torch.where(fooled, value, toward - rounding_tolerance(logits, access.scale)).double()
-    slope = dual_norm(gradient, norm)
-    sound = logits.isfinite().all(1) & slope.isfinite()
+    aim = torch.where(fooled, value, toward.double() - rounding_tolerance(logits, at.label))
+    sound = ~unusable(logits)
     best.fail(at.image[~sound])
     best.update(at.image, at.point, at.radius, fooled)
+    slope = rate(at.clean, gradient, at.radius, block.norm)
+    miss = (aim - at.expected).abs() / (at.before.abs() + (at.expected - at.before).abs()).clamp(min=1e-300)
+    trust = torch.where(miss > MISSED, at.trust / 2, torch.where(miss < FORETOLD, at.trust * 2, at.trust))
+    trust = trust.clamp(min=LEAST_TRUST, max=TRUST)
     # Radius at which the linear model of the margin is zero, kept near the present one and below what is known.
-    linear = round_bits((at.radius - aim / slope.clamp(min=1e-300)) * BEYOND)
+    linear = round_bits((at.radius - aim / slope.clamp(min=1e-300)).clamp(min=0) * BEYOND)
     estimate = torch.where(at.step > 0, linear, at.radius)
-    radius = torch.minimum(torch.maximum(estimate, SMALLER * at.radius), LARGER * at.radius)
-    limit = best.limit[at.image] * (1 - config.shrink)
-    radius = round_bits(torch.minimum(radius, limit)).clamp(max=block.top)
-    scaled = gradient * per_image(1 / power_of_two(slope), gradient)
-    momentum = scaled.add_(at.momentum, alpha=config.momentum)
-    progress = (at.step - 1).clamp(min=0).double() / max(config.steps - 2, 1)
-    share = config.last + (config.first - config.last) * (1 + torch.cos(torch.pi * progress)) / 2
-    moved = torch.addcmul(at.clean, at.point - at.clean, per_image(radius / at.radius, gradient))
-    moved.addcmul_(steepest(momentum, norm), per_image(round_bits(share) * radius, gradient))
-    point = project(moved, at.clean, radius, norm)
-    after = dataclasses.replace(at, point=point, momentum=momentum, radius=radius, slope=slope, step=at.step + 1)
-    keep = sound & _leading(at, estimate, config)
+    radius = torch.minimum(torch.maximum(estimate, (1 - 0.75 * trust) * at.radius), (1 + trust) * at.radius)
+    radius = round_bits(torch.minimum(radius, best.limit[at.image] * (1 - config.shrink))).clamp(
+        min=SMALLEST, max=block.top
+    )
+    momentum = _scaled(gradient).add_(at.momentum, alpha=config.momentum)
+    point = _moved(block, config, at, momentum, radius)
+    expected = aim + total(gradient * (point - at.point))
+    known = best.limit[at.image]
+    halfway = at.step == at.end - config.window
+    # Ends early: the radius hardly falls any more, or nothing has fooled and the boundary is out of reach.
+    early = halfway & torch.where(
+        known.isfinite(), known >= at.mark * (1 - config.still), estimate > HOPELESS * block.top
+    )
+    mark = torch.where(halfway | (at.step == at.end - 2 * config.window), known, at.mark)
+    after = dataclasses.replace(
+        at, point=point, momentum=momentum, radius=radius, slope=slope, step=at.step + 1, mark=mark, trust=trust, before=aim, expected=expected
+    )  # fmt: skip
+    first = at.step == 1
+    block.head.note(block.place.start + at.image[first], miss[first], (slope / at.slope)[first])
+    keep = sound & leading(at, estimate, config.prune)
     for number, factor in config.prune_beyond:
         keep &= (at.step != number) | (estimate <= factor * best.limit[at.image])
-    over = after.step >= config.steps
+    _find_again(block, at, after, (first & keep & (miss > LOST)).nonzero()[:, 0], fooled)
+    over = early | (after.step >= after.end) & ~_further_round(block, config, after)
     if bool((keep & ~over).all()):
         return after, no_candidates(block)
     return after.take(keep & ~over), after.take(keep & over)
 
 
-def _leading(at: Candidates, estimate: Tensor, config: Config) -> Tensor:
-    """Which candidates are among the best of their image, at the steps where candidates are pruned (R,)."""
-    keep = torch.ones_like(at.image, dtype=torch.bool)
-    for number, count in config.prune:
-        here = (at.step == number).nonzero()[:, 0]
-        if not len(here):
-            continue
-        order = here[estimate[here].argsort(stable=True)]
-        order = order[at.image[order].argsort(stable=True)]
-        image = at.image[order]
-        rank = torch.arange(len(order), device=order.device) - torch.searchsorted(image, image)
-        keep[order[rank >= count]] = False
-    return keep
+def _moved(block: Block, config: Config, at: Candidates, momentum: Tensor, radius: Tensor) -> Tensor:
+    """The next points: the present ones drawn in or out to the new radius, and a step whose length falls along a cosine over the round."""
+    begin = at.begin.clamp(min=1)
+    progress = (at.step - begin).clamp(min=0).double() / (at.end - begin - 1).clamp(min=1)
+    high = torch.where(at.begin > 0, config.again, config.first)
+    share = round_bits(config.last + (high - config.last) * (1 + torch.cos(torch.pi * progress)) / 2)
+    moved = torch.addcmul(at.clean, at.point - at.clean, per_image(radius / at.radius, momentum))
+    if block.norm == "linf":  # the box cuts the step off pixel by pixel
+        moved.addcmul_(momentum.sign(), per_image(share * radius, momentum))
+    else:
+        moved = moved.clamp(0, 1)
+        moved = moved + Reach(moved, momentum, block.norm).delta(share * radius)
+    return project(moved, at.clean, radius, block.norm)
 
 
-def search(block: Block, config: Config, at: Candidates) -> None:
-    """Find the boundary on the ray from each clean image through the candidate's point, with forward passes only.
+def _find_again(block: Block, at: Candidates, after: Candidates, lost: Tensor, fooled: Tensor) -> None:
+    """Bracket the boundary for candidates (by place) whose first prediction failed, and let them take their step again from there."""
+    if not len(lost):
+        return
+    block.best.lost[at.image[lost]] = True
+    near = bracket(block, at.take(lost), fooled[lost])
+    for name in ("point", "radius", "step", "momentum"):
+        getattr(after, name)[lost] = getattr(near, name)
+    after.trust[lost], after.expected[lost] = TRUST / 4, float("nan")
 
-    The first pass looks at the point itself; the next follow the slope of the last gradient, then the secant of the two
-    scales that bracket the boundary. Candidates stop when the bracket is within .1 % or the ray leads beyond what is known.
-    """
-    access, best = block.access, block.best
-    direction = at.point - at.clean
-    low = torch.zeros_like(at.radius)  # largest scale known not to fool
-    high = torch.full_like(at.radius, float("inf"))  # smallest scale known to fool
-    below, above = torch.full_like(low, float("nan")), torch.full_like(low, float("nan"))  # margins there
-    scale = torch.ones_like(low)
-    for _ in range(config.searches):
-        # A fifth of `shrink`: a pass of the search costs half of one of the descent, so a smaller gain is worth it.
-        known = best.limit[at.image] * (1 - config.shrink / 5)
-        scale = round_bits(torch.minimum(scale, known.clamp(max=block.top) / at.radius))
-        going = (scale > low * CLOSE) & (scale < high) & (high > low * CLOSE)
-        if not bool(going.all()):
-            at, direction = at.take(going), direction[going]
-            low, high, below, above, scale = (each[going] for each in (low, high, below, above, scale))
-        if not len(at):
-            return
-        radius = (scale * at.radius).clamp(max=block.top)
-        point = project(at.clean + direction * per_image(scale, direction), at.clean, radius, block.norm)
-        value = access.certain_margin(access.logits(point, at.image), at.label).double()
-        fooled = value > 0
-        best.update(at.image, point, radius, fooled)
-        high, above = torch.where(fooled, scale, high), torch.where(fooled, value, above)
-        low, below = torch.where(fooled, low, scale), torch.where(fooled, below, value)
-        newton = scale - NEWTON * value / (at.slope * at.radius).clamp(min=1e-300)
-        inwards = torch.maximum(torch.minimum(newton, STEP_IN[1] * scale), STEP_IN[0] * scale)
-        outwards = torch.minimum(torch.maximum(newton, STEP_OUT[0] * scale), STEP_OUT[1] * scale)
-        secant = low + (high - low) * (SECANT - below / (above - below))
-        secant = torch.minimum(torch.maximum(secant, low + EDGE * (high - low)), high - EDGE * (high - low))
-        scale = torch.where(secant.isnan(), torch.where(fooled, inwards, outwards), secant)
+
+def _further_round(block: Block, config: Config, after: Candidates) -> Tensor:
+    """Which of the candidates (R,) at the end of a round get another, since their image's best radius still falls; their state is set for it."""
+    best = block.best.limit[after.image]
+    pays = (best < after.mark * (1 - config.falling)) & (after.step + config.round <= config.limit)
+    pays &= best.isfinite() & (after.step >= after.end)
+    after.begin = torch.where(pays, after.step, after.begin)
+    after.end = torch.where(pays, after.step + config.round, after.end)
+    return pays

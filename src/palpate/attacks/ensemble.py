@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.apgd import ascend
-from palpate.attacks.descent import Candidates, Config, candidates_at, descend
+from palpate.attacks.candidates import Candidates, Config, candidates_at
+from palpate.attacks.descent import descend
 from palpate.attacks.losses import Loss, log_odds, margin, others
 from palpate.attacks.norms import round_bits
 from palpate.attacks.problem import Block
+from palpate.attacks.rescue import polish
 from palpate.attacks.square import random_squares
 
 APGD_STAGE, SQUARE_STAGE = 101, 103
@@ -28,6 +30,7 @@ class Parts:
     targets: int = 9  # descents towards one class each, at most K − 1
     ascents: int = 30  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
     queries: int = 300  # of Square
+    polish: int = 20  # steps of a round of the last descent, from the best point
     descent: Config = dataclasses.field(
         default_factory=lambda: Config(
             steps=30, prune=((1, 3), (2, 2), (4, 1)), prune_beyond=((9, 1.15), (18, 1.03))
@@ -36,8 +39,13 @@ class Parts:
 
 
 def ensemble(block: Block, parts: Parts) -> None:
-    """Lower the radii of the block with restarts, targets, APGD and Square; images that are wrong or failed are left alone."""
+    """Lower the radii of the block with restarts, targets, APGD, Square and a last descent from the best point.
+
+    Images that are wrong when clean, or failed, are left alone.
+    """
     access, best, labels, config = block.access, block.best, block.labels, parts.descent
+    if block.head.bends:  # estimates of a radius from afar are wrong there
+        config = dataclasses.replace(config, prune_beyond=())
     alive = best.alive()
     if not len(alive):
         return
@@ -54,7 +62,7 @@ def ensemble(block: Block, parts: Parts) -> None:
 
         def resume(image: Tensor) -> Candidates:
             at = won[image]
-            return candidates_at(block, image, point[at], radius[at], -1, config.steps // 2)
+            return candidates_at(block, config, image, point[at], radius[at], -1, config.steps // 2)
 
         descend(block, config, alive[fooled], resume, "refinement")
 
@@ -62,7 +70,7 @@ def ensemble(block: Block, parts: Parts) -> None:
 
         def anew(image: Tensor, stage: int = 1 + restart) -> Candidates:
             radius = aim(image)
-            return candidates_at(block, image, block.random_start(image, radius, stage), radius, -1, 1)
+            return candidates_at(block, config, image, block.random_start(image, radius, stage), radius, -1, 1)
 
         descend(block, config, alive, anew, "restarts")
     logits = access.logits(block.clean[alive], alive)
@@ -72,7 +80,7 @@ def ensemble(block: Block, parts: Parts) -> None:
     for rank in range(min(parts.targets, logits.shape[1] - 1) if logits.shape[1] > 2 else 0):
 
         def towards(image: Tensor, rank: int = rank) -> Candidates:
-            return candidates_at(block, image, block.clean[image], aim(image), order[image, rank], 0)
+            return candidates_at(block, config, image, block.clean[image], aim(image), order[image, rank], 0)
 
         descend(block, config, alive, towards, "targets")
     for stage, loss in ((APGD_STAGE, log_odds), (APGD_STAGE + 1, margin)):
@@ -91,5 +99,6 @@ def ensemble(block: Block, parts: Parts) -> None:
 
         radius = aim(alive)
         generators = block.generators(alive, SQUARE_STAGE)
-        points, _ = random_squares(margin_at, block.clean[alive], radius, parts.queries, generators)
+        points, _ = random_squares(margin_at, block.clean[alive], radius, parts.queries, generators, block.tied(alive))
         go_on(points, radius)
+    polish(block, config, parts.polish)

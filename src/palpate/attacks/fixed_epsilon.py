@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from palpate.attacks.losses import unusable
 from palpate.attacks.problem import Block, Problem
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
@@ -34,11 +35,11 @@ class FixedEpsilon(Attack):
     def run(self, problem: Problem) -> Iterator[Sweep]:
         """At each epsilon, perturb the images that have not been fooled at a smaller one; a block is one batch unless told otherwise."""
         access = problem.access(self.draws)
-        for block in problem.blocks(access, self.norm, self.seed):
+        for block in problem.blocks(access, self.norm, self.seed, channels=self.channels):
             best, labels = block.best, block.labels
             every, none = torch.arange(len(block), device=labels.device), torch.zeros_like(best.limit)
             logits = access.logits(block.clean)
-            best.fail(every[~logits.isfinite().all(1)])
+            best.fail(every[unusable(logits)])
             best.update(every, block.clean, none, logits.argmax(1) != labels)
             for epsilon in block.epsilons:
                 left = (best.limit.isinf() & ~best.failed).nonzero()[:, 0]
@@ -48,7 +49,7 @@ class FixedEpsilon(Attack):
                 radius = none[left] + epsilon
                 points = self.perturb(block, left, radius)
                 logits = access.logits(points)
-                best.fail(left[~logits.isfinite().all(1)])
+                best.fail(left[unusable(logits)])
                 best.update(left, points, radius, access.certain_margin(logits, labels[left]) > 0)
                 best.tell(f"{self.kind} at {formatting.epsilon(epsilon, self.norm)}")
             best.finish(every, every[:0], self.kind)

@@ -35,6 +35,7 @@ class FoolboxPGD(Attack):
     every_epsilon: ClassVar[bool] = True
 
     norm: Literal["linf"] = "linf"
+    channels: Literal["free"] = "free"
     steps: int = Field(40, ge=1, description="PGD steps per epsilon")
     seed: int = Field(0, ge=0, description="of torch's global generator, once, before the first batch")
     batch_size: int = Field(64, ge=1, description="images per call of Foolbox, on which the draws depend")

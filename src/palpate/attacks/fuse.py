@@ -1,7 +1,7 @@
-"""A copy of a network for predictions and gradients, not for training: batch norm fused into the convolution before it, parameters frozen.
+"""A copy of a network made for being asked, not trained: batch norm folded into the convolution before it, parameters frozen.
 
 In evaluation mode batch norm is a scale and a shift per channel, which the convolution can do for nothing. Pairs are found by watching one
-forward pass, not by tracing the code, so any module can be fused; and the copy is used only if its logits are those of the original.
+forward pass, not by tracing the code, so any module can be folded; and the copy is used only if it answers as the original does.
 """
 
 import copy
@@ -10,19 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-TOLERANCE = 2.0**-17
-"""How far logits of the fused copy may be off, as a share of the largest: half of `losses.rounding_tolerance`."""
+TOLERANCE = 2.0**-17  # of the largest logit, half the doubt that `losses.doubt` allows for
 
 
 def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
-    """A frozen copy in evaluation mode and channels-last, with its batch norms fused where that changes nothing.
+    """A frozen copy in evaluation mode and channels-last, with its batch norms folded where that changes nothing.
 
     Args:
         model: any network.
         example: a few images (n, C, H, W) on the model's device, on which the copy is checked.
 
     Returns:
-        The fused copy; a frozen copy that is not fused where fusing would change the logits; the model itself, frozen by the caller, where it
+        The folded copy; an unfolded frozen copy where folding would change the logits; the model itself, frozen by the caller, where it
         cannot be copied.
     """
     try:
@@ -33,10 +32,10 @@ def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
         return model
     with torch.no_grad():
         expected = plain(example)
-        fused = copy.deepcopy(plain)
-        for convolution, norm in _pairs(fused, example):
-            _merge(fused, convolution, norm)
-        for candidate in (fused, plain):
+        folded = copy.deepcopy(plain)
+        for convolution, norm in _pairs(folded, example):
+            _merge(folded, convolution, norm)
+        for candidate in (folded, plain):
             candidate.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             given = candidate(example.contiguous(memory_format=torch.channels_last))
             if given.shape == expected.shape and (given - expected).abs().max() <= TOLERANCE * expected.abs().max():

@@ -18,6 +18,11 @@ def others(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.scatter(1, labels[:, None], float("-inf"))
 
 
+def unusable(logits: Tensor) -> Tensor:
+    """Which answers (N,) are none: NaN, or +∞, next to which nothing compares. −∞ is a legal logit, of a class that cannot win."""
+    return (logits.isnan() | (logits == float("inf"))).any(1)
+
+
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Best wrong logit minus true logit: max_{j≠y} z_j − z_y, positive where fooled. Everywhere in palpate's numerics it has this sign.
 
@@ -53,19 +58,21 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     return others(logits, labels).logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
 
 
-def rounding_tolerance(logits: Tensor, scale: float = 0.0) -> Tensor:
-    """How far rounding may move a margin (N,): 2⁻¹⁶ (2⁻⁴⁰ in float64) of the image's largest logit, or of `scale` where that is larger.
+def rounding_tolerance(logits: Tensor, labels: Tensor) -> Tensor:
+    """How far rounding may move a margin (N,), float64: half a unit in the last place of the larger of the two logits that form it.
 
-    Logits of one image differ in their last digits with batch size, memory layout and fused layers, by a share of what was summed up
-    to them. 2⁻¹⁶ is 128 units in the last place of float32, twice what `fuse.TOLERANCE` lets a fused network differ. What was summed up
-    may be far larger than the image's own logits, hence `scale`, the usual size of the model's logits.
+    Nothing else counts: neither a logit that cannot win, such as a masked class at −1e9 or −∞, nor the size of other images' logits. A difference
+    of batch, memory layout or fused layers may be larger; it is dealt with where a result is predicted again.
     """
-    return (2.0**-40 if logits.dtype == torch.float64 else 2.0**-16) * logits.abs().amax(1).clamp(min=scale)
+    best = others(logits, labels).amax(1).double().abs()
+    true = logits.gather(1, labels[:, None])[:, 0].double().abs()
+    return torch.finfo(logits.dtype).eps / 2 * torch.maximum(torch.where(best.isfinite(), best, 0.0), true)
 
 
-def certain_margin(logits: Tensor, labels: Tensor, scale: float = 0.0) -> Tensor:
-    """The margin less its `rounding_tolerance` (N,): above 0 only where the image is still adversarial when predicted again."""
-    return margin(logits, labels) - rounding_tolerance(logits, scale)
+def certain_margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """The margin less its `rounding_tolerance` (N,), float64: above 0 only where the best wrong logit is really the larger one."""
+    best = others(logits, labels).amax(1).double()
+    return best - logits.gather(1, labels[:, None])[:, 0].double() - rounding_tolerance(logits, labels)
 
 
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "log-odds": log_odds, "margin": margin}

@@ -12,8 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palpate.attacks.losses import log_odds
-from palpate.attacks.norms import distance, dual_norm, per_image, power_of_two, project, round_bits, steepest
+from palpate.attacks.losses import log_odds, unusable
+from palpate.attacks.norms import distance, dual_norm, per_image, project, round_bits, steepest
 from palpate.attacks.problem import Block, Problem
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
@@ -40,7 +40,7 @@ class MaxLoss(Attack):
     def run(self, problem: Problem) -> Iterator[Sweep]:
         """Raise the loss from epsilon to epsilon; a block is one batch unless told otherwise."""
         access = problem.access(self.draws, self.precision)
-        for block in problem.blocks(access, self.norm):
+        for block in problem.blocks(access, self.norm, channels=self.channels):
             worst = raise_loss(block, self.steps)
             block.best.pending[:] = False
             block.best.tell("maximum loss")
@@ -71,7 +71,7 @@ def raise_loss(block: Block, steps: int) -> Tensor:
                 logits, gradient = access.logits(point), None
             if level == 0 and step == 0:
                 best.update(image, clean, none, logits.argmax(1) != label)
-            best.fail(image[~logits.isfinite().all(1)])
+            best.fail(image[unusable(logits)])
             loss = log_odds(logits.double(), label)
             higher = loss > highest
             highest = torch.where(higher, loss, highest)
@@ -80,8 +80,7 @@ def raise_loss(block: Block, steps: int) -> Tensor:
             if gradient is None:
                 break
             slope = dual_norm(gradient, norm)
-            best.fail(image[~slope.isfinite()])
-            momentum = MOMENTUM * momentum + gradient / per_image(power_of_two(slope), gradient)
+            momentum = MOMENTUM * momentum + gradient / per_image(slope.clamp(min=1e-30), gradient)
             share = LAST + (FIRST - LAST) * (1 + torch.cos(torch.tensor(torch.pi * step / max(steps - 1, 1)))) / 2
             size = per_image(round_bits(share.to(radius) * radius), clean)
             point = project(point + size * steepest(momentum, norm), clean, radius, norm)

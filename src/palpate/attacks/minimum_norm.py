@@ -10,20 +10,22 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
-from palpate.attacks.descent import Config, descend, init
+from palpate.attacks.candidates import Config
+from palpate.attacks.descent import descend, init
 from palpate.attacks.ensemble import Parts, ensemble
 from palpate.attacks.grey_levels import onto_levels
 from palpate.attacks.problem import Block, Problem
 from palpate.attacks.quantize import on_grid
+from palpate.attacks.rescue import MOST_CLASSES, every_class, last_attempt
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
 from palpate.core.registry import ATTACKS
 
 CONFIGS = {
-    "fast": Config(steps=6, classes=3, candidates=2, prune=((1, 1),), searches=2),
+    "fast": Config(steps=6, classes=3, candidates=2, prune=((1, 1),), searches=2, limit=6, attempt=1),
     "standard": Config(),
     # Its descent is longer and starts from more classes, since the parts that follow only look below what it finds.
-    "ensemble": Config(steps=25, classes=9, candidates=9, reach=3.0, prune=((3, 4), (7, 2))),
+    "ensemble": Config(steps=25, classes=9, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), attempt=10),
 }
 BATCHES = 8
 """Batches per block: candidates that end early are replaced from the rest of the block, and only its last batches run half empty."""
@@ -65,7 +67,7 @@ class MinimumNorm(Attack):
     def run(self, problem: Problem) -> Iterator[Sweep]:
         """Descend in blocks of a few batches. Interrupted by Ctrl-C, what a block has finished is given before the interrupt goes on."""
         access = problem.access(self.draws, self.precision)
-        for block in problem.blocks(access, self.norm, self.seed, BATCHES):
+        for block in problem.blocks(access, self.norm, self.seed, BATCHES, self.channels):
             if self.levels:
                 on_grid(block.images, self.levels)
             stopped = False
@@ -86,10 +88,23 @@ class MinimumNorm(Attack):
         config = CONFIGS[self.strength]
         every = torch.arange(len(block), device=block.clean.device)
         descend(block, config, every, lambda image: init(block, config, image), "descent")
+        if self.strength != "fast":
+            self._misled(block, config)
+        last_attempt(block, config)
         if self.strength == "ensemble":
             ensemble(block, Parts())
         if self.levels:
             onto_levels(block, self.levels)
+
+    def _misled(self, block: Block, config: Config) -> None:
+        """Images whose head misled the linear model of the margin: towards every class, and for "ensemble" all of them to the end."""
+        block.head.judge()
+        lost = block.best.lost | block.head.bends
+        image = (lost & (block.best.limit > 0) & ~block.best.failed).nonzero()[:, 0]
+        if self.strength == "ensemble":
+            every_class(block, Parts().descent, image, MOST_CLASSES)
+        else:
+            every_class(block, config, image)
 
 
 ATTACKS.add("fast", MinimumNorm(strength="fast"))

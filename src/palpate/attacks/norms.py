@@ -1,22 +1,32 @@
-"""Norms, balls and steepest directions, with one radius per image.
+"""Norms and balls, with one radius per image, and the nearest point of a ball within the box [0, 1].
 
-Every attack moves inside the intersection of a ball around the image and the box [0, 1]. Here are the few operations on
-that set, and `NORMS`, the one table of what differs from norm to norm. Radii are one number per image, because in a sweep every image has its own.
+Every attack moves inside the intersection of a ball around the image and the box. Radii are one number per image, because in a sweep every image
+has its own. What a linear function gains there is in `reach`.
 """
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-Norm = Literal["linf", "l2"]
+Norm = Literal["linf", "l2", "l1"]
+
+ORDERS: dict[str, float] = {"linf": float("inf"), "l2": 2, "l1": 1}
+"""The norms and their p."""
+
+HALVINGS = 40
+"""Bisections of the threshold that projects onto an l1 ball: enough for the last digit of float32."""
 
 
 def per_image(values: Tensor, like: Tensor) -> Tensor:
     """One number per image (N,), shaped to multiply images (N, …)."""
     return values.to(like).view(-1, *[1] * (like.ndim - 1))
+
+
+def total(values: Tensor) -> Tensor:
+    """The sum over all pixels of each image (N,), float64."""
+    return values.sum(tuple(range(1, values.ndim))).double()
 
 
 def slack(dtype: torch.dtype) -> float:
@@ -28,82 +38,87 @@ def slack(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2
 
 
-def _dims(images: Tensor) -> tuple[int, ...]:
-    return tuple(range(1, images.ndim))
-
-
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """What one norm brings along."""
-
-    order: float  # p of the p-norm
-    dual: Callable[[Tensor], Tensor]  # gradients (N, …) to their dual norms (N,)
-    clip: Callable[[Tensor, Tensor, Tensor], Tensor]  # points, images, radii to the nearest points of the balls
-    steepest: Callable[[Tensor], Tensor]  # gradients to the direction of unit norm that gains most
-    draw: Callable[[torch.Size, torch.Generator], Tensor]  # a random point of the unit ball, of an image's shape
-
-
-def _clip_linf(points: Tensor, images: Tensor, radius: Tensor) -> Tensor:
-    room = per_image((radius - slack(points.dtype)).clamp(min=0), points)
-    return torch.clamp(points, images - room, images + room)
-
-
-def _clip_l2(points: Tensor, images: Tensor, radius: Tensor) -> Tensor:
-    pixels = points[0].numel() if len(points) else 1
-    room = per_image((radius - slack(points.dtype) * pixels**0.5).clamp(min=0), points)
-    delta = points - images
-    length = per_image(delta.flatten(1).norm(dim=1), points)
-    factor = (room / length.clamp(min=torch.finfo(points.dtype).tiny)).clamp(max=1)
-    return images + delta * factor
-
-
-def _draw_l2(shape: torch.Size, generator: torch.Generator) -> Tensor:
-    direction = torch.randn(shape, generator=generator)
-    return direction / direction.norm() * torch.rand((), generator=generator)
-
-
-NORMS: dict[str, Geometry] = {
-    "linf": Geometry(
-        order=float("inf"),
-        dual=lambda gradient: gradient.abs().sum(
-            _dims(gradient)
-        ),  # a fifth of the time of torch's own 1-norm on channels-last
-        clip=_clip_linf,
-        steepest=torch.sign,
-        draw=lambda shape, generator: torch.rand(shape, generator=generator) * 2 - 1,
-    ),
-    "l2": Geometry(
-        order=2,
-        dual=lambda gradient: torch.linalg.vector_norm(gradient, dim=_dims(gradient)),
-        clip=_clip_l2,
-        steepest=lambda gradient: gradient / per_image(dual_norm(gradient, "l2").clamp(min=1e-30), gradient),
-        draw=_draw_l2,
-    ),
-}
-
-
 def distance(a: Tensor, b: Tensor, norm: Norm = "linf") -> Tensor:
     """‖a − b‖ per image (N,), computed in float64."""
-    return torch.linalg.vector_norm(a.double() - b.double(), ord=NORMS[norm].order, dim=_dims(a))
+    return torch.linalg.vector_norm(a.double() - b.double(), ord=ORDERS[norm], dim=tuple(range(1, a.ndim)))
 
 
 def dual_norm(gradient: Tensor, norm: Norm = "linf") -> Tensor:
-    """How much a linear function with this gradient gains per unit of radius (N,), float64: ‖g‖₁ for l∞, ‖g‖₂ for l2."""
-    return NORMS[norm].dual(gradient).double()
-
-
-def project(points: Tensor, images: Tensor, radius: Tensor, norm: Norm = "linf") -> Tensor:
-    """The nearest points (N, …) inside each image's ball of `radius` (N,) and the box [0, 1].
-
-    The ball is taken smaller by `slack` per pixel, so that ‖result − image‖ ≤ radius holds in float64 after rounding. For l2
-    the ball is projected first and the box after, which stays inside both, since the image lies in the box.
-    """
-    return NORMS[norm].clip(points, images, radius).clamp_(0, 1)
+    """How much a linear function with this gradient gains per unit of radius away from the box (N,), float64: ‖g‖₁, ‖g‖₂ or ‖g‖∞ for l∞, l2, l1."""
+    dims = tuple(range(1, gradient.ndim))
+    if norm == "linf":  # a fifth of the time of torch's own 1-norm on channels-last
+        return gradient.abs().sum(dims).double()
+    if norm == "l1":
+        return gradient.abs().amax(dims).double()
+    return torch.linalg.vector_norm(gradient, dim=dims).double()
 
 
 def steepest(gradient: Tensor, norm: Norm = "linf") -> Tensor:
-    """The direction of unit norm along which a linear function rises fastest: sign(g), or g / ‖g‖₂."""
-    return NORMS[norm].steepest(gradient)
+    """The direction of unit norm along which a linear function rises fastest: sign(g), g / ‖g‖₂, or for l1 the largest pixel.
+
+    For l1 the mass is spread over the largest hundredth of the pixels (Tramèr & Boneh 2019, arXiv 1904.13000, section 3.3), since one pixel alone
+    is soon at the end of the box.
+    """
+    if norm == "linf":
+        return gradient.sign()
+    if norm == "l2":
+        return gradient / per_image(dual_norm(gradient, "l2").clamp(min=1e-30), gradient)
+    flat = gradient.abs().flatten(1)
+    least = flat.topk(max(flat.shape[1] // 100, 1), dim=1).values[:, -1]
+    chosen = gradient.sign() * (gradient.abs() >= per_image(least, gradient))
+    return chosen / per_image(total(chosen.abs()).clamp(min=1), gradient)
+
+
+def stretch(length: Tensor, room: Tensor, radius: Tensor) -> Tensor:
+    """The λ (N,), float64, with ‖min(λ · length, room)‖₂ = radius; 1e30 where even the whole room is shorter.
+
+    Pixels that reach the end of their room stop, and the others go on: λ rises from the left until no further pixel stops.
+    """
+    square, ends = length.double() ** 2, room.double() ** 2
+    scale = radius / total(square).sqrt().clamp(min=1e-300)
+    for _ in range(HALVINGS):
+        full = per_image(scale, square) ** 2 * square >= ends
+        rest = (radius**2 - total(ends * full)).clamp(min=0)
+        new = torch.maximum((rest / total(square * ~full).clamp(min=1e-300)).sqrt().clamp(max=1e30), scale)
+        settled = bool((new <= scale * (1 + 1e-7)).all())
+        scale = new
+        if settled:
+            break
+    return scale
+
+
+def project(points: Tensor, images: Tensor, radius: Tensor, norm: Norm = "linf") -> Tensor:
+    """The nearest points (N, …) inside each image's ball of `radius` (N,) and the box [0, 1]; nearest in l2, for l1 too.
+
+    The ball is taken smaller by `slack` per pixel, so that ‖result − image‖ ≤ radius holds in float64 after rounding.
+    """
+    pixels = points[0].numel() if len(points) else 1
+    limit = (radius - slack(points.dtype) * {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[norm]).clamp(min=0)
+    if norm == "linf":
+        room = per_image(limit, points)
+        return torch.clamp(points, images - room, images + room).clamp_(0, 1)
+    delta = points - images
+    length, room = delta.abs(), torch.where(delta > 0, 1 - images, images)
+    if norm == "l2":
+        inside = torch.minimum(length, room)
+        over = torch.linalg.vector_norm(inside.double(), dim=tuple(range(1, inside.ndim))) > limit
+        factor = torch.where(over, stretch(length, room, limit).clamp(max=1), torch.ones_like(limit))
+        moved = torch.minimum(length * per_image(factor, length), room)
+    else:
+        moved = torch.minimum((length - per_image(_threshold(length, room, limit), length)).clamp(min=0), room)
+    return (images + delta.sign() * moved).clamp(0, 1)
+
+
+def _threshold(length: Tensor, room: Tensor, limit: Tensor) -> Tensor:
+    """The τ (N,) with Σ min(max(length − τ, 0), room) = limit, or 0 where the sum is smaller at τ = 0."""
+    low = torch.zeros_like(limit)
+    high = length.flatten(1).amax(1).double() if length.numel() else low
+    over = total(torch.minimum(length, room)) > limit
+    for _ in range(HALVINGS if bool(over.any()) else 0):
+        middle = (low + high) / 2
+        small = total(torch.minimum((length - per_image(middle, length)).clamp(min=0), room)) <= limit
+        low, high = torch.where(small, low, middle), torch.where(small, middle, high)
+    return torch.where(over, high, torch.zeros_like(high))
 
 
 def round_bits(values: Tensor) -> Tensor:
@@ -119,12 +134,6 @@ def round_bits(values: Tensor) -> Tensor:
     return torch.ldexp((mantissa * 4096).round() / 4096, exponent)
 
 
-def power_of_two(values: Tensor) -> Tensor:
-    """Positive values (N,), rounded up to a power of two, by which a tensor can be divided without any rounding; at least 1e-30."""
-    _, exponent = torch.frexp(values.clamp(min=1e-30))
-    return torch.ldexp(torch.ones_like(values), exponent)
-
-
 def seeded(seed: int, image: int, stage: int) -> torch.Generator:
     """A generator that depends on seed, image and stage alone, so that batches and their order cannot change a start.
 
@@ -137,18 +146,42 @@ def seeded(seed: int, image: int, stage: int) -> torch.Generator:
     return torch.Generator().manual_seed((value ^ (value >> 31)) % 2**63)
 
 
-def random_start(
-    images: Tensor, radius: Tensor, generators: torch.Generator | list[torch.Generator], norm: Norm = "linf"
-) -> Tensor:
-    """A random point in each image's ball: uniform for l∞; for l2 a random direction with uniform length.
+def draw_in_ball(shape: Sequence[int], generator: torch.Generator, norm: Norm, channels: int | None = None) -> Tensor:
+    """A random point of the unit ball: uniform for l∞; for l2 and l1 a random direction with uniform length.
 
     Args:
-        images: (N, …) in [0, 1].
+        shape: (C, …) of what is drawn.
+        generator: that draws it.
+        norm: of the ball.
+        channels: to which one drawn channel is repeated, within the same ball; C when absent.
+    """
+    count = channels or shape[0]
+    if norm == "linf":
+        return (torch.rand(shape, generator=generator) * 2 - 1).expand(count, *shape[1:])
+    draw = torch.randn(shape, generator=generator).expand(count, *shape[1:])
+    return draw / torch.linalg.vector_norm(draw, ord=ORDERS[norm]) * torch.rand((), generator=generator)
+
+
+def random_start(
+    images: Tensor,
+    radius: Tensor,
+    generators: torch.Generator | list[torch.Generator],
+    norm: Norm = "linf",
+    tied: Tensor | None = None,
+) -> Tensor:
+    """A random point in each image's ball: uniform for l∞; for l2 and l1 a random direction with uniform length.
+
+    Args:
+        images: (N, C, …) in [0, 1].
         radius: (N,).
         generators: one per image, see `seeded`; or one for all, which draws for one image after another.
         norm: of the ball.
+        tied: (N,) images whose channels move together; none when absent.
     """
     each = [generators] * len(images) if isinstance(generators, torch.Generator) else generators
-    draws = [NORMS[norm].draw(images.shape[1:], generator) for generator in each]
+    draws = []
+    for place, generator in enumerate(each):
+        channels = 1 if tied is not None and bool(tied[place]) else images.shape[1]
+        draws.append(draw_in_ball((channels, *images.shape[2:]), generator, norm, images.shape[1]))
     noise = torch.stack(draws).to(images) if draws else torch.zeros_like(images)
     return project(images + noise * per_image(radius, images), images, radius, norm)

@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from palpate.attacks.access import ModelAccess, open_access
+from palpate.attacks.access import ModelAccess
 from palpate.attacks.best import Best
+from palpate.attacks.head import Head
 from palpate.attacks.norms import Norm, distance, project, random_start, seeded
+from palpate.attacks.precision import open_access
 from palpate.attacks.quantize import through_png
 from palpate.attacks.result import Sweep
 from palpate.attacks.validation import check_images
@@ -35,6 +37,7 @@ class Block:
         epsilons: rising.
         norm, seed: of the balls and of every draw.
         keep: "all", or "radius" to drop the adversarial images.
+        head: what the first images of all showed of the model's head.
     """
 
     place: slice
@@ -46,6 +49,7 @@ class Block:
     norm: Norm = "linf"
     seed: int = 0
     keep: str = "all"
+    head: Head = dataclasses.field(default_factory=Head)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,9 +68,13 @@ class Block:
         """A generator for each of these images, by place in the block (m,): it depends on seed, image and stage alone."""
         return [seeded(self.seed, self.place.start + place, stage) for place in image.tolist()]
 
+    def tied(self, image: Tensor) -> Tensor:
+        """Which of these images (m,) have channels that move together (m,), on the device."""
+        return self.access.tied[image.cpu()].to(image.device)
+
     def random_start(self, image: Tensor, radius: Tensor, stage: int) -> Tensor:
         """A random point in the ball of each of these images, drawn from `generators`."""
-        return random_start(self.clean[image], radius, self.generators(image, stage), self.norm)
+        return random_start(self.clean[image], radius, self.generators(image, stage), self.norm, self.tied(image))
 
     def _audit(self, levels: int | None) -> Tensor:
         """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust.
@@ -118,9 +126,11 @@ class Block:
         if self.keep == "all":
             found = radius.isfinite().view(-1, *[1] * (self.images.ndim - 1))
             points = torch.where(found, best.points.cpu(), self.images)
-        failed = best.failed.cpu()
+        failed, blind = best.failed.cpu(), self.access.blind & radius.isinf()
+        radius = torch.where(blind, float("nan"), radius)
         status = tuple(
-            ("failed" if bad else "ok") if over else "not run" for over, bad in zip(done, failed, strict=True)
+            "not run" if not over else "failed" if bad else "no gradient" if unseen else "ok"
+            for over, bad, unseen in zip(done, failed, blind, strict=True)
         )
         worst = worst.cpu() if worst is not None and self.keep == "all" else None
         labels, passes = self.labels.cpu(), self.access.passes
@@ -137,7 +147,6 @@ class Problem:
         labels: (N,) on the CPU.
         epsilons: rising, above 0.
         example: the first images, on the model's device.
-        scale: the usual size of the model's logits.
         keep: "all", or "radius" to drop the adversarial images.
         batch_size: images per pass, or None for what suits device and image.
         block: images held at once, at most; or None for a few batches.
@@ -149,7 +158,6 @@ class Problem:
     labels: Tensor
     epsilons: tuple[float, ...]
     example: Tensor
-    scale: float = 0.0
     keep: str = "all"
     batch_size: int | None = None
     block: int | None = None
@@ -160,21 +168,24 @@ class Problem:
         usual = 256
         if self.example.device.type == "cpu":
             usual = min(max(PIXELS // self.example[0, 0].numel(), 8), 128)
-        return open_access(self.model, self.example, self.batch_size or usual, draws, precision, self.scale)
+        return open_access(self.model, self.example, self.batch_size or usual, draws, precision)
 
-    def blocks(self, access: ModelAccess, norm: Norm, seed: int = 0, batches: int = 1) -> Iterator[Block]:
+    def blocks(
+        self, access: ModelAccess, norm: Norm, seed: int = 0, batches: int = 1, channels: str = "tied"
+    ) -> Iterator[Block]:
         """The images in blocks of so many batches, where the caller of the sweep did not ask for blocks of another size."""
-        start, count = 0, len(self.images)
+        start, count, head = 0, len(self.images), Head()
         while start < count:
             place = slice(start, min(start + (self.block or batches * access.batch), count))
-            yield self._block(place, access, norm, seed)
+            yield self._block(place, access, norm, seed, channels, head)
             start = place.stop
 
-    def _block(self, place: slice, access: ModelAccess, norm: Norm, seed: int) -> Block:
+    def _block(self, place: slice, access: ModelAccess, norm: Norm, seed: int, channels: str, head: Head) -> Block:
         images = check_images(as_tensor(self.images[place]), place.start).cpu()
         access.begin(len(images))
+        if channels == "tied" and images.shape[1] > 1:
+            access.tied = (images == images[:, :1]).flatten(1).all(1)
         clean = images.to(access.device, memory_format=torch.channels_last)
         best = Best(clean, self.progress, place.start, len(self.images))
-        return Block(
-            place, images, self.labels[place].to(access.device), access, best, self.epsilons, norm, seed, self.keep
-        )
+        labels = self.labels[place].to(access.device)
+        return Block(place, images, labels, access, best, self.epsilons, norm, seed, self.keep, head)

@@ -1,7 +1,7 @@
 """Specifications of attacks: each attack is one frozen class with its own settings and its own `run`, registered by name in `ATTACKS`."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,10 @@ class Attack(Spec):
     every_epsilon: ClassVar[bool] = False
     """Whether it makes an image at each epsilon (`Sweep.worst`), and not one image that is valid at all larger ones."""
 
-    norm: Norm = Field("linf", description="of the perturbation: linf or l2")
+    norm: Norm = Field("linf", description="of the perturbation: linf, l2 or l1")
+    channels: Literal["tied", "free"] = Field(
+        "tied", description="tied: an image whose channels are equal stays grey, as files of scanners are"
+    )
 
     @property
     def name(self) -> str:

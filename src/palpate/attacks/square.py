@@ -29,6 +29,7 @@ def random_squares(
     radius: Tensor,
     queries: int,
     generators: list[torch.Generator],
+    tied: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Search inside each image's l∞ ball until it is fooled or the queries are spent.
 
@@ -38,6 +39,7 @@ def random_squares(
         radius: (N,) l∞ radii.
         queries: forward passes per image, at most.
         generators: N, one per image.
+        tied: (N,) images whose channels move together; none when absent.
 
     Returns:
         The best points (N, C, H, W) and their margins (N,).
@@ -49,7 +51,10 @@ def random_squares(
         stripes.append(torch.randint(2, (channels, 1, width), generator=generator))
         draws.append(torch.rand(queries, 2 + channels, generator=generator))
     best = project(images + step * _signs(torch.stack(stripes).to(images.device)).to(images), images, radius)
-    chance = torch.stack(draws).to(images.device)  # (N, queries, 2 + C): where, and the sign of each channel
+    chance = torch.stack(draws).to(images.device)
+    if tied is not None and bool(tied.any()):  # every channel takes the draws of the first
+        best[tied] = best[tied][:, :1].expand(-1, channels, -1, -1)
+        chance[:, :, 2:] = torch.where(tied[:, None, None], chance[:, :, 2:3], chance[:, :, 2:])
     across, down = torch.arange(width, device=images.device), torch.arange(height, device=images.device)
     rows = torch.arange(count, device=images.device)
     margins = ask(best, rows)
@@ -94,4 +99,6 @@ class Square(FixedEpsilon):
         def ask(points: Tensor, rows: Tensor) -> Tensor:
             return access.certain_margin(access.logits(points, rows), labels[rows])
 
-        return random_squares(ask, block.clean[image], radius, self.queries, block.generators(image, 0))[0]
+        return random_squares(
+            ask, block.clean[image], radius, self.queries, block.generators(image, 0), block.tied(image)
+        )[0]

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from palpate.attacks.losses import rounding_tolerance
 from palpate.core.errors import InputError
-from palpate.models.adapt import as_logits_model
+from palpate.models.adapt import as_logits_model, without_probabilities
+
+REPEATS = 2.0**-16
+"""Share of its largest logit by which two answers to the same image may differ by rounding alone."""
 
 
 def true_labels(labels: Any, count: int, finding: int | None) -> Tensor:
@@ -55,10 +57,8 @@ def check_images(images: Tensor, start: int = 0) -> Tensor:
     return images
 
 
-def check_model(
-    model: nn.Module, example: Tensor, labels: Tensor, finding: int | None, draws: int
-) -> tuple[nn.Module, float]:
-    """The model to attack, itself or its one sigmoid logit as two, and its largest logit on the example; it is in evaluation mode already.
+def check_model(model: nn.Module, example: Tensor, labels: Tensor, finding: int | None, draws: int) -> nn.Module:
+    """The model to attack, itself or its one sigmoid logit as two; it is in evaluation mode already.
 
     Raises:
         InputError: its output is not logits (N, K) or (N,), K is too small for the labels, or there is no such finding.
@@ -83,6 +83,8 @@ def check_model(
         if columns == 1 or finding is not None:
             model = as_logits_model(model, finding)
             columns = 2
+        else:
+            model = without_probabilities(model, example)
         if int(labels.max()) >= columns:
             raise InputError(
                 f"labels must be below the model's {columns} classes, given {int(labels.max())}; "
@@ -90,13 +92,13 @@ def check_model(
             )
         if draws == 1:
             first, second = model(example), model(example)
-            if bool(((first - second).abs().amax(1) > rounding_tolerance(first)).any()):
+            if bool(((first - second).abs().amax(1) > REPEATS * first.abs().amax(1)).any()):
                 warnings.warn(
                     "model is not deterministic: two answers to the same images differ, so a radius may rest on luck; "
                     "draws=8 attacks the mean of 8 answers (expectation over transformation)",
                     stacklevel=4,
                 )
-    return model, float(output.abs().max().nan_to_num())
+    return model
 
 
 def _warn_of_probabilities(output: Tensor, columns: int) -> None:

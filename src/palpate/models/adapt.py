@@ -31,6 +31,41 @@ class OneFinding(nn.Module):
         return torch.stack([torch.zeros_like(logit), logit], 1)
 
 
+class LogProbabilities(nn.Module):
+    """A head of probabilities as logits with the same decisions: log p where they sum to 1, else log(p / (1 − p)) of each.
+
+    Probabilities saturate, so that their gradient vanishes where the model is sure; their logarithms do not. Below and beyond what the precision
+    resolves the functions go on as straight lines, so that they rise on all numbers and a head that only looked like probabilities keeps its
+    decisions, too.
+    """
+
+    def __init__(self, model: nn.Module, summed: bool) -> None:
+        super().__init__()
+        self.model, self.summed = model, summed
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to (n, K)."""
+        p = self.model(images)
+        kind = torch.finfo(p.dtype)
+        low = _log(p, kind.tiny)
+        return low if self.summed else low - _log(1 - p, kind.eps / 4)
+
+
+def _log(values: Tensor, least: float) -> Tensor:
+    """log x above `least`, and its tangent there below."""
+    inside = values.clamp(min=least).log()
+    return torch.where(values > least, inside, inside + (values - least) / least)
+
+
+def without_probabilities(model: nn.Module, example: Tensor) -> nn.Module:
+    """The model itself, or as `LogProbabilities` where its K ≥ 2 outputs for the example (n, C, H, W) all lie in [0, 1]."""
+    with torch.no_grad():
+        p = model(example)
+    if p.ndim != 2 or p.shape[1] < 2 or not bool(((p >= 0) & (p <= 1)).all()) or bool((p == p[:, :1]).all()):
+        return model
+    return LogProbabilities(model, summed=bool(((p.sum(1) - 1).abs() < 1e-3).all()))
+
+
 def as_logits_model(model: nn.Module, finding: int | None = None) -> nn.Module:
     """The model with K ≥ 2 logits, whatever its head: the one adapter that attacks and checks share.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from palpate.attacks.access import BudgetExceeded, ModelAccess, PassBudget
-from palpate.attacks.norms import NORMS, Norm, seeded
+from palpate.attacks.norms import ORDERS, Norm, seeded
 from palpate.attacks.result import Sweep
 from palpate.attacks.validation import true_labels
 from palpate.core.epsilon import epsilon_grid
@@ -76,8 +76,8 @@ def trust(
             sweep's, draws are below 1, or the budget is negative.
     """
     norm = norm or (sweep.norm if sweep else "linf")  # pyright: ignore[reportAssignmentType]
-    if norm not in NORMS or (sweep and norm != sweep.norm):
-        allowed = f"{sweep.norm!r}, that of the sweep" if sweep else f"one of {', '.join(map(repr, NORMS))}"
+    if norm not in ORDERS or (sweep and norm != sweep.norm):
+        allowed = f"{sweep.norm!r}, that of the sweep" if sweep else f"one of {', '.join(map(repr, ORDERS))}"
         raise InputError(f"norm must be {allowed}, given {norm!r}")
     grid = epsilon_grid(epsilons, norm)
     if len(images) == 0:

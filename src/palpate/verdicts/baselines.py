@@ -12,7 +12,7 @@ from torch import Tensor
 
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import Loss, certain_margin, cross_entropy, margin
-from palpate.attacks.norms import NORMS, Norm, distance, per_image, project, steepest
+from palpate.attacks.norms import Norm, distance, draw_in_ball, per_image, project, steepest
 
 STEPS = 20
 """Steps of baseline PGD, each of size 2.5 ε / 20 (Madry et al. 2018, arXiv 1706.06083, section 5)."""
@@ -94,7 +94,7 @@ def random_point(
     images: Tensor, epsilon: float, generator: torch.Generator, norm: Norm = "linf", corner: bool = False
 ) -> Tensor:
     """A random point (n, C, H, W) of each image's ball and [0, 1]; at a corner every pixel changes by the same amount."""
-    noise = torch.stack([NORMS[norm].draw(images.shape[1:], generator) for _ in images])
+    noise = torch.stack([draw_in_ball(images.shape[1:], generator, norm) for _ in images])
     if corner:
         noise = noise.sign()
         noise = noise / per_image(distance(noise, torch.zeros_like(noise), norm), noise)

@@ -1,0 +1,129 @@
+"""What is done for images on which the descent had no good start: heads that bend the margin, and images that nothing has fooled.
+
+A head that squashes, stretches or breaks each logit's scale changes no decision, but misleads a linear model about which class is nearest and
+where. Whether a head does so is seen on the first images; an image on which the first prediction failed is treated alike.
+"""
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from palpate.attacks.boundary import bracket
+from palpate.attacks.candidates import TRUST, Candidates, Config, candidates_at, join, rank_within
+from palpate.attacks.descent import descend
+from palpate.attacks.losses import log_odds, margin_towards, others
+from palpate.attacks.norms import per_image, project, total
+from palpate.attacks.problem import Block
+from palpate.attacks.reach import Reach
+from palpate.attacks.square import random_squares
+
+MOST_CLASSES = 9
+"""Classes towards which the boundary is bracketed, by descending logit; as many as the ensemble's targets."""
+
+ATTEMPT_STAGE, SQUARES_STAGE, SQUARES = 200, 199, 100
+"""Numbers of the generators of these draws, and the queries of the search that needs no gradient."""
+
+
+def every_class(block: Block, config: Config, image: Tensor, kept: int = 3) -> None:
+    """Bracket the boundary of these images (n,) towards every class and let the nearest few descend from there.
+
+    The directions give each logit's gradient unit length, so that they do not depend on a monotone function that the head applies to every logit.
+    """
+    for part in image.split(block.access.batch) if len(image) else ():
+        _every_class(block, config, part, kept)
+
+
+def _every_class(block: Block, config: Config, image: Tensor, kept: int) -> None:
+    access, best, clean, labels = block.access, block.best, block.clean[image], block.labels[image]
+    logits = access.logits(clean, image)
+    classes = others(logits, labels).topk(min(MOST_CLASSES, logits.shape[1] - 1), dim=1).indices
+    directions = access.unit_gradients(clean, labels, classes, image)
+    radius = torch.where(best.limit[image].isfinite(), best.limit[image], block.top)
+    found = []
+    for target, direction in zip(classes.T, directions, strict=True):
+        point = project(clean + Reach(clean, direction, block.norm).delta(radius), clean, radius, block.norm)
+        at = candidates_at(block, config, image, point, radius, target, 1)
+        fooled = margin_towards(access.logits(point, image), at.label, at.target) > 0
+        found.append(bracket(block, at, fooled))
+    nearest = join(found)
+    nearest = nearest.take(rank_within(nearest.image, nearest.radius) < kept)
+    nearest.trust = nearest.trust / 2
+    patient = dataclasses.replace(config, prune_beyond=(), prune=((6, max(kept // 2, 2)), (12, 2)))
+    descend(block, patient, image, lambda some: nearest.take(torch.isin(nearest.image, some)), "every class")
+
+
+def last_attempt(block: Block, config: Config) -> None:
+    """Attack images that nothing has fooled once more at the largest epsilon, with another loss; what falls is refined from there.
+
+    The log-odds rise along all wrong classes at once and from the clean image. Where no gradient reaches the pixels, random points and then
+    Square are tried.
+    """
+    best, access = block.best, block.access
+    image = (best.limit.isinf() & ~best.failed).nonzero()[:, 0]
+    for part in image.split(access.batch) if len(image) else ():
+        _at_largest(block, config, part)
+        blind = part[access.blind[part.cpu()].to(part.device) & best.limit[part].isinf()]
+        if len(blind) and block.norm == "linf":
+            _without_gradient(block, blind)
+    won = image[best.limit[image].isfinite()]
+    if not len(won):
+        return
+    radius = best.limit[won]
+    at = candidates_at(block, config, won, best.points[won], radius, -1, max(config.steps // 2, 2))
+    near = bracket(block, at, torch.ones_like(won, dtype=torch.bool))
+    descend(block, config, won, lambda some: near.take(torch.isin(near.image, some)), "last attempt")
+
+
+def _at_largest(block: Block, config: Config, image: Tensor) -> None:
+    """Ascend the log-odds of these images (n,) within the largest epsilon: a step across the ball, then ever shorter ones."""
+    access, best, clean, label = block.access, block.best, block.clean[image], block.labels[image]
+    radius = torch.full((len(image),), block.top, dtype=torch.float64, device=image.device)
+    point, momentum = clean, torch.zeros_like(clean)
+    for number in range(config.attempt + 1):
+        open_now = best.limit[image].isinf()
+        if number == config.attempt:
+            best.update(image, point, radius, access.certain_margin(access.logits(point, image), label) > 0)
+            return
+        logits, _, gradient = access.gradient(point, log_odds, label, image=image)
+        best.update(image, point, radius, (access.certain_margin(logits, label) > 0) & open_now & (number > 0))
+        slope = total(gradient.abs())
+        momentum = momentum + gradient / per_image(slope.clamp(min=1e-30), gradient)
+        share = 2.0 if number == 0 else 1.0 / number
+        point = project(point + Reach(point, momentum, block.norm).delta(share * radius), clean, radius, block.norm)
+        flat = (slope == 0).nonzero()[:, 0]
+        if len(flat):
+            point[flat] = block.random_start(image[flat], radius[flat], ATTEMPT_STAGE + number)
+
+
+def _without_gradient(block: Block, image: Tensor) -> None:
+    """Square at the largest epsilon on images (n,) whose gradient is no number."""
+    radius = torch.full((len(image),), block.top, dtype=torch.float64, device=image.device)
+
+    def ask(points: Tensor, rows: Tensor) -> Tensor:
+        return block.access.certain_margin(block.access.logits(points, image[rows]), block.labels[image[rows]])
+
+    points, margins = random_squares(
+        ask, block.clean[image], radius, SQUARES, block.generators(image, SQUARES_STAGE), block.tied(image)
+    )
+    block.best.update(image, points, radius, margins > 0)
+
+
+def polish(block: Block, config: Config, steps: int) -> None:
+    """Descend again from each image's best point, just below its radius, in short steps, as long as the radius falls."""
+    best = block.best
+    image = (best.limit.isfinite() & (best.limit > 0) & ~best.failed).nonzero()[:, 0]
+    gentle = dataclasses.replace(
+        config, again=0.3, falling=0.003, window=steps // 2, round=steps, limit=config.steps + 4 * steps
+    )
+
+    def begin(some: Tensor) -> Candidates:
+        radius = best.limit[some] * (1 - config.shrink)
+        clean = block.clean[some]
+        point = clean + (best.points[some] - clean) * per_image(radius / best.limit[some], clean)
+        at = candidates_at(block, gentle, some, project(point, clean, radius, block.norm), radius, -1, config.steps)
+        at.begin, at.end, at.trust = at.step.clone(), at.step + steps, torch.full_like(radius, TRUST / 4)
+        return at
+
+    if len(image):
+        descend(block, gentle, image, begin, "polish")
