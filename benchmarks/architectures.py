@@ -70,11 +70,10 @@ def all_runs(
     runs = {}
     for attack in (*SHORT, *LONG):
         count = min(len(images), arguments.images if attack in SHORT else arguments.long)
-        if count:
+        file = folder / f"{name}-{attack}-{count}.pt"
+        if count and (arguments.attacks is None or attack in arguments.attacks or file.exists()):
             x, y = images[:count], labels[:count]
-            runs[attack] = references.stored(
-                folder / f"{name}-{attack}-{count}.pt", lambda a=attack, x=x, y=y: references.run(a, network, x, y)
-            )
+            runs[attack] = references.stored(file, lambda a=attack, x=x, y=y: references.run(a, network, x, y))
             print(f"    {name}: {attack} on {count} images, {runs[attack].seconds:.0f} s", flush=True)
     if arguments.references:
         return runs
@@ -162,6 +161,9 @@ def summary(networks: list[dict]) -> dict[str, dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", help="names of benchmarks/networks.py; all when absent")
+    parser.add_argument(
+        "--attacks", nargs="*", help="of the other tools; all when absent, and always those in the cache"
+    )
     parser.add_argument("--images", type=int, default=200, help="for palpate and attacks of about 100 steps")
     parser.add_argument(
         "--long", type=int, default=50, help="images for attacks of about 1,000 steps; 0 leaves them out"
