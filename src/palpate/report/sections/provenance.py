@@ -24,7 +24,7 @@ def section(data: RunData) -> Section:
         software=software(data),
         origins=origins(data),
         titles={task: found.title for task, found in data.results.tasks.items()},
-        broken=[stage for stage in data.stages if stage.state != "complete"],
+        absent=[stage for stage in data.stages if stage.state != "complete"],
         problems=data.problems,
     )
     return Section("Provenance", html, "Provenance")
