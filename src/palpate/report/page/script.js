@@ -207,5 +207,7 @@
   window.addEventListener("beforeprint", () => {
     document.querySelectorAll("details").forEach((one) => { one.open = true; });
     document.querySelectorAll(".plot:not([data-drawn])").forEach(draw);
+    document.querySelectorAll(".plot").forEach((box) => Plotly.relayout(box, { autosize: false, width: Math.min(box.clientWidth, 640) }));
   });
+  window.addEventListener("afterprint", () => document.querySelectorAll(".plot").forEach((box) => Plotly.relayout(box, { autosize: true, width: null })));
 })();
