@@ -1,8 +1,7 @@
 """palpate on fifteen architectures: its radii beside those of every reference attack, image for image, and beside exact ones.
 
     python benchmarks/architectures.py                       # hours on two cores; what was run is kept and not run again
-    python benchmarks/architectures.py --networks cnn vit --images 100
-    python benchmarks/architectures.py --references          # only the other tools' attacks, which do not depend on palpate
+    python benchmarks/architectures.py --networks cnn vit --images 100 --attacks "palpate standard" "FMN 1000"
 
 The lower envelope is the smallest norm that any attack found for an image. For each network: by how many points the robust accuracy that an
 attack reports lies above the envelope's, at the worst of eight epsilons and on average; its optimality (one minus the area above the envelope,
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 HERE = Path(__file__).parent
-STRENGTHS = ("fast", "standard", "ensemble")
+OURS = {f"palpate {strength}": strength for strength in ("fast", "standard", "ensemble")}
 SHORT = ("FMN 100", "PDPGD 100", "TR 100")
 LONG = ("FMN 1000", "PDPGD 1000", "APGD-T", "APGD")
 
@@ -66,24 +65,21 @@ def all_runs(
     import attackbench
     import references
 
-    folder = arguments.cache / "arch" / "runs"
+    mine = references.fingerprint(attackbench.palpate_source())
     runs = {}
-    for attack in (*SHORT, *LONG):
-        count = min(len(images), arguments.images if attack in SHORT else arguments.long)
-        file = folder / f"{name}-{attack}-{count}.pt"
+    for attack in (*OURS, *SHORT, *LONG):
+        count = min(len(images), arguments.long if attack in LONG else arguments.images)
+        state = f"-{mine}" if attack in OURS else ""
+        file = arguments.cache / "arch" / "runs" / f"{name}-{attack}-{count}{state}{'-api' if state else ''}.pt"
         if count and (arguments.attacks is None or attack in arguments.attacks or file.exists()):
             x, y = images[:count], labels[:count]
-            runs[attack] = references.stored(file, lambda a=attack, x=x, y=y: references.run(a, network, x, y))
+            make = (
+                (lambda a=attack, x=x, y=y: palpate_run(OURS[a], network, x, y, epsilons))
+                if attack in OURS
+                else (lambda a=attack, x=x, y=y: references.run(a, network, x, y))
+            )
+            runs[attack] = references.stored(file, make)
             print(f"    {name}: {attack} on {count} images, {runs[attack].seconds:.0f} s", flush=True)
-    if arguments.references:
-        return runs
-    mine = references.fingerprint(*attackbench.palpate_sources())
-    x, y = images[: arguments.images], labels[: arguments.images]
-    for strength in STRENGTHS:
-        runs[f"palpate {strength}"] = references.stored(
-            folder / f"{name}-api-{strength}-{len(x)}-{mine}.pt",
-            lambda s=strength: palpate_run(s, network, x, y, epsilons),
-        )
     return runs
 
 
@@ -139,10 +135,12 @@ def summary(networks: list[dict]) -> dict[str, dict]:
     import statistics
 
     found = {}
-    for strength in STRENGTHS:
-        rows = {record["network"]: record["attacks"][f"palpate {strength}"] for record in networks}
+    for attack in OURS:
+        rows = {record["network"]: record["attacks"][attack] for record in networks if attack in record["attacks"]}
+        if not rows:
+            continue
         worst = [row["worst_points"] for row in rows.values()]
-        found[strength] = {
+        found[attack] = {
             "networks": len(rows),
             "within_half_a_point": sum(points <= 0.5 + 1e-9 for points in worst),
             "within_1_point": sum(points <= 1 + 1e-9 for points in worst),
@@ -162,7 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", help="names of benchmarks/networks.py; all when absent")
     parser.add_argument(
-        "--attacks", nargs="*", help="of the other tools; all when absent, and always those in the cache"
+        "--attacks", nargs="*", help="names as in the tables; all when absent, and always those in the cache"
     )
     parser.add_argument("--images", type=int, default=200, help="for palpate and attacks of about 100 steps")
     parser.add_argument(
@@ -171,7 +169,6 @@ def main() -> None:
     parser.add_argument(
         "--milp", type=int, default=40, help="images of each tiny network with exact radii; 0 leaves them out"
     )
-    parser.add_argument("--references", action="store_true", help="only run the other tools' attacks")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "palpate-benchmark")
     parser.add_argument("--out", type=Path, default=HERE / "architectures.json")
     arguments = parser.parse_args()
@@ -194,8 +191,6 @@ def main() -> None:
     for name in arguments.networks or networks.RECIPES:
         network, images, labels, epsilons = networks.load(name, arguments.cache / "arch")
         runs = all_runs(name, network, images, labels, epsilons, arguments)
-        if arguments.references:
-            continue
         stored = networks.record(name, arguments.cache / "arch")
         record = {
             "network": name,
@@ -207,8 +202,6 @@ def main() -> None:
         report["networks"].append(record)
         report["summary"] = summary(report["networks"])
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
-    if arguments.references:
-        return
     print("\n" + json.dumps(report["summary"], indent=1))
     if arguments.milp:
         print(

@@ -164,15 +164,14 @@ def versions() -> dict[str, str]:
     import references
 
     found = {name: importlib.metadata.version(name) for name in ("torch", "timm", "monai", "adv-lib", "scipy")}
-    return {**found, "palpate attacks": references.fingerprint(*palpate_sources())}
+    return {**found, "palpate attacks": references.fingerprint(palpate_source())}
 
 
-def palpate_sources() -> list[Path]:
-    """The folders on which palpate's radii depend."""
+def palpate_source() -> Path:
+    """The folder on which palpate's radii depend."""
     import palpate
 
-    root = Path(palpate.__file__).parent
-    return [root / "attacks", root / "models"]
+    return Path(palpate.__file__).parent / "attacks"
 
 
 def machine() -> str:
@@ -205,7 +204,7 @@ def main() -> None:
     chosen = {
         name: attack for name, attack in attacks().items() if arguments.attacks is None or name in arguments.attacks
     }
-    mine = references.fingerprint(*palpate_sources())
+    mine = references.fingerprint(palpate_source())
     report: dict = {
         "command": "python benchmarks/" + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "machine": machine(),
