@@ -11,6 +11,7 @@ from palpate.attacks.foolbox_pgd import FoolboxPGD
 from palpate.attacks.minimum_norm import MinimumNorm
 from palpate.core.epsilon import parse_epsilon
 from palpate.core.errors import InputError
+from palpate.core.registry import RECIPES
 from palpate.core.spec import fingerprint
 from palpate.study.spec import Study, TaskSpec, read_study
 
@@ -159,12 +160,13 @@ def test_a_fault_in_python_is_worded_as_one_in_toml():
         Study(**SMALL, attacks=[{"attack": "fast", "steps": 3}])
 
 
-def test_a_preset_gives_way_to_what_is_set_beside_it():
-    training = Study.read(SMALL | {"training": {"preset": "datta2021", "epochs": 2}}, "test").training
-    assert (training.name, training.epochs, training.class_weights) == ("datta2021", 2, {"mel": 5.0})
-    assert Study.read(SMALL | {"training": {"preset": "wasserman2022-skin"}}, "test").training.epoch_fraction == 0.1
-    with pytest.raises(InputError, match=r"preset must be one of .*, given 'imagenet'"):
-        Study.read(SMALL | {"training": {"preset": "imagenet"}}, "test")
+def test_a_preset_gives_way_to_what_is_set_beside_it(monkeypatch):
+    monkeypatch.setattr(RECIPES, "_entries", {**RECIPES._entries})
+    RECIPES.add("brief", {"epochs": 9, "learning_rate": 0.5})
+    training = Study.read(SMALL | {"training": {"preset": "brief", "epochs": 2}}, "test").training
+    assert (training.name, training.epochs, training.learning_rate) == ("brief", 2, 0.5)
+    with pytest.raises(InputError, match=r"preset must be one of .*, given 'breif'; did you mean 'brief'"):
+        Study.read(SMALL | {"training": {"preset": "breif"}}, "test")
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "studies").glob("*.toml")), ids=lambda f: f.stem)
