@@ -41,6 +41,6 @@ def progress_bar(console: Console, title: str) -> Iterator[Callable[[int, int, s
             now = time.monotonic()
             if not console.is_terminal and now - last >= LOG_SECONDS:
                 last = now
-                console.print(Text(f"{title}: {done:,} of {total:,}, {note}"))
+                console.print(Text(f"{title}: {done:,} of {total:,}, {note}"), soft_wrap=True)
 
         yield told

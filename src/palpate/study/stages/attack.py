@@ -52,9 +52,10 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
             for attacked in conditions(model, found, attack):
                 write(make_rows(keys, split, place, **attacked))
             if place.start < EXAMINED:
-                examined.append(found.first(EXAMINED - place.start))
+                examined.append(_joined([found.first(EXAMINED - place.start)]))
             if found.worst is not None and place.start < samples:
-                pictures.append(found.worst[:, : samples - place.start])
+                pictures.append(found.worst[:, : samples - place.start].clone())
+            del found  # before the next block is made
         shown = images[:samples]
         at_epsilons = torch.cat(pictures, 1) if pictures else _samples(model, shown, labels, epsilons, attack, progress)
     _joined(examined).save(folder / "sweep.npz")
@@ -123,7 +124,7 @@ def _samples(
 
 
 def _joined(parts: list[Sweep]) -> Sweep:
-    """Consecutive blocks as one result, which keeps one image each."""
+    """A copy of consecutive blocks as one result, which keeps one image each and no part of the blocks' memory."""
     kept = [part.adversarials for part in parts if part.adversarials is not None]
     return dataclasses.replace(
         parts[0],
