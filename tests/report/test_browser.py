@@ -168,7 +168,9 @@ def test_it_prints_with_everything_unfolded(page):
     page.emulate_media(media="print")
     assert page.locator(".controls:visible").count() == 0
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    widths = "Math.max(...[...document.querySelectorAll('.plot .main-svg')].map((one) => one.getBoundingClientRect().width))"
+    widths = (
+        "Math.max(...[...document.querySelectorAll('.plot .main-svg')].map((one) => one.getBoundingClientRect().width))"
+    )
     until(page, f"{widths} <= 640")
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert len(page.pdf()) > 50_000
