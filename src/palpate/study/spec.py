@@ -28,7 +28,7 @@ FIRST_VERSION = {
 """How keys of the first version's studies are written now."""
 
 
-class _Study(Spec):
+class _Part(Spec):
     """The base of the parts of a study: a key of the first version is told how it is written now."""
 
     @classmethod
@@ -38,7 +38,7 @@ class _Study(Spec):
         return FIRST_VERSION.get(key) or super().unknown_key(key)
 
 
-class TaskSpec(_Study):
+class TaskSpec(_Part):
     """A task of the study: which images, at which size, how many of them."""
 
     name: Name
@@ -61,7 +61,7 @@ class TaskSpec(_Study):
         return self
 
 
-class ModelSpec(_Study):
+class ModelSpec(_Part):
     """A classifier of the study, named by what it is made of."""
 
     backbone: str
@@ -86,7 +86,7 @@ class ModelSpec(_Study):
         return name + (f"+gamma-{self.gamma}" if self.gamma else "")
 
 
-class AttackSpec(_Study):
+class AttackSpec(_Part):
     """An attack of the study, over all its epsilons: `attack`, a registered name, with that attack's settings beside it, and `images`.
 
     >>> AttackSpec(attack="standard", norm="l2", images=64).attack.name
@@ -112,7 +112,7 @@ class AttackSpec(_Study):
         return self.attack.to_dict() | ({} if self.images is None else {"images": self.images})
 
 
-class ExplainSpec(_Study):
+class ExplainSpec(_Part):
     """Which maps of what a model looks at are made."""
 
     method: str = Field("grad-cam", description="a registered explainer")
@@ -128,7 +128,7 @@ class ExplainSpec(_Study):
         return method
 
 
-class TrustSpec(_Study):
+class TrustSpec(_Part):
     """How much is spent on checking whether the attack can be believed."""
 
     images: int = Field(64, ge=1, le=64, description="test images that the checks look at")
@@ -137,7 +137,7 @@ class TrustSpec(_Study):
     )
 
 
-class Study(_Study):
+class Study(_Part):
     """Tasks × models × seeds, each trained, attacked and explained."""
 
     name: Name
