@@ -148,6 +148,12 @@ def test_verdicts_stand_before_the_tasks_and_mark_the_leaderboard(make_run):
     assert "1.25 share" in page
 
 
+def test_only_models_that_were_checked_are_counted_as_such(make_run):
+    page = without_scripts(render(read(make_run(verdicts=True, failed=("trust",), samples=2))))
+    assert "3 models checked, 3 with a failed check" in page
+    assert "and 1 were not verified" in page
+
+
 @pytest.mark.parametrize("kind", ["train", "predict", "attack", "explain"])
 @pytest.mark.parametrize("state", ["failed", "missing"])
 def test_a_partly_made_run_is_reported_with_its_gaps(make_run, kind, state):

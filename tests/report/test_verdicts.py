@@ -47,5 +47,5 @@ def test_unreadable_failed_and_missing_checks_verify_nothing_and_say_so(make_run
 
 def test_the_section_counts_models_and_shows_the_alarming_first(make_run):
     html = section(read(make_run(verdicts=True, samples=2))).html
-    assert "Of 4 models checked, 4 failed a check, none have a warning, none show no failure." in html
+    assert "Of 4 results, 4 failed a check, 0 have a warning only, 0 show no failure, and 0 were not verified." in html
     assert html.index("twice the steps</b>: Attack with more steps") < html.index("input range")
