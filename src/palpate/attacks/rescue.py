@@ -51,7 +51,7 @@ def _every_class(block: Block, config: Config, image: Tensor, kept: int) -> None
     access, best, clean, labels = block.access, block.best, block.clean[image], block.labels[image]
     patient = dataclasses.replace(config, **PATIENT, prune=((6, max(kept // 2, 2)), (12, 2)))
     logits = access.logits(clean, image)
-    if logits.shape[1] == 2 and kept <= 2 and not block.head.bends:
+    if logits.shape[1] == 2 and kept <= 2:
         return  # towards the one other class the descent has gone already
     classes = others(logits, labels).topk(min(MOST_CLASSES, logits.shape[1] - 1), dim=1).indices
     directions = access.unit_gradients(clean, labels, classes, image)
