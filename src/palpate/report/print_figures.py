@@ -46,13 +46,17 @@ def curves(board: Leaderboard) -> Figure:
             _draw(axes, entry, along, styles[entry.name] if entry in ranked else None, band=len(ranked) <= BANDS)
         for rate in sorted({entry.majority_rate for entry in board.entries}):
             axes.axhline(rate, color=NEUTRAL, linestyle=(0, (1, 2)), linewidth=0.9)
+            axes.text(0, rate + 0.01, "majority rate", color=NEUTRAL, fontsize=6)
         rounding = along.place(ROUNDING) if linf else None
         if rounding is not None:
             axes.axvline(rounding, color=NEUTRAL, linestyle=(0, (5, 4)), linewidth=0.6)
+            near, side = (rounding + 0.01, "left") if rounding < 0.35 else (rounding - 0.01, "right")
+            axes.text(near, 0, "← lost in an 8-bit file", color=NEUTRAL, fontsize=6, ha=side)
         ticks = _roomy(along)
         axes.set_xticks(
             [along.positions[value] for value in ticks],
             [formatting.number(value) + (f"\n{255 * value:.3g}" if linf else "") for value in ticks],
+            fontsize=6.5,
         )
         unit = "ε in [0, 1], below in grey levels of 255" if linf else f"ε ({formatting.norm_of(board.attack_id)})"
         axes.set(ylim=(-0.02, 1.02), xlabel=unit, ylabel="classified correctly")
@@ -105,9 +109,9 @@ def _roomy(along: Axis) -> list[float]:
     """The epsilons whose ticks have room for a label in a narrow figure."""
     kept: list[float] = []
     for value, place in along.positions.items():
-        while kept and place - along.positions[kept[-1]] < 0.13 and place == 1:
+        while kept and place - along.positions[kept[-1]] < 0.15 and place == 1:
             kept.pop()
-        if not kept or place - along.positions[kept[-1]] >= 0.13:
+        if not kept or place - along.positions[kept[-1]] >= 0.15:
             kept.append(value)
     return kept
 

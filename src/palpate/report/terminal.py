@@ -13,6 +13,7 @@ from palpate.core import formatting
 from palpate.report.export import folder_of
 from palpate.report.results import Results, TaskResults
 from palpate.report.sections.leaderboard import CHECKED, checked, radius_text, sentence, some_steps
+from palpate.report.tables import epsilon_column
 from palpate.statistics.leaderboard import Entry, Leaderboard
 
 ROWS = 10
@@ -59,11 +60,11 @@ def notes(results: Results) -> list[str]:
 
 def _table(results: Results, task: str, board: Leaderboard) -> RenderableType:
     """Numbers are never cut: an interval stands below its value, and only the model's name may wrap."""
-    steps = some_steps(board)
+    steps, norm = some_steps(board), formatting.norm_of(board.attack_id)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold", min_width=12)
-    for name in ("clean", *(f"ε {formatting.number(epsilon)}" for _, epsilon in steps), "median radius"):
+    for name in ("clean", *(epsilon_column(epsilon, norm).replace("|", "\n") for _, epsilon in steps), "median radius"):
         table.add_column(name, justify="right", no_wrap=True)
     shown = board.entries[:ROWS]
     for entry in shown:

@@ -195,13 +195,10 @@ def _end(results: Results, task: str, board: Leaderboard, entry: Entry) -> list[
     found = entry.median_radius
     key = None if found is None else min(radius_key(entry), 1e9)
     text, *interval = radius_text(board, entry, norm="").split(" [")
-    levels = (
-        formatting.grey_levels(found.value)
-        if found and found.value and formatting.norm_of(board.attack_id) == "linf"
-        else ""
-    )
-    below = " ".join([*(f"[{part}" for part in interval), levels])
-    return [Cell(text, below.strip(), key=key), _difference(board, entry, results.tasks[task].contrasts), checks]
+    if found and found.value and formatting.norm_of(board.attack_id) == "linf":
+        text += f" ({formatting.grey_levels(found.value)})"
+    below = "".join(f"[{part}" for part in interval)
+    return [Cell(text, below, key=key), _difference(board, entry, results.tasks[task].contrasts), checks]
 
 
 def _difference(board: Leaderboard, entry: Entry, contrasts: tuple[Contrast, ...]) -> Cell:
