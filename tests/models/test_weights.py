@@ -57,7 +57,7 @@ def test_channels_last_weights_are_saved_in_plain_layout(saved, tmp_path):
         ({"backbone": "resnet18"}, r"\(backbone='resnet10t', .* another architecture than backbone='resnet18'"),
         ({"attention": None, "gamma": None}, "unknown"),
         ({"attention": "full"}, "differ in shape"),
-        ({"num_classes": 2}, r"head.dense.weight: \[3, 1024\], not \[2, 1024\]"),
+        ({"num_classes": 2}, r"head\.dense\.weight \[3, 1024\] instead of \[2, 1024\]"),
     ],
 )
 def test_weights_of_another_architecture_are_refused(saved, model, arguments, message):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from palpate.core.errors import InputError
-from palpate.explainers.trace import Keep, Reshape, layout, pooled_map
+from palpate.explainers.trace import Call, Keep, Reshape, layout, pooled_map
 from palpate.models.classifier import Classifier
 from palpate.models.outputs import Logits
 from palpate.models.predict import evaluating
@@ -24,14 +24,14 @@ class FeatureLayer:
         shape: of the map (C, h, w).
         reshape: from what the network computes there to the map (N, C, h, w).
         module: the module that returns it, or None.
-        call: the operation that makes it, where no module is named: its place among those of a pass.
+        call: the operation that makes it, where no module was named.
     """
 
     name: str
     shape: tuple[int, int, int]
     reshape: Reshape
     module: nn.Module | None
-    call: int = -1
+    call: Call | None = None
 
     def __str__(self) -> str:
         channels, height, width = self.shape
@@ -50,22 +50,24 @@ class FeatureLayer:
         def keep(output: Any, in_place: bool = False) -> Tensor:
             if not isinstance(output, Tensor):
                 raise InputError(f"layer: {self.name!r} returns a {type(output).__name__}; name a layer inside it")
-            kept.append(
-                output.detach() if output.requires_grad else output
-            )  # one that runs twice counts by its last output
-            leaf = kept[-1].requires_grad_()
-            return leaf if in_place else leaf.clone()  # so that no later operation in place changes it
+            kept.append((output.detach_() if in_place else output.detach()).requires_grad_())
+            return kept[-1] if in_place else kept[-1].clone()  # so that no later operation in place changes it
 
-        with ExitStack() as stack, torch.enable_grad():
-            if self.call >= 0 or self.module is None:
-                stack.enter_context(Keep(self.call, keep))
-            else:
-                hook = self.module.register_forward_hook(lambda _module, _given, output: keep(output))
-                stack.callback(hook.remove)
-            logits = Logits()(model(images))
-        if not kept:
-            raise InputError(f"layer: {self.name!r} does not run; name another")
-        return kept[-1], logits
+        for tracked in (
+            False,
+            True,
+        ):  # a network may compute otherwise where the image takes a gradient, as it did when it was traced
+            given = images.detach().requires_grad_(tracked)
+            with ExitStack() as stack, torch.enable_grad():
+                if self.call is not None:
+                    stack.enter_context(Keep(self.call, keep))
+                elif self.module is not None:
+                    hook = self.module.register_forward_hook(lambda _module, _given, output: keep(output))
+                    stack.callback(hook.remove)
+                logits = Logits()(model(given))
+            if kept:
+                return kept[-1], logits  # of a module that runs twice the last output
+        raise InputError(f"layer: {self.name!r} does not run; name another")
 
 
 def find_layer(

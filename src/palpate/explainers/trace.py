@@ -19,6 +19,21 @@ Reshape = Callable[[Tensor], Tensor]
 """From what a network computes to a map (N, C, h, w)."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One operation of a pass.
+
+    Attributes:
+        count: its place among those that return a tensor, from 0.
+        name: of its function.
+        shape: of what it returns for one image.
+    """
+
+    count: int
+    name: str
+    shape: torch.Size
+
+
 @dataclasses.dataclass
 class Node:
     """A tensor that depends on the image.
@@ -27,7 +42,7 @@ class Node:
         tensor: what was computed.
         parents: the nodes that it was computed from.
         name: the outermost module that returns it; else its operation and the module in which it was made.
-        call: its operation, counted from the start of the pass among those that return a tensor; −1 where torch did not see one.
+        call: the operation that returns it alone, or None where torch did not see one.
         module: the module that returns it, where there is no call.
         learned: whether a parameter took part in it.
     """
@@ -35,26 +50,25 @@ class Node:
     tensor: Tensor
     parents: list[int]
     name: str
-    call: int = -1
+    call: Call | None = None
     module: nn.Module | None = None
     learned: bool = True
 
 
 class Keep(TorchFunctionMode):
-    """Puts the result of one operation, counted from the start of the pass, through a function: (result, whether made in place)."""
+    """Puts the result of one operation through a function, with whether it was made in place."""
 
-    def __init__(self, call: int, keep: Callable[[Tensor, bool], Tensor]) -> None:
+    def __init__(self, call: Call, keep: Callable[[Tensor, bool], Tensor]) -> None:
         super().__init__()
         self.count, self.call, self.keep = -1, call, keep
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        self.count += isinstance(result, Tensor)
-        return (
-            self.keep(result, any(result is each for each in args))
-            if isinstance(result, Tensor) and self.count == self.call
-            else result
-        )
+        if isinstance(result, Tensor):
+            self.count += 1
+            if self.call == Call(self.count, _name(func), result.shape[1:]):
+                return self.keep(result, any(result is each for each in args))
+        return result
 
 
 class Record(TorchFunctionMode):
@@ -96,11 +110,11 @@ class Record(TorchFunctionMode):
         given = list(_tensors((args, kwargs)))
         parents = [node for node in map(self.node_of, given) if node is not None]
         if parents:
-            name = getattr(func, "__name__", "operation")
+            name = _name(func)
             learned = any(isinstance(each, nn.Parameter) for each in given) or any(
                 self.nodes[n].learned for n in parents
             )
-            call = self.count if isinstance(result, Tensor) else -1
+            call = Call(self.count, name, result.shape[1:]) if isinstance(result, Tensor) else None
             for tensor in [args[0]] if name == "__setitem__" else _tensors(result):
                 self._add(Node(tensor, parents, f"{name} in {self.inside[-1]}", call, learned=learned))
         return result
@@ -125,6 +139,10 @@ class Record(TorchFunctionMode):
                 seen.add(maker)
                 stack += [before for before, _ in maker.next_functions]
         return self._add(Node(tensor, sorted(parents), f"operation in {self.inside[-1]}")) if parents else None
+
+
+def _name(operation: Any) -> str:
+    return getattr(operation, "__name__", "operation")
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -176,7 +194,7 @@ def _maps(nodes: list[Node], end: int, images: Tensor) -> Iterator[tuple[Node, R
             reshape = layout(node.tensor, images, before)
             if reshape is not None:
                 before = reshape(node.tensor)
-                if node.call >= 0 or node.module is not None:
+                if node.call is not None or node.module is not None:
                     yield node, reshape
         furthest = max(furthest, reach[index])
 

@@ -83,8 +83,8 @@ def read_tensors(path: Path) -> State:
             start = file.read(8)
         if start.startswith(_PICKLES):
             raise InputError(
-                f"weights: {path} is a pickle (torch.save), which can run code when opened; on a machine where you trust "
-                "it, load it with torch.load(weights_only=True) and write it with safetensors.torch.save_file"
+                f"weights: {path} is a pickle (torch.save), not safetensors; palpate reads one of tensors alone, beside the name of its network, "
+                "if it ends in .pt, .pth or .ckpt"
             ) from error
         if start == _HDF5:
             raise InputError(
@@ -106,12 +106,16 @@ def check_finite(module: nn.Module, what: str) -> None:
     bad += [name for name, tensor in module.named_buffers() if _real(tensor) and tensor.isnan().any()]
     if bad:
         raise InputError(
-            f"weights: {what} has {len(bad)} tensor(s) that hold NaN or infinity (first {bad[0]}); its training diverged or its file is damaged"
+            f"weights: {what} has {len(bad)} tensor(s) that hold NaN or infinity ({_some(bad)}); its training diverged or its file is damaged"
         )
 
 
 def _real(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() and not tensor.is_meta
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def fill(module: nn.Module, state: State, path: Path, what: str) -> None:
@@ -124,25 +128,24 @@ def fill(module: nn.Module, state: State, path: Path, what: str) -> None:
         what: the architecture asked for, for the message.
 
     Raises:
-        InputError: a name or shape that differs; the message gives the first of each kind and how many there are.
+        InputError: a name or shape that differs; the message gives how many there are and the first of them.
     """
     own = module.state_dict()
-    missing = [name for name in own if name not in state]
-    unknown = [name for name in state if name not in own]
-    shapes = [name for name in own if name in state and own[name].shape != state[name].shape]
-    if missing or unknown or shapes:
-        found = []
-        if missing:
-            found.append(f"{len(missing)} tensors are missing (first {missing[0]})")
-        if unknown:
-            found.append(f"{len(unknown)} are unknown (first {unknown[0]})")
-        if shapes:
-            name = shapes[0]
-            found.append(
-                f"{len(shapes)} differ in shape ({name}: {list(state[name].shape)}, not {list(own[name].shape)})"
-            )
+    shapes = [
+        f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}"
+        for name in own
+        if name in state and own[name].shape != state[name].shape
+    ]
+    kinds = {
+        "are missing": [name for name in own if name not in state],
+        "are unknown": [name for name in state if name not in own],
+        "differ in shape": shapes,
+    }
+    found = [f"{len(names)} tensors {kind} ({_some(names)})" for kind, names in kinds.items() if names]
+    if found:
         raise InputError(
             f"weights: {path} {_architecture(path)}belongs to another architecture than {what}: {'; '.join(found)}; "
             "give the file of this model, or build the model that the file is of"
         )
     module.load_state_dict(state)
+    check_finite(module, str(path))

@@ -24,6 +24,7 @@ class Classifier(nn.Module):
         attention: module whose output is the map after soft attention (N, C, h, w), or None.
         head: the backbone's output (and the map after attention) to logits.
         spec: the arguments of `build`, JSON-able, or None for a wrapped network.
+        trained: False where `build` left weights random, so that the classifier means nothing before it is trained.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Classifier(nn.Module):
         self.head = head
         self.num_classes, self.size, self.spec = num_classes, size, spec
         self.classes: tuple[str, ...] | None = None
+        self.trained = True
 
     @property
     def channels(self) -> int:
@@ -70,19 +72,23 @@ class Classifier(nn.Module):
         return self.backbone(self.normalize(images).to(precision))
 
     def in_order(self, classes: Sequence[str]) -> None:
-        """Put the logits into the order of `classes`, by name; nothing changes where the order is not known.
+        """Put the logits into the order of `classes`, by name.
 
         Raises:
-            InputError: the network's classes are others.
+            InputError: the network's classes are not known, or are others.
         """
-        if self.classes is None or self.classes == tuple(classes):
-            return
+        if self.classes is None:
+            raise InputError(
+                f"classes: the network's own names are not known; state them, to put them into the order {', '.join(classes)}"
+            )
         if not isinstance(self.head, Logits) or sorted(self.classes) != sorted(classes):
             raise InputError(
                 f"classes: the network knows {', '.join(self.classes)}, and asked for are {', '.join(classes)}"
             )
         self.head.reorder([self.classes.index(name) for name in classes])
         self.classes = tuple(classes)
+        if self.spec is not None:
+            self.spec["order"] = list(classes)
 
     def describe(self) -> str:
         """One line that names the architecture, for messages."""

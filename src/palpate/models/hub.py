@@ -1,14 +1,17 @@
-"""Where the weights that timm publishes are on this machine, fetched once if they are not, with a quick plain error offline.
+"""Where the weights that hubs publish are on this machine, fetched once if they are not, with a quick plain error offline.
 
 The hub's own client retries for most of a minute before it gives up; behind a hospital's firewall no retry helps.
 """
 
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub import constants
+from huggingface_hub.errors import HFValidationError
 from timm.models import get_pretrained_cfg
 
 from palpate.core.errors import InputError
@@ -44,6 +47,33 @@ def hub_file(timm_name: str) -> Path:
         f"weights: 'imagenet' for {timm_name!r} needs {_HUB_FILE} of {repository}, which is not in the cache "
         f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({reason}). On a machine with a network fetch {address}, "
         f"put it anywhere and pass its path as weights, or use weights=None"
+    )
+
+
+def repository(name: str, needed: Sequence[str], others: Sequence[str] = ()) -> Path:
+    """The folder of a hub's repository with the files needed and those others that it has, from the cache or downloaded; a folder is itself.
+
+    Raises:
+        InputError: it is in neither, and the hub does not answer or does not have it.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    wanted: Any = {"allow_patterns": [*needed, *others]}
+    try:
+        folder = Path(huggingface_hub.snapshot_download(name, local_files_only=True, **wanted))
+        if all((folder / file).is_file() for file in needed):
+            return folder
+    except (OSError, HFValidationError):
+        pass
+    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else unreachable(HUB)
+    if reason is None:
+        try:
+            return Path(huggingface_hub.snapshot_download(name, endpoint=HUB, **wanted))
+        except (OSError, HFValidationError) as error:
+            reason = str(error)
+    raise InputError(
+        f"backbone: {name!r} is no folder, is not in the cache ({constants.HF_HUB_CACHE}), and cannot be downloaded ({reason}). On a machine with "
+        f"a network fetch {', '.join((*needed, *others))} of {HUB}/{name} into a folder, and give the folder"
     )
 
 

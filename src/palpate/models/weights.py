@@ -53,5 +53,5 @@ def load_weights(path: str | Path) -> Classifier:
     ):  # the random weights to be replaced leave torch's global generator as it was
         model = build(**(spec | {"weights": None}))
     fill(model, state, path, model.describe())
-    model.spec = spec
+    model.spec, model.trained = spec, True
     return model.eval()

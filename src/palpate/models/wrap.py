@@ -117,11 +117,14 @@ class _Opaque(nn.Module):
 
 
 def _opaque(module: nn.Module) -> nn.Module:
+    modes = {part: part.training for part in module.modules()}
     try:
-        with evaluating(module):
-            return module
+        module.eval()
     except NotImplementedError:
         return _Opaque(module)
+    for part, mode in modes.items():
+        part.training = mode
+    return module
 
 
 def _needed(module: nn.Module) -> list[str]:

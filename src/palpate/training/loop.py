@@ -19,6 +19,7 @@ from palpate.attacks.norms import random_start
 from palpate.attacks.pgd import pgd
 from palpate.core.errors import InputError
 from palpate.models.checkpoint import check_finite
+from palpate.models.classifier import Classifier
 from palpate.models.layout import use_channels_last
 from palpate.models.predict import Images, Progress, as_tensor, choose_device, predict_logits
 from palpate.training.sampling import batches, class_counts, class_weights, draw, flip
@@ -169,6 +170,8 @@ class _Training:
             order = torch.randperm(len(self.labels), generator=self.generator)
             update_bn((self._images(chosen) for chosen in batches(order, spec.batch_size)), self.model)
         self.model.eval()
+        if isinstance(self.model, Classifier):
+            self.model.trained = True
         kept = best_epoch if spec.keep == "best" else len(epochs)
         return History(tuple(epochs), kept, stopped_early=len(epochs) < spec.epochs)
 

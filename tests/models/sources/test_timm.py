@@ -72,7 +72,7 @@ def test_tokens_are_laid_back_where_their_patches_were():
         ("resnet5O", "got 'resnet5O'; near matches: .*resnet50"),
         ("resnet50.nobody", r"near matches: .*resnet50\."),
         ("qqqqqqqqqqq", r"see timm\.list_models"),
-        ("hfhub:timm/resnet18", "model source must be one of .*given 'hfhub'"),
+        ("hfhub:timm/resnet18", "'hfhub' is neither a model source .*did you mean 'hf-hub'"),
         ("crossvit_tiny_240", "are no map"),
     ],
 )

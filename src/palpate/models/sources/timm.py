@@ -12,9 +12,10 @@ from torch import nn
 
 from palpate.core.errors import InputError
 from palpate.core.registry import MODEL_SOURCES
-from palpate.models.checkpoint import State, read_tensors
+from palpate.models.checkpoint import State, check_finite, fill
 from palpate.models.hub import hub_file
 from palpate.models.sources import Network, Request
+from palpate.models.weight_files import read_weights
 
 STRIDES = (8, 16, 32)
 
@@ -47,9 +48,10 @@ class FeatureMap(nn.Module):
 
 @MODEL_SOURCES.register("timm")
 def timm_network(request: Request) -> Network:
-    """A network of timm by its name, with a tag or without.
+    """A network of timm by its name, with a tag or without, cut to its last feature map; or whole, with its own classifier.
 
-    A file as weights is timm's `model.safetensors` for this network; its classifier is left out.
+    It is whole if `head` is "own", or if nothing is said and the weights are a file with a classifier of the number of classes asked for (of
+    any other number than the published weights have, where none is asked for).
 
     Raises:
         InputError: an unknown name, a stride the network does not take, a size it cannot use, weights that are not its own.
@@ -57,26 +59,54 @@ def timm_network(request: Request) -> Network:
     cfg = _config(request.name)
     if request.output_stride not in STRIDES:
         raise InputError(f"output_stride: expected one of {STRIDES}, got {request.output_stride!r}")
-    arguments: dict[str, Any] = {"num_classes": 0}
+    arguments: dict[str, Any] = {"num_classes": 0} | dict(request.arguments)
     if request.channels != 3:
         arguments["in_chans"] = request.channels
     if cfg is not None and cfg.fixed_input_size:
-        arguments["img_size"] = request.size
+        arguments.setdefault("img_size", request.size)
     if request.output_stride != 32:
         arguments["output_stride"] = request.output_stride
-    network = _create(request, arguments)
+    network, published, state = _create(request, arguments), request.weights == "imagenet", None
     if request.weights is not None:
-        published = request.weights == "imagenet"
-        state = read_tensors(hub_file(request.name) if published else Path(request.weights))
+        path = hub_file(request.name) if published else Path(request.weights)
+        state = read_weights(path, network.state_dict())
+    normalization = "caffe" if state is None else "pretrained"
+    pretrained = None if cfg is None else (cfg.mean, cfg.std)
+    logits = _own_logits(request, network, {} if published or state is None else state)
+    if logits is not None:
+        network = _create(request, arguments | {"num_classes": logits})
+        if state is not None:
+            fill(network, state, path, f"timm:{request.name}")
+        return Network(network, "logits", normalization, pretrained, trained=state is not None)
+    if state is not None:
         if not published:  # some files of timm's hub have older names, which timm knows how to read
             _check_names(network, state, request.name)
         overlay = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(state)}}
         network = _create(request, arguments | overlay)
-    return Network(
-        FeatureMap(network),
-        normalization="caffe" if request.weights is None else "pretrained",
-        pretrained=None if cfg is None else (cfg.mean, cfg.std),
+        check_finite(network, str(path))
+    return Network(FeatureMap(network), "map", normalization, pretrained)
+
+
+def _own_logits(request: Request, network: nn.Module, state: State) -> int | None:
+    """Logits of the network's own classifier, where that is to be kept."""
+    cfg: dict[str, Any] = getattr(network, "pretrained_cfg", {})
+    usual, sizes = (
+        int(cfg.get("num_classes", 0)),
+        {state[f"{name}.weight"].shape[0] for name in _heads(network) if f"{name}.weight" in state},
     )
+    if request.head == "own":
+        return request.num_classes or next(iter(sizes), usual)
+    if request.head == "new" or len(sizes) != 1:
+        return None
+    (size,) = sizes
+    return size if size == (request.num_classes or (None if size == usual else size)) else None
+
+
+def _heads(network: nn.Module) -> tuple[str, ...]:
+    """The names of the network's classifiers."""
+    cfg: dict[str, Any] = getattr(network, "pretrained_cfg", {})
+    classifier = cfg.get("classifier") or ()
+    return (classifier,) if isinstance(classifier, str) else tuple(classifier)
 
 
 def _config(name: str) -> Any:
@@ -113,10 +143,7 @@ def _create(request: Request, arguments: dict[str, Any]) -> nn.Module:
 
 def _check_names(network: nn.Module, state: State, name: str) -> None:
     """Refuse a smaller or larger network's file, whose tensors timm would take as far as the names go."""
-    own = network.state_dict()
-    cfg: dict[str, Any] = getattr(network, "pretrained_cfg", {})
-    classifier = cfg.get("classifier") or ()
-    heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    own, heads = network.state_dict(), _heads(network)
     missing = [key for key in own if key not in state and "num_batches" not in key]
     unknown = [key for key in state if key not in own and not key.startswith(heads) and "aux" not in key.lower()]
     if missing or unknown:

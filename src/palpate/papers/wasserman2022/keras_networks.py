@@ -56,14 +56,18 @@ def keras_network(request: Request) -> Network:
     """
     if request.name not in KERAS_FILES:
         raise InputError(f"backbone: source keras has {', '.join(KERAS_FILES)}; got {request.name!r}")
-    plain = timm_network(replace(request, weights=None)).module.get_submodule("network")
+    if request.head == "own" or request.arguments or request.channels != 3:
+        raise InputError(
+            "head, arguments, channels: source keras has a new head, no arguments and 3 channels; leave them out"
+        )
+    plain = timm_network(replace(request, weights=None, head="new")).module.get_submodule("network")
     inception = request.name == "inception_resnet_v2"
     module = _inception(plain) if inception else _resnet50(plain)
     normalization = request.normalization or "caffe"
     if request.weights is not None:
         path = keras_file(request.name) if request.weights == "imagenet" else Path(request.weights)
         fill(module, _state(path, module, inception, normalization == "caffe"), path, f"keras:{request.name}")
-    return Network(module, "caffe", NORMALIZATIONS["inception" if inception else "caffe"], flat=inception)
+    return Network(module, pretrained=NORMALIZATIONS["inception" if inception else "caffe"], flat=inception)
 
 
 def _state(path: Path, module: nn.Module, inception: bool, flip: bool) -> State:

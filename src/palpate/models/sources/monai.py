@@ -1,0 +1,60 @@
+"""MONAI's two-dimensional networks, whole: "monai:DenseNet121"."""
+
+import difflib
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from palpate.core.errors import InputError
+from palpate.core.registry import MODEL_SOURCES
+from palpate.models.checkpoint import fill
+from palpate.models.sources import Network, Request
+from palpate.models.weight_files import read_weights
+
+
+@MODEL_SOURCES.register("monai")
+def monai_network(request: Request) -> Network:
+    """A network of `monai.networks.nets`, in two dimensions, for the channels and classes asked for, with the arguments of its constructor.
+
+    Raises:
+        InputError: MONAI is not installed, has no such network, or does not take the arguments; no number of classes; weights of another network.
+    """
+    try:
+        nets = importlib.import_module("monai.networks.nets")
+    except ImportError as error:
+        raise InputError(f"backbone: source monai needs MONAI ({error}); install palpate[monai] or monai") from error
+    make = getattr(nets, request.name, None)
+    if not callable(make):
+        near = difflib.get_close_matches(request.name, dir(nets), n=3)
+        raise InputError(f"backbone: MONAI has no network {request.name!r}; near matches: {', '.join(near) or 'none'}")
+    if request.num_classes is None:
+        raise InputError(f"num_classes: MONAI's {request.name} has no number of classes of its own; state it")
+    if request.weights == "imagenet":
+        raise InputError("weights: source monai has random weights or those of a file, got 'imagenet'")
+    arguments = _arguments(make, request) | dict(request.arguments)
+    try:
+        network = make(**arguments)
+    except Exception as error:
+        raise InputError(f"arguments: MONAI's {request.name} does not take {arguments}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise InputError(f"backbone: monai:{request.name} is a {type(network).__name__}, not a network")
+    if request.weights is not None:
+        fill(
+            network, read_weights(request.weights, network.state_dict()), Path(request.weights), f"monai:{request.name}"
+        )
+    return Network(network, "logits", normalization=None, trained=request.weights is not None)
+
+
+def _arguments(make: Any, request: Request) -> dict[str, Any]:
+    """Dimensions, channels and classes under the names that this network has for them."""
+    side = (request.size, request.size)
+    values = {"spatial_dims": 2, "img_size": side, "classification": True, "pretrained": False}
+    values |= dict.fromkeys(("in_channels", "n_input_channels"), request.channels)
+    values |= dict.fromkeys(("out_channels", "num_classes"), request.num_classes)
+    taken = inspect.signature(make).parameters
+    if not taken.keys() & {"in_channels", "n_input_channels"}:  # resnet18 and others hand all on to ResNet
+        taken = taken | dict.fromkeys(("spatial_dims", "n_input_channels", "num_classes"))
+    return {name: value for name, value in values.items() if name in taken}
