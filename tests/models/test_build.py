@@ -9,8 +9,8 @@ import torch
 from palpate.core.errors import InputError
 from palpate.models.build import build
 from palpate.models.classifier import Classifier
+from palpate.models.networks import make_network
 from palpate.models.normalize import NORMALIZATIONS
-from palpate.models.sources import make_network
 from palpate.models.trim import trim
 
 

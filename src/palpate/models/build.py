@@ -11,9 +11,10 @@ from palpate.core.errors import InputError
 from palpate.models.checkpoint import fill, is_own, read_spec, read_tensors
 from palpate.models.classifier import Classifier
 from palpate.models.heads import Head
+from palpate.models.networks import make_network
 from palpate.models.normalize import make_normalize
 from palpate.models.soft_attention import SMALLEST_MAP, SoftAttention
-from palpate.models.sources import Network, make_network
+from palpate.models.sources import Network
 from palpate.models.trim import trim
 from palpate.models.wrap import adapt
 

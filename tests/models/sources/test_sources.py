@@ -13,7 +13,7 @@ from torch import nn
 
 from palpate.core.errors import InputError
 from palpate.models.build import build
-from palpate.models.sources import code_hash
+from palpate.models.networks import code_hash
 from palpate.models.weights import load_weights, save_weights
 
 AS_IT_IS = {"value_range": [0, 1]}

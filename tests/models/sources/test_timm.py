@@ -5,7 +5,7 @@ import torch
 
 from palpate.core.errors import InputError
 from palpate.models.build import build
-from palpate.models.sources import make_network
+from palpate.models.networks import make_network
 from palpate.models.trim import trim
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from palpate.core.errors import InputError
 from palpate.models.build import build
 from palpate.models.checkpoint import read_spec
-from palpate.models.sources import make_network
+from palpate.models.networks import make_network
 from palpate.models.trim import trim
 from palpate.models.weights import load_weights, save_weights
 from palpate.papers.wasserman2022.keras_networks import KERAS_FILES, InceptionCut, KerasFile, keras_file

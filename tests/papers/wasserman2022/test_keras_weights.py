@@ -8,7 +8,7 @@ import torch
 
 from palpate.core.errors import InputError
 from palpate.models.build import build
-from palpate.models.sources import make_network
+from palpate.models.networks import make_network
 from palpate.papers.wasserman2022.keras_weights import inception_state, read_h5, resnet50_state
 
 
