@@ -63,7 +63,7 @@ def test_of_a_single_logit_class_0_is_its_negative():
     assert sorted(set(classes.tolist())) == [0, 1]
     column, sign = torch.zeros(6, dtype=torch.long), (2.0 * classes - 1)[:, None, None]
     expected = by_hand(inner, images, column, sign)
-    for explained in (palpate.explain(model, images), palpate.explain(as_logits_model(model), images, classes=classes)):
+    for explained in (palpate.explain(model, images), palpate.explain(as_logits_model(model), images)):  # z, and (0, z)
         torch.testing.assert_close(explained, expected, atol=1e-6, rtol=1e-4)
 
 
@@ -144,6 +144,31 @@ def test_arrays_and_empty_sets_are_taken(model):
 def test_bad_arguments_are_named(model, arguments, message):
     with pytest.raises(InputError, match=message):
         palpate.explain(model, torch.rand(2, 3, 16, 16), **arguments)
-    if "classes" not in arguments:
-        with pytest.raises(InputError, match=r"must be a torch\.nn\.Module"):
-            palpate.explain(len, torch.rand(2, 3, 16, 16))
+
+
+class Age(nn.Module):
+    def forward(self, image, age):
+        return image.mean((2, 3)) * age
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "message"),
+    [
+        (len, torch.rand(2, 3, 16, 16), r"expected a torch\.nn\.Module, got builtin_function_or_method"),
+        (Age(), torch.rand(2, 3, 16, 16), r"needs 2 inputs \(image, age\)"),
+        (
+            Linear(),
+            torch.zeros(2, 3, 16, 16, dtype=torch.uint8),
+            r"given torch\.uint8 \(2, 3, 16, 16\); divide bytes by 255",
+        ),
+        (Linear(), torch.rand(3, 16, 16), r"images must be floats \(N, C, H, W\)"),
+        (
+            Linear(),
+            torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.rand(4, 3, 16, 16))),
+            "given DataLoader",
+        ),
+    ],
+)
+def test_bad_networks_and_images_are_named(network, images, message):
+    with pytest.raises(InputError, match=message):
+        palpate.explain(network, images)

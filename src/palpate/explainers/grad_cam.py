@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from palpate.core.registry import EXPLAINERS
 from palpate.explainers.layers import find_layer
-from palpate.explainers.targets import enlarge, join, target
+from palpate.explainers.targets import enlarge, join, predicted, target
 from palpate.explainers.trace import Reshape
 from palpate.models.predict import Images, evaluating
 
@@ -36,7 +36,7 @@ def grad_cam(
         found = found or find_layer(asked.model, batch[0], layer, reshape)
         with evaluating(asked.model), torch.enable_grad():
             values, logits = found.forward(asked.model, batch)
-            scores = asked.scores(logits, asked.predicted(logits) if chosen is None else chosen)
+            scores = asked.scores(logits, predicted(logits) if chosen is None else chosen)
             (gradient,) = torch.autograd.grad(scores.sum(), values, allow_unused=True)
         maps = found.reshape(values)
         weights = torch.zeros_like(maps) if gradient is None else found.reshape(gradient)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from palpate.core.errors import InputError
 from palpate.core.registry import EXPLAINERS
-from palpate.explainers.targets import join, target
+from palpate.explainers.targets import join, predicted, target
 from palpate.models.outputs import Logits
 from palpate.models.predict import Images, evaluating
 
@@ -49,7 +49,7 @@ def integrated_gradients(
         with evaluating(asked.model), torch.enable_grad():
             if chosen is None:
                 with torch.no_grad():
-                    chosen = asked.predicted(read(asked.model(batch)))
+                    chosen = predicted(read(asked.model(batch)))
             contributions = IntegratedGradients(score).attribute(
                 batch, additional_forward_args=chosen, n_steps=steps, internal_batch_size=batch_size
             )

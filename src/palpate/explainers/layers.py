@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from palpate.core.errors import InputError
 from palpate.explainers.trace import Call, Keep, Reshape, layout, pooled_map
+from palpate.models.adapt import OneFinding
 from palpate.models.classifier import Classifier
 from palpate.models.outputs import Logits
 from palpate.models.predict import evaluating
@@ -124,6 +125,7 @@ def _shape(maps: Tensor) -> tuple[int, int, int]:
 
 def _named(model: nn.Module, name: str | None) -> nn.Module | None:
     """The module of a name; None where the map is to be found."""
+    model = model.model if isinstance(model, OneFinding) else model
     built = isinstance(model, Classifier) and not isinstance(model.head, Logits)
     if name in (None, "backbone"):
         return model.get_submodule("backbone") if built else None

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from palpate.core.errors import InputError
 from palpate.core.registry import EXPLAINERS
 from palpate.explainers.targets import enlarge, join, target
+from palpate.models.adapt import OneFinding
 from palpate.models.classifier import Classifier
 from palpate.models.predict import Images, evaluating
 
@@ -32,10 +33,11 @@ def soft_attention(
     if layer is not None:
         raise InputError(f"layer: a classifier has one map of soft attention, given {layer!r}; leave it out")
     asked = target(model, images, classes)
-    if not isinstance(asked.model, Classifier) or (attention := asked.model.attention) is None:
+    inner = model.model if isinstance(model, OneFinding) else model
+    if not isinstance(inner, Classifier) or (attention := inner.attention) is None:
         raise InputError("method: this model has no soft attention; choose another, such as 'grad-cam'")
     parts: list[Tensor] = []
     for batch, _ in asked.batches(batch_size):
         with evaluating(asked.model), torch.no_grad():
-            parts.append(enlarge(attention.attention_map(asked.model.features(batch)), batch))
+            parts.append(enlarge(attention.attention_map(inner.features(batch)), batch))
     return join(parts, images)

@@ -1,4 +1,4 @@
-"""Whose score a map explains: a class, a finding or its absence; and how a coarse map becomes one of the image's size."""
+"""Whose score a map explains, image by image; and how a coarse map becomes one of the image's size."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -9,63 +9,76 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palpate.core.errors import InputError
-from palpate.models.adapt import OneFinding
 from palpate.models.predict import Images, as_tensor, device_of
+from palpate.models.wrap import check_inputs
 
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What to explain, image by image.
+    """What to explain.
 
     Attributes:
         model: from images (N, C, H, W) to logits (N, K).
-        column: the finding of a multi-label head that is explained as two classes, or None.
         images: (N, C, H, W) in [0, 1].
         classes: (N,), or None for those predicted.
     """
 
     model: nn.Module
-    column: int | None
     images: Images
     classes: Tensor | None
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Images on the model's device with their classes, `size` at a time; none of an empty set."""
+        """Images on the model's device with their classes, `size` at a time; none of an empty set.
+
+        Raises:
+            InputError: the images cannot be sliced, or are not float (N, C, H, W).
+        """
         device = device_of(self.model)
         for start in range(0, len(self.images), size):
             part = slice(start, start + size)
-            classes = None if self.classes is None else self.classes[part].to(device)
-            yield as_tensor(self.images[part]).to(device), classes
-
-    def predicted(self, logits: Tensor) -> Tensor:
-        """The predicted classes (n,) of logits (n, K)."""
-        logits = self._column(logits)
-        return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+            try:
+                batch = as_tensor(self.images[part])
+            except TypeError as error:
+                raise InputError(
+                    f"images must be a tensor or an array (N, C, H, W), or a sequence whose slices are such, given {type(self.images).__name__}"
+                ) from error
+            if batch.ndim != 4 or not batch.is_floating_point():
+                raise InputError(
+                    f"images must be floats (N, C, H, W) in [0, 1], given {batch.dtype} {tuple(batch.shape)}; divide bytes by 255"
+                )
+            yield batch.to(device), None if self.classes is None else self.classes[part].to(device)
 
     def scores(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """The score (n,) of each image's class: its logit; of a single logit z, z for class 1 and −z for class 0.
+        """The score (n,) of each image's class: its logit.
+
+        A single logit z stands for two classes, whose scores are −z and z; so do the two logits (0, z), the first of which says nothing.
 
         Raises:
             InputError: a class that the model does not have.
         """
-        logits = self._column(logits)
         count = max(logits.shape[1], 2)
         if not 0 <= int(classes.min()) <= int(classes.max()) < count:
             raise InputError(f"classes must lie in 0…{count - 1}, given {int(classes.min())}…{int(classes.max())}")
-        return logits[:, 0] * (2 * classes - 1) if logits.shape[1] == 1 else logits.gather(1, classes[:, None])[:, 0]
+        if logits.shape[1] == 1:
+            return logits[:, 0] * (2 * classes - 1)
+        own = logits.gather(1, classes[:, None])[:, 0]
+        if count > 2:
+            return own
+        return torch.where(own == 0, -logits.gather(1, 1 - classes[:, None])[:, 0], own)
 
-    def _column(self, logits: Tensor) -> Tensor:
-        return logits if self.column is None or logits.shape[1] == 1 else logits[:, [self.column]]
+
+def predicted(logits: Tensor) -> Tensor:
+    """The predicted classes (n,) of logits (n, K)."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
 
 def target(model: nn.Module, images: Images, classes: Any) -> Target:
     """Check and join what is to be explained.
 
     Raises:
-        InputError: the model is no module, or classes are not one whole number per image.
+        InputError: the model is no module or needs more than images, or classes are not one whole number per image.
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model must be a torch.nn.Module, given {type(model).__name__}")
+    check_inputs(model)
     if classes is not None:
         try:
             classes = torch.as_tensor(classes)
@@ -76,9 +89,7 @@ def target(model: nn.Module, images: Images, classes: Any) -> Target:
                 f"classes must be whole numbers, one for each of {len(images)} images, given {classes.dtype} {tuple(classes.shape)}"
             )
         classes = classes.long()
-    if isinstance(model, OneFinding):
-        return Target(model.model, model.column, images, classes)
-    return Target(model, None, images, classes)
+    return Target(model, images, classes)
 
 
 def join(parts: list[Tensor], images: Images) -> Tensor:

@@ -48,8 +48,7 @@ def wrap(
     Raises:
         InputError: the network needs more than one input, cannot take such images, returns no logits, or holds weights that are no numbers.
     """
-    if not isinstance(module, nn.Module):
-        raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}; put it into one")
+    check_inputs(module)
     if (mean is None) != (std is None) or (mean is None and value_range is None):
         raise InputError(
             "normalization: state what the network takes: mean and std, value_range, or all three; value_range=(0, 1) for images as they are"
@@ -73,12 +72,7 @@ def adapt(
         InputError: as `wrap`.
     """
     check_finite(module, f"the network {type(module).__name__}")
-    needed = _needed(module)
-    if len(needed) > 1:
-        raise InputError(
-            f"module: its forward needs {len(needed)} inputs ({', '.join(needed)}), and palpate perturbs one batch of images; "
-            "wrap a module whose forward takes the images alone and supplies the others itself"
-        )
+    check_inputs(module)
     like = next(module.parameters(), torch.zeros(1))
     precision = torch.float64 if like.dtype == torch.float64 else torch.float32
     model = Classifier(normalize.to(like.device, precision), _opaque(module), None, Logits(output), 1, size, spec)
@@ -127,14 +121,25 @@ def _opaque(module: nn.Module) -> nn.Module:
     return module
 
 
-def _needed(module: nn.Module) -> list[str]:
-    """The names of the inputs that a network's forward cannot do without."""
+def check_inputs(module: nn.Module) -> None:
+    """Refuse what is no network, and a network that needs more than a batch of images.
+
+    Raises:
+        InputError: as said, with the names of the inputs.
+    """
+    if not isinstance(module, nn.Module):
+        raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}; put it into one")
     try:
         parameters = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):
-        return []
+        return
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [each.name for each in parameters if each.kind in kinds and each.default is each.empty]
+    needed = [each.name for each in parameters if each.kind in kinds and each.default is each.empty]
+    if len(needed) > 1:
+        raise InputError(
+            f"module: its forward needs {len(needed)} inputs ({', '.join(needed)}), and palpate perturbs one batch of images; "
+            "wrap a module whose forward takes the images alone and supplies the others itself"
+        )
 
 
 def _remedy(module: nn.Module, normalize: Normalize) -> str:
