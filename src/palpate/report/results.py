@@ -168,7 +168,7 @@ def measure(tables: StageTables) -> Results:
 
 def _task(tables: StageTables, task: str) -> TaskResults:
     two = len(tables.study.tasks[task].classes) == 2
-    attacked = tables.attack_rows(task, ATTACKED)
+    attacked = _with_attack_id(tables.attack_rows(task, ATTACKED))
     predicted = tables.prediction_rows(task, COUNTED)
     curves = _curves(tables, task, predicted.filter(split="test"), attacked)
     signal = {one.model_id: one.signal for one in curves}
@@ -176,7 +176,7 @@ def _task(tables: StageTables, task: str) -> TaskResults:
     if two and len(predicted):
         clean = tables.prediction_rows(task, (*COUNTED, "logits", "inherited"))
         operating = operating_points(clean).to_dicts()
-    errors = directed_curves(_with_attack_id(attacked), classes=2).to_dicts() if two and len(attacked) else []
+    errors = directed_curves(attacked, classes=2).to_dicts() if two and len(attacked) else []
     return TaskResults(
         title=tables.study.tasks[task].title or task,
         leaderboards=_leaderboards(attacked, signal),
@@ -204,7 +204,7 @@ def _curves(tables: StageTables, task: str, predicted: pl.DataFrame, attacked: p
     clean: dict[tuple, Point] = {}
     for row in curve(predicted).iter_rows(named=True) if len(predicted) else ():
         clean[tuple(row[name] for name in about)] = Point(**{name: row[name] for name in Point.model_fields})
-    for row in curve(_with_attack_id(attacked)).iter_rows(named=True) if len(attacked) else ():
+    for row in curve(attacked).iter_rows(named=True) if len(attacked) else ():
         key = (*(row[name] for name in about), row["attack_id"])
         found.setdefault(key, []).append(Point(**{name: row[name] for name in Point.model_fields}))
     bare = [(*key, NO_ATTACK) for key in clean if not any(key == other[:-1] for other in found)]
@@ -230,7 +230,7 @@ def _leaderboards(attacked: pl.DataFrame, signal: dict[str, bool | None]) -> tup
     """One for each finding and attack: first those with radii between the epsilons, then those on more images."""
     if not len(attacked):
         return ()
-    parts = _with_attack_id(attacked).partition_by("finding", "attack_id", maintain_order=True)
+    parts = attacked.partition_by("finding", "attack_id", maintain_order=True)
     found = [leaderboard(part, signal) for part in parts]
     return tuple(sorted(found, key=lambda one: (not one.continuous, -max(entry.images for entry in one.entries))))
 
