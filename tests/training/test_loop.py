@@ -203,3 +203,43 @@ def test_weights_by_name_leave_the_other_classes_at_one():
     assert found.tolist() == [1.0, 5.0, 1.0]
     with pytest.raises(InputError, match="given melanoma"):
         class_weights(torch.tensor([5, 5]), {"melanoma": 5.0}, ("mel", "nv"))
+
+
+def test_a_single_logit_is_trained_as_two_classes():
+    dataset = _dataset()
+    model = _network(classes=1)
+    history = fit(model, dataset, TrainSpec(epochs=12, **QUICK), device="cpu")
+    assert history.best.val_accuracy > 0.8
+    right = (predict_logits(model, dataset.val.images)[:, 0] > 0).numpy() == dataset.val.labels
+    assert right.mean() == pytest.approx(history.best.val_accuracy)
+
+
+def test_a_network_that_views_its_maps_is_trained():
+    class Viewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.fc = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 64, 2)
+
+        def forward(self, x):
+            return self.fc(self.conv(x).relu().view(len(x), -1))
+
+    assert len(fit(Viewing(), _dataset(), TrainSpec(epochs=2, **QUICK), device="cpu").epochs) == 2
+
+
+def test_weights_that_are_no_numbers_are_named_before_training():
+    model = _network()
+    model[0].weight.data[0] = torch.nan
+    with pytest.raises(InputError, match=r"the model has 1 tensor\(s\) that hold NaN or infinity \(0\.weight\)"):
+        fit(model, _dataset(), TrainSpec(epochs=1, **QUICK), device="cpu")
+
+
+def test_a_preset_is_a_registered_recipe(monkeypatch):
+    from palpate.core.registry import RECIPES
+
+    monkeypatch.setattr(RECIPES, "_entries", dict(RECIPES._entries))
+    RECIPES.add("brief", {"epochs": 2, "patience": 1})
+    spec = TrainSpec(preset="brief", epochs=3)
+    assert (spec.name, spec.epochs, spec.patience) == ("brief", 3, 1)
+    with pytest.raises(InputError, match=r"training preset must be one of .*did you mean 'brief'"):
+        TrainSpec(preset="brif")

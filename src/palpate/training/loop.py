@@ -18,6 +18,7 @@ from torch.optim.swa_utils import update_bn
 from palpate.attacks.norms import random_start
 from palpate.attacks.pgd import pgd
 from palpate.core.errors import InputError
+from palpate.models.adapt import as_logits_model
 from palpate.models.checkpoint import check_finite
 from palpate.models.classifier import Classifier
 from palpate.models.layout import use_channels_last
@@ -87,7 +88,7 @@ def fit(
     """Train the model in place and leave it with the weights of its best validation epoch, or of the last where `spec.keep` says so.
 
     Args:
-        model: from images (N, C, H, W) in [0, 1] to logits (N, K), K ≥ 2.
+        model: from images (N, C, H, W) in [0, 1] to logits (N, K); a single one, above 0 for the second of two classes.
         dataset: its `train` and `val` splits are used; `test` is never touched.
         spec: how to train; `TrainSpec()` when absent.
         seed: decides order, sampling, augmentation and dropout. (The initial weights are the caller's.)
@@ -133,12 +134,13 @@ class _Training:
         example = as_tensor(dataset.train.images[:2]).to(fabric.device)
         use_channels_last(model.to(fabric.device), example)
         self.fabric, self.model, self.dataset, self.spec = fabric, model, dataset, spec
+        self.classifier = as_logits_model(model)  # a single logit as two
         self.labels, self.counts = labels, counts
         self.val_labels = torch.as_tensor(np.asarray(dataset.val.labels), dtype=torch.long)
         self.generator = torch.Generator().manual_seed(seed)
         self.per_epoch = max(1, round(spec.epoch_fraction * len(labels)))  # images
         model.train()
-        self.wrapped, self.optimizer = fabric.setup(model, _optimizer(model, spec))
+        self.wrapped, self.optimizer = fabric.setup(self.classifier, _optimizer(model, spec))
         self.weights = fabric.to_device(class_weights(counts, spec.class_weights, dataset.classes))
         self.schedule = None
         if spec.schedule == "one-cycle":
@@ -191,7 +193,7 @@ class _Training:
             if progress:
                 done = (number - 1) * self.per_epoch + seen
                 progress(done, spec.epochs * self.per_epoch, _note(before))
-        logits = predict_logits(self.model, self.dataset.val.images)
+        logits = predict_logits(self.classifier, self.dataset.val.images)
         predicted = logits.argmax(1)
         return Epoch(
             epoch=number,
@@ -211,7 +213,7 @@ class _Training:
         if attack := self.spec.adversarial:
             radius = torch.full((len(images),), attack.epsilon, dtype=torch.float64, device=images.device)
             start = random_start(images, radius, self.generator)
-            images = pgd(self.model, images, labels, radius, steps=attack.steps, start=start)
+            images = pgd(self.classifier, images, labels, radius, steps=attack.steps, start=start)
         logits = self.wrapped(images)
         loss = F.cross_entropy(logits, labels, weight=self.weights, reduction="none").mean()
         self.optimizer.zero_grad()
