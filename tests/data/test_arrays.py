@@ -126,7 +126,7 @@ def test_images_of_several_sizes_need_a_size() -> None:
         (
             np.zeros((4, 16, 16), np.uint8),
             [[0, 1]] * 4,
-            r"labels must have shape \(N,\), or name the findings of several columns",
+            r"labels must have shape \(N,\), or name several findings",
         ),
         (np.zeros((4, 16, 16), np.uint8), [0.5, 1, 0, 1], "labels are whole numbers or words, found '0.5'"),
         (
@@ -148,7 +148,7 @@ def test_what_is_no_set_of_images_is_refused(images: Any, given: Any, message: s
 
 def test_columns_of_other_lengths_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"every column needs one value per image; lengths are \{'label': 24, 'group': 3\}"
+        InputError, match=r"every column needs one value per image; lengths are \{'group': 3, 'label': 24\}"
     ):
         Dataset.from_arrays(pixels(), labels(), columns={"group": [1, 2, 3]})
 
@@ -187,7 +187,7 @@ def test_an_npz_file_that_lacks_something_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a.npz: array labels is missing; found images, target"):
         Dataset.from_arrays(tmp_path / "a.npz")
     np.savez(tmp_path / "a.npz", x=pixels())
-    with pytest.raises(InputError, match="array images is missing; found x"):
+    with pytest.raises(InputError, match="array images, labels is missing; found x"):
         Dataset.from_arrays(tmp_path / "a.npz")
     (tmp_path / "a.npz").write_bytes(b"no zip")
     with pytest.raises(InputError, match="damaged or no npz file"):

@@ -15,6 +15,7 @@ from palpate.data import fill, store
 from palpate.data.decode import decode, pixel_hash
 from palpate.data.preprocess import Preprocess, prepare
 from palpate.data.readers import ham10000, medmnist
+from palpate.data.split import SPLITS
 
 RGB = Preprocess()
 
@@ -102,7 +103,7 @@ def test_members_of_an_npz(tmp_path: Path, publish: SimpleNamespace) -> None:
     order = [5, 0, 3, 2]  # rows need neither be complete nor in the file's order
     made = fill.open_files(manifest[order], "medmnist", 28, Preprocess(grey=True))
     with np.load(folder / "breastmnist.npz") as arrays:
-        everything = np.concatenate([arrays[f"{split}_images"] for split in medmnist.SPLITS])
+        everything = np.concatenate([arrays[f"{split}_images"] for split in SPLITS])
     assert np.array_equal(made.images[..., 0], everything[order])
 
 

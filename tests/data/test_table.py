@@ -12,9 +12,12 @@ import pytest
 from palpate.core.errors import InputError
 from palpate.data.dataset import Dataset
 from palpate.data.decode import decode
+from palpate.data.manifest import Labelled
 from palpate.data.preprocess import resize
 from palpate.data.readers import ham10000
-from palpate.data.table import Columns, read
+from palpate.data.table import Columns
+from palpate.data.table import read as read_rows
+from palpate.data.table_file import open_table
 
 
 def write(
@@ -29,6 +32,13 @@ def write(
 
 def columns(**names: Any) -> Columns:
     return Columns.read(names, "columns")
+
+
+def read(
+    path: Path, images: Path | None = None, columns: Columns | None = None, classes: Sequence[str] | None = None
+) -> Labelled:
+    columns = Columns.read({}, "columns") if columns is None else columns
+    return read_rows(open_table(path), images or path.parent, columns, classes)
 
 
 FOUR = ["path,label,age", "a,mel,80", "b.png,nv,", "c,nv,7", "d,mel,NA"]
@@ -96,13 +106,22 @@ def test_images_are_found_below_the_folder_by_path_or_unique_name(tmp_path: Path
     write(tmp_path, publish, ["path,label", "2,0", "1,1"], images)
     with pytest.raises(
         InputError,
-        match=r"t.csv: line 3: 1: .*x/1.png and .*y/1.png both have this name; write the path of the one meant",
+        match=r"t.csv: .*x/1.png and .*y/1.png both have this name: line 3 \('1'\); write the path of the one meant",
     ):
         read(path)
     publish.image(tmp_path / "y" / "2.png", 77)
     write(tmp_path, publish, ["path,label", "x/1.png,0", "y/2,1"], images)
-    with pytest.raises(InputError, match=r"line 3: 2: .*y/2.jpg and .*y/2.png both have this name"):
+    with pytest.raises(InputError, match=r"y/2.jpg and .*y/2.png both have this name: line 3 \('y/2'\)"):
         read(path)
+
+
+def test_copies_of_one_file_in_two_folders_are_one_image(tmp_path: Path, publish: SimpleNamespace) -> None:
+    for name in ("part_1/a.png", "part_2/a.png", "part_2/b.png"):
+        publish.image(tmp_path / name, ord(name[-5]))
+    assert read(write(tmp_path, publish, ["path,label", "a,0", "b.png,1"], ())).rows["path"].to_list() == [
+        str(tmp_path / "part_1" / "a.png"),
+        str(tmp_path / "part_2" / "b.png"),
+    ]
 
 
 def test_images_in_another_folder_and_linked_ones(tmp_path: Path, publish: SimpleNamespace) -> None:
@@ -112,7 +131,7 @@ def test_images_in_another_folder_and_linked_ones(tmp_path: Path, publish: Simpl
     assert len(read(path, tmp_path / "link").rows) == 4
     with pytest.raises(
         InputError,
-        match=r"names 4 images, of which 4 are absent below .*tables, first line 2 \('a'\), line 3 \('b.png'\)",
+        match=r"names 4 images, of which 4 are absent below .*tables: line 2 \('a'\), line 3 \('b.png'\)",
     ):
         read(path)
 
@@ -122,9 +141,9 @@ def test_images_in_another_folder_and_linked_ones(tmp_path: Path, publish: Simpl
     [
         (
             ["path,label", "../a.png,0", "b,1"],
-            r"line 2 \('../a.png'\) lies outside .*; name the folder that holds all images",
+            r"image outside .*: line 2 \('../a.png'\); name the folder that holds all images",
         ),
-        (["path,label", "/etc/passwd,0", "b,1"], r"line 2 \('/etc/passwd'\) lies outside"),
+        (["path,label", "/etc/passwd,0", "b,1"], r"image outside .*: line 2 \('/etc/passwd'\)"),
         (
             ["path,label", "a,0", "b,1", "a,0"],
             r"1 images are listed more than once: line 4 \('a'\); keep one row of each",

@@ -1,6 +1,7 @@
-"""Arrays in memory, an npz file, or a torch data set to a manifest and a store: what is not a file for each image."""
+"""Arrays in memory or in an npz file, to a manifest: what is not a file for each image."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.data.manifest import Labelled
-from palpate.data.npz import channels_first, plain_type
+from palpate.data.npz import plain_image
 from palpate.data.split import SPLITS
 from palpate.data.table import Columns, label
 from palpate.data.table_file import Table
@@ -20,8 +21,9 @@ def labelled(
     what: str,
     labels: Any,
     columns: Mapping[str, Any],
-    classes: Sequence[str] | None,
+    classes: Sequence[str] | None = None,
     findings: Sequence[str] = (),
+    codes: Mapping[str, int] | None = None,
     files: Sequence[str] = (),
 ) -> Labelled:
     """The manifest of images that are no files, as that of a table would be.
@@ -37,95 +39,56 @@ def labelled(
         InputError: columns of different lengths, or as `palpate.data.table.read`.
     """
     values = np.asarray(labels)
-    wanted = 2 if findings else 1
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != wanted or (findings and values.shape[1] != len(findings)):
-        shape = (
-            f"(N, {len(findings)}), a column for each finding"
-            if findings
-            else "(N,), or name the findings of several columns"
-        )
+    if values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1):
+        values = values.reshape(-1, 1)
+    names = tuple(findings) or ("label",)
+    if values.ndim != 2 or values.shape[1] != len(names):
+        shape = f"(N, {len(names)}), a column for each finding" if findings else "(N,), or name several findings"
         raise InputError(f"{what}: labels must have shape {shape}; they have {np.shape(labels)}")
-    table: dict[str, Any] = (
-        {name: values[:, place] for place, name in enumerate(findings)} if findings else {"label": values}
-    )
-    lengths = {name: len(column) for name, column in {**table, **columns}.items()}
+    table = {**columns, **dict(zip(names, values.T, strict=True))}
+    lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"{what}: every column needs one value per image; lengths are {lengths}")
-    count = len(values)
-    rows = pl.DataFrame(
-        {name: pl.Series(np.asarray(column).tolist(), strict=False) for name, column in {**columns, **table}.items()}
-    )
-    ids = (
-        rows["image_id"].cast(pl.String).to_list()
-        if "image_id" in rows.columns
-        else [f"{row:06d}" for row in range(count)]
-    )
-    source = Table(Path(what), rows.drop("image_id", strict=False), range(count), "image")
-    return label(
-        source,
-        Columns.read({"path": "", "findings": tuple(findings)}, "columns"),
-        ids,
-        list(files) or ["memory"] * count,
-        classes,
-    )
+    rows = pl.DataFrame({name: pl.Series(np.asarray(column).tolist(), strict=False) for name, column in table.items()})
+    ids = rows["image_id"].cast(pl.String).to_list() if "image_id" in table else [f"{i:06d}" for i in range(len(rows))]
+    source = Table(Path(what), rows.drop("image_id", strict=False), range(len(rows)), "image")
+    wanted = Columns.read({"path": "", "findings": tuple(findings)}, "columns")
+    return label(source, wanted, ids, list(files) or ["memory"] * len(rows), classes, codes)
 
 
 def images_of(array: Any, layout: str | None) -> Iterator[tuple[int, np.ndarray]]:
     """Row and pixels of every image of an array, a tensor, or a sequence of images."""
-    first = None
-    for row, image in enumerate(array):
-        image = to_numpy(image)
-        if first is None:
-            first = channels_first(image.shape, "images", layout)
-        yield row, plain_type(np.moveaxis(image, 0, -1) if first else image, "images")
+    return ((row, plain_image(image, "images", layout)) for row, image in enumerate(array))
 
 
-def to_numpy(value: Any) -> np.ndarray:
-    """An array of a tensor on any device, a Pillow image or anything with `__array__`."""
-    value = value.detach().cpu() if hasattr(value, "detach") else value
-    return np.asarray(value)
-
-
-def read_npz(path: Path, classes: Sequence[str] | None, findings: Sequence[str]) -> Labelled:
-    """The manifest of an npz file; the images stay in it.
+def open_npz(path: Path) -> tuple[np.ndarray, dict[str, Any], list[str]]:
+    """The labels of an npz file, its other columns, and the images' paths as in a manifest; the images stay in it.
 
     It holds `images` and `labels`, and perhaps `image_id`, `group`, `split` and further columns; or `train_images`, `train_labels` and so on.
 
     Raises:
-        InputError: the file is absent, damaged or lacks an array, or as `labelled`.
+        InputError: the file is absent, damaged or lacks an array.
     """
     try:
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files if not name.endswith("images")}
-            pictures = {name for name in archive.files if name.endswith("images")}
+        with path.open("rb") as file, np.load(file) as archive:
+            names = [name for name in ("images", *(f"{split}_images" for split in SPLITS)) if name in archive]
+            names = ["images"] if "images" in names or not names else names
+            needed = [*names, *(name.replace("images", "labels") for name in names)]
+            missing = ", ".join(name for name in needed if name not in archive)
+            if missing:
+                raise InputError(f"{path}: array {missing} is missing; found {', '.join(archive.files)}")
+            labels = {name: archive[name.replace("images", "labels")] for name in names}
+            others = {name: archive[name] for name in archive.files if name not in needed}
+            values = np.concatenate(list(labels.values()))
     except FileNotFoundError:
         raise InputError(f"{path}: is missing; check the path") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: damaged or no npz file ({error}); save it again") from None
-    parts = (
-        ["images"] if "images" in pictures else [f"{name}_images" for name in SPLITS if f"{name}_images" in pictures]
-    )
-    names = [part.replace("images", "labels") for part in parts]
-    missing = [name for name in names if name not in arrays] if parts else ["images"]
-    if missing:
-        raise InputError(
-            f"{path}: array {', '.join(missing)} is missing; found {', '.join(sorted({*arrays, *pictures}))}"
-        )
-    files = [
-        f"{path.resolve()}#{part}#{i}"
-        for part, name in zip(parts, names, strict=True)
-        for i in range(len(arrays[name]))
-    ]
-    columns = {name: arrays[name] for name in arrays if name not in names}
-    if parts != ["images"]:
-        columns = {
-            "split": [part.split("_")[0] for part, name in zip(parts, names, strict=True) for _ in arrays[name]],
-            "image_id": [
-                f"{part.split('_')[0]}/{i:06d}"
-                for part, name in zip(parts, names, strict=True)
-                for i in range(len(arrays[name]))
-            ],
-        }
-    return labelled(str(path), np.concatenate([arrays[name] for name in names]), columns, classes, findings, files)
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: damaged or no npz file ({error}); save or download it again") from None
+    places = [(name, i) for name in names for i in range(len(labels[name]))]
+    if names != ["images"]:
+        splits = [name.removesuffix("_images") for name, _ in places]
+        ids = [f"{split}/{i:06d}" for split, (_, i) in zip(splits, places, strict=True)]
+        others = {"split": splits, "image_id": ids}
+    return values, others, [f"{path.resolve()}#{name}#{i}" for name, i in places]

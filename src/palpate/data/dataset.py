@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.data import arrays, folder, table
+from palpate.data import arrays, folder, table, table_file
 from palpate.data.assemble import assemble, from_files, from_memory
 from palpate.data.download import fetch
 from palpate.data.fill import open_files
@@ -139,8 +139,9 @@ class Dataset:
         """
         settings = ImageOptions.read(options, "Dataset.from_table")
         place = Path(path).expanduser()
-        found = table.Columns.read(columns or {}, "columns")
-        labelled = table.read(place, Path(images).expanduser() if images else None, found, classes)
+        names = table.Columns.read(columns or {}, "columns")
+        below = Path(images).expanduser() if images else place.parent
+        labelled = table.read(table_file.open_table(place), below, names, classes)
         return cls(**from_files(labelled, place.stem, settings))
 
     @classmethod
@@ -174,7 +175,9 @@ class Dataset:
             if labels is not None:
                 raise InputError("labels: an npz file holds its own; leave labels out")
             place = Path(images).expanduser()
-            return cls(**from_files(arrays.read_npz(place, classes, findings), place.stem, settings))
+            values, beside, files = arrays.open_npz(place)
+            found = arrays.labelled(str(place), values, beside, classes, findings, files=files)
+            return cls(**from_files(found, place.stem, settings))
         beside = columns.to_dict(as_series=False) if isinstance(columns, pl.DataFrame) else dict(columns or {})
         labelled = arrays.labelled("arrays", labels, beside, classes, findings)
         if len(images) != len(labelled.rows):

@@ -2,10 +2,9 @@
 
 import filecmp
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from palpate.core.errors import InputError
 from palpate.data.table_file import Table
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
@@ -29,65 +28,45 @@ def image_files(folder: Path) -> list[Path]:
     return [path for path in walk(Path(os.path.abspath(folder))) if path.suffix.lower() in SUFFIXES]
 
 
-def by_name(folder: Path) -> dict[str, list[Path]]:
-    """The image files below a folder, each under its name and under its name without suffix."""
-    found: dict[str, list[Path]] = {}
-    for path in image_files(folder):
-        for name in (path.name, path.stem):
-            found.setdefault(name, []).append(path)
-    return found
+def locate(values: Sequence[str], table: Table, folder: Path) -> tuple[list[str], list[str]]:
+    """The files that a table's entries mean: paths below a folder, with or without suffix, or names anywhere below it.
 
-
-def one_file(name: str, files: Mapping[str, Sequence[Path]]) -> Path | None:
-    """The file of that name, None where there is none; copies of one file in several folders are one.
-
-    Raises:
-        InputError: different files have the name.
-    """
-    first, *others = files.get(name) or [None]
-    for other in others:
-        if first is None or other is None or not filecmp.cmp(first, other, shallow=False):
-            raise InputError(
-                f"{name}: {first} and {other} both have this name; write the path of the one meant, or remove the other"
-            )
-    return first
-
-
-def locate(values: Sequence[str], table: Table, root: Path) -> tuple[list[str], list[str]]:
-    """The files that a table's entries mean: paths below `root`, with or without suffix, or names anywhere below it.
+    Copies of one file in several folders are one.
 
     Returns:
         The files' absolute paths, and notes.
 
     Raises:
-        InputError: an entry leads out of `root`, is found nowhere, or is the name of several different files; with its line.
+        InputError: an entry leads out of the folder, is found nowhere, or is the name of several different files; with its line.
     """
-    root = Path(os.path.abspath(root))
-    files: dict[str, list[Path]] | None = None
+    root = os.path.join(os.path.abspath(folder), "")
+    files: dict[str, list[str]] = {}
     paths, absent, searched = [], [], 0
     for row, value in enumerate(values):
-        path = Path(os.path.normpath(root / value.replace("\\", "/")))
-        if not path.is_relative_to(root):
-            raise InputError(
-                f"{table.path}: {table.at([row], [value])} lies outside {root}; name the folder that holds all images"
-            )
-        if not path.is_file():
-            files = by_name(root) if files is None else files
-            beside = [each for each in files.get(path.name, []) if each.parent == path.parent]
-            named = "/" not in value and "\\" not in value
-            try:
-                match = one_file(path.name, {path.name: beside} if beside or not named else files)
-            except InputError as error:
-                raise InputError(f"{table.path}: {table.at([row])}: {error}") from None
-            if match is None:
-                absent.append(row)
-                continue
-            searched += not beside
-            path = match
-        paths.append(str(path))
-    if absent:
-        raise InputError(
-            f"{table.path}: names {len(values)} images, of which {len(absent)} are absent below {root}, first "
-            f"{table.at(absent, [values[row] for row in absent])}; finish the download, name another folder, or remove those rows"
-        )
+        value = value.replace("\\", "/")
+        path = os.path.normpath(os.path.join(root, value))
+        if not path.startswith(root):
+            table.refuse([row], f"image outside {root}", "name the folder that holds all images", values)
+        if not os.path.isfile(path):
+            files = files or _by_name(folder)
+            found = files.get(path) or ([] if "/" in value else files.get(value, []))
+            searched += bool(found) and path not in files
+            for other in found[1:]:
+                if not filecmp.cmp(found[0], other, shallow=False):
+                    fault = f"{found[0]} and {other} both have this name"
+                    table.refuse([row], fault, "write the path of the one meant, or remove the other", values)
+            absent += [] if found else [row]
+            path = found[0] if found else path
+        paths.append(path)
+    fault = f"names {len(values)} images, of which {len(absent)} are absent below {folder}"
+    table.refuse(absent, fault, "finish the download, name another folder, or remove those rows", values)
     return paths, [f"{searched} images were found by name in folders that the table does not name"] * bool(searched)
+
+
+def _by_name(folder: Path) -> dict[str, list[str]]:
+    """The image files below a folder, each under its name, under its name without suffix, and under its path without suffix."""
+    found: dict[str, list[str]] = {}
+    for path in image_files(folder):
+        for key in (path.name, path.stem, str(path.with_suffix(""))):
+            found.setdefault(key, []).append(str(path))
+    return found

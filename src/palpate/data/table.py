@@ -1,22 +1,21 @@
 """A table of images to a manifest: a column of paths, one of labels or several of findings, groups, splits, and whatever else as metadata."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 from pydantic import Field
 
-from palpate.core.errors import InputError
 from palpate.core.spec import Spec
 from palpate.data.files import locate
-from palpate.data.manifest import NO_VALUE, Labelled, class_note, manifest, number_classes
+from palpate.data.manifest import MANIFEST, NO_VALUE, Labelled, class_note, manifest, number_classes
 from palpate.data.split import split_name
 from palpate.data.table_file import Table, open_table
 
 UNKNOWN = -1
-_STATES = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": UNKNOWN, "-1.0": UNKNOWN}
+_STATES = {"1": 1, "1.0": 1, "true": 1, "0": 0, "0.0": 0, "false": 0, "-1": UNKNOWN, "-1.0": UNKNOWN, "": UNKNOWN}
 
 
 class Columns(Spec):
@@ -35,14 +34,18 @@ class Columns(Spec):
 
 
 def read(
-    path: Path, images: Path | None = None, columns: Columns | None = None, classes: Sequence[str] | None = None
+    table: Table,
+    images: Path,
+    columns: Columns,
+    classes: Sequence[str] | None = None,
+    codes: Mapping[str, int] | None = None,
 ) -> Labelled:
     """Read a table of images.
 
     Args:
-        path: CSV, TSV or parquet.
-        images: the folder below which all images lie; the table's own where None.
+        images: the folder below which all images lie.
         classes: in label order; by size or alphabet where None.
+        codes: the label of each value that the column of labels may hold, where these are no names of classes.
 
     Returns:
         The images; `image_id` is what the table's column of paths says.
@@ -51,25 +54,33 @@ def read(
         InputError: a column or an image is missing, a label is blank or unknown, an image is listed twice or lies outside the folder; with
             file, line and column.
     """
-    table, columns = open_table(path), columns or Columns.read({}, "columns")
-    table.require([columns.path])
     names = _filled(table, columns.path, "complete or remove those rows")
-    files, notes = locate(names, table, images or path.parent)
+    files, notes = locate(names, table, images)
     if columns.frame is not None:
         numbers = [_plain(value) for value in _filled(table, columns.frame, "count the frames from 0")]
         odd = [row for row, value in enumerate(numbers) if not value.isdigit()]
-        if odd:
-            at = table.at(odd, [numbers[row] for row in odd])
-            raise InputError(
-                f"{path}: column {columns.frame!r} must hold frame numbers counted from 0: {at}; correct it"
-            )
+        fault = f"column {columns.frame!r} must hold frame numbers counted from 0"
+        table.refuse(odd, fault, "correct it", numbers)
         files = [f"{file}#frame#{int(number)}" for file, number in zip(files, numbers, strict=True)]
         names = [f"{name}#{int(number)}" for name, number in zip(names, numbers, strict=True)]
-    labelled = label(table, columns, names, files, classes)
-    return replace(labelled, notes=(*labelled.notes, *notes))
+    found = label(table, columns, names, files, classes, codes)
+    return replace(found, notes=(*found.notes, *notes))
 
 
-def label(table: Table, columns: Columns, ids: list[str], files: list[str], classes: Sequence[str] | None) -> Labelled:
+def read_published(source: Path | Table, images: Path, codes: Mapping[str, int], **columns: str) -> pl.DataFrame:
+    """The manifest of a publisher's table, without its metadata: `read` with fixed labels and the names of the columns as keywords."""
+    table = source if isinstance(source, Table) else open_table(source)
+    return read(table, images, Columns.read(columns, "columns"), codes=codes).rows.select(list(MANIFEST))
+
+
+def label(
+    table: Table,
+    columns: Columns,
+    ids: list[str],
+    files: list[str],
+    classes: Sequence[str] | None,
+    codes: Mapping[str, int] | None = None,
+) -> Labelled:
     """The manifest of a table whose images are found: labels, groups, splits, and the columns that are none of these as metadata.
 
     Raises:
@@ -83,10 +94,8 @@ def label(table: Table, columns: Columns, ids: list[str], files: list[str], clas
     table.require(used)
     first = {value: row for row, value in reversed(list(enumerate(ids)))}
     twice = [row for row, value in enumerate(ids) if first[value] != row]
-    if twice:
-        at = table.at(twice, [ids[row] for row in twice])
-        raise InputError(f"{table.path}: {len(twice)} images are listed more than once: {at}; keep one row of each")
-    found = _findings(table, columns.findings) if columns.findings else _labels(table, columns.label, classes)
+    table.refuse(twice, f"{len(twice)} images are listed more than once", "keep one row of each", ids)
+    found = _findings(table, columns.findings) if columns.findings else _labels(table, columns.label, classes, codes)
     rows = found.rows.with_columns(
         pl.Series("image_id", ids, dtype=pl.String),
         pl.Series("path", files, dtype=pl.String),
@@ -102,36 +111,28 @@ def label(table: Table, columns: Columns, ids: list[str], files: list[str], clas
 def _filled(table: Table, column: str, remedy: str) -> list[str]:
     """A column that may not be blank."""
     values = table.column(column).to_list()
-    blank = [
-        row
-        for row, value in enumerate(values)
-        if value is None or value.casefold() in NO_VALUE - {"none", "unknown", "-", "?"}
-    ]
-    if blank:
-        raise InputError(f"{table.path}: column {column!r} is blank in {len(blank)} rows: {table.at(blank)}; {remedy}")
+    no_value = NO_VALUE - {"none", "unknown", "-", "?"}
+    blank = [row for row, value in enumerate(values) if value is None or value.casefold() in no_value]
+    table.refuse(blank, f"column {column!r} is blank in {len(blank)} rows", remedy)
     return values
 
 
-def _labels(table: Table, column: str, stated: Sequence[str] | None) -> Labelled:
+def _labels(table: Table, column: str, stated: Sequence[str] | None, codes: Mapping[str, int] | None) -> Labelled:
     values = [_plain(value) for value in _filled(table, column, "label or remove those rows")]
-    notes: tuple[str, ...] = ()
-    if (
-        stated is not None
-        and not set(values) & set(stated)
-        and all(value.isdigit() and int(value) < len(stated) for value in values)
-    ):
+    classes, notes = tuple(stated or codes or ()), ()
+    if stated and not set(values) & set(stated) and all(v.isdigit() and int(v) < len(stated) for v in values):
         values = [stated[int(value)] for value in values]
         notes = (f"column {column!r} holds the numbers of the stated classes, from 0 {stated[0]}",)
-    classes = number_classes(values, tuple(stated) if stated is not None else None, f"{table.path}: column {column!r}")
-    odd = [row for row, value in enumerate(values) if value not in classes]
-    if odd:
-        raise InputError(
-            f"{table.path}: column {column!r} has {len(odd)} labels outside {', '.join(classes)}: {table.at(odd, [values[i] for i in odd])}; "
-            "correct them, or state all classes"
-        )
-    number = {name: i for i, name in enumerate(classes)}
-    rows = pl.DataFrame({"label": [number[value] for value in values], "published": values})
-    return Labelled(rows, classes, notes=notes if stated is not None else (class_note(classes),))
+    if codes is None:
+        classes = number_classes(values, None if stated is None else classes, f"{table.path}: column {column!r}")
+        notes = (class_note(classes),) if stated is None else notes
+        codes = {name: number for number, name in enumerate(classes)}
+    odd = [row for row, value in enumerate(values) if value not in codes]
+    known = ", ".join(list(codes)[:20])
+    fault = f"column {column!r} has {len(odd)} labels outside {known}"
+    table.refuse(odd, fault, "correct them, or state all classes", values)
+    rows = pl.DataFrame({"label": [codes[value] for value in values], "published": values})
+    return Labelled(rows, classes, notes=notes)
 
 
 def _findings(table: Table, names: tuple[str, ...]) -> Labelled:
@@ -139,30 +140,26 @@ def _findings(table: Table, names: tuple[str, ...]) -> Labelled:
     states: dict[str, list[int]] = {}
     notes = []
     for name in names:
-        values = table.column(name).to_list()
-        folded = ["" if value is None or value.casefold() in NO_VALUE else value.casefold() for value in values]
-        odd = [row for row, value in enumerate(folded) if value and value not in _STATES]
-        if odd:
-            raise InputError(
-                f"{table.path}: column {name!r} must hold 1, 0, -1 (uncertain) or nothing: {table.at(odd, [values[i] for i in odd])}; "
-                "correct it, or leave the column out of the findings"
-            )
-        states[name] = [_STATES.get(value, UNKNOWN) for value in folded]
+        values = [value or "" for value in table.column(name).to_list()]
+        folded = ["" if value.casefold() in NO_VALUE else value.casefold() for value in values]
+        odd = [row for row, value in enumerate(folded) if value not in _STATES]
+        fault = f"column {name!r} must hold 1, 0, -1 (uncertain) or nothing"
+        table.refuse(odd, fault, "correct it, or leave the column out of the findings", values)
+        states[name] = [_STATES[value] for value in folded]
         blank = folded.count("")
         uncertain = states[name].count(UNKNOWN) - blank
         if blank or uncertain:
             notes.append(f"{name}: {uncertain} uncertain and {blank} blank labels are unknown and count nowhere")
     if len(names) == 1:
         (name,) = names
-        published = [str(state) for state in states[name]]
-        return Labelled(
-            pl.DataFrame({"label": states[name], "published": published}), (f"no {name}", name), notes=tuple(notes)
-        )
-    positives = sorted(names, key=lambda name: states[name].count(1))
-    each = list(zip(*states.values(), strict=True))
-    label = [next((1 + names.index(name) for name in positives if row[names.index(name)] == 1), 0) for row in each]
-    published = ["|".join(name for name, state in zip(names, row, strict=True) if state == 1) or "none" for row in each]
-    rows = pl.DataFrame({"label": label, "published": published, "findings": pl.Series(each, dtype=pl.List(pl.Int8))})
+        rows = pl.DataFrame({"label": states[name], "published": [str(state) for state in states[name]]})
+        return Labelled(rows, (f"no {name}", name), notes=tuple(notes))
+    rarest = sorted(names, key=lambda name: states[name].count(1))
+    each = [dict(zip(names, row, strict=True)) for row in zip(*states.values(), strict=True)]
+    label = [next((1 + names.index(name) for name in rarest if row[name] == 1), 0) for row in each]
+    published = ["|".join(name for name in names if row[name] == 1) or "none" for row in each]
+    findings = pl.Series([list(row.values()) for row in each], dtype=pl.List(pl.Int8))
+    rows = pl.DataFrame({"label": label, "published": published, "findings": findings})
     return Labelled(rows, ("absent", "present"), names, tuple(notes))
 
 
@@ -172,11 +169,8 @@ def _splits(table: Table, column: str | None) -> list[str | None]:
     values = _filled(table, column, "give every image a split, or leave the column out to split by group")
     splits = [split_name(value) for value in values]
     odd = [row for row, value in enumerate(splits) if value is None]
-    if odd:
-        raise InputError(
-            f"{table.path}: column {column!r} must hold train, val or test: {table.at(odd, [values[i] for i in odd])}; "
-            "rename them, or leave the column out to split by group"
-        )
+    fault = f"column {column!r} must hold train, val or test"
+    table.refuse(odd, fault, "rename them, or leave the column out to split by group", values)
     return splits
 
 

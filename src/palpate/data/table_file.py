@@ -44,20 +44,23 @@ class Table:
 
     def require(self, names: Sequence[str]) -> None:
         """Raise InputError where a column is missing."""
-        missing = [name for name in names if name not in self.rows.columns]
+        missing = ", ".join(repr(name) for name in names if name not in self.rows.columns)
         if missing:
-            raise InputError(
-                f"{self.path}: column {', '.join(map(repr, missing))} is missing; found {', '.join(map(repr, self.rows.columns))}. "
-                "Name the column as the file does, or rename it in the file"
-            )
+            found = ", ".join(map(repr, self.rows.columns))
+            raise InputError(f"{self.path}: column {missing} is missing; found {found}. Name it as the file does")
 
-    def at(self, rows: Sequence[int], values: Sequence[object] | None = None) -> str:
-        """Where the first of these rows are: "line 3 ('x'), line 7 ('y') and 4 more"."""
+    def refuse(self, rows: Sequence[int], fault: str, remedy: str, values: Sequence[object] | None = None) -> None:
+        """Raise InputError where any rows are given: "t.csv: FAULT: line 3 ('x'), line 7 ('y') and 4 more; REMEDY".
+
+        Args:
+            values: of all rows of the table, to be shown.
+        """
         shown = [
-            f"{self.unit} {self.lines[row]}" + (f" ({values[i]!r})" if values is not None else "")
-            for i, row in enumerate(rows[:5])
+            f"{self.unit} {self.lines[row]}" + ("" if values is None else f" ({values[row]!r})") for row in rows[:5]
         ]
-        return ", ".join(shown) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+        if rows:
+            more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+            raise InputError(f"{self.path}: {fault}: {', '.join(shown)}{more}; {remedy}")
 
 
 def open_table(path: Path) -> Table:
@@ -72,7 +75,11 @@ def open_table(path: Path) -> Table:
     if not path.is_file():
         raise InputError(f"{path}: the table is missing; check the path, or put the publisher's file there, unchanged")
     try:
-        table = _parquet(path) if path.suffix == ".parquet" else _parse(_text(path.read_bytes(), path), path)
+        if path.suffix == ".parquet":
+            rows = pl.read_parquet(path)
+            table = Table(path, rows, range(1, len(rows) + 1), "row")
+        else:
+            table = _parse(_text(path.read_bytes(), path), path)
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({error.strerror})") from None
     except (csv.Error, pl.exceptions.PolarsError) as error:
@@ -82,40 +89,13 @@ def open_table(path: Path) -> Table:
     return table
 
 
-def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """The named columns of a publisher's table as text, rows that are blank in all of them left out.
-
-    Raises:
-        InputError: as `open_table`; a column is missing, or a row has nothing in the first of them.
-    """
-    table = open_table(path)
-    table.require(columns)
-    rows = pl.DataFrame({name: table.column(name) for name in columns})
-    blank = [row for row, value in enumerate(rows[columns[0]]) if value is None]
-    filled = rows.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
-    nameless = [row for row in blank if filled[row]]
-    if nameless:
-        raise InputError(
-            f"{path}: {len(nameless)} rows have no {columns[0]!r}, first near {table.at(nameless)}; complete or remove them"
-        )
-    if not filled.any():
-        raise InputError(f"{path}: the table has a header but no rows; save or download it again")
-    return rows.filter(filled)
-
-
-def _parquet(path: Path) -> Table:
-    rows = pl.read_parquet(path)
-    return Table(path, rows, range(1, len(rows) + 1), "row")
-
-
 def _text(data: bytes, path: Path) -> str:
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}: line {line} is not UTF-8 text (byte 0x{data[error.start]:02x}); save the table as CSV in UTF-8"
-        ) from None
+        byte = f"byte 0x{data[error.start]:02x}"
+        raise InputError(f"{path}: line {line} is not UTF-8 text ({byte}); save the table as CSV in UTF-8") from None
     if "\0" in text:
         raise InputError(f"{path}: is no text, or UTF-16 without a byte-order mark; save the table as CSV in UTF-8")
     return text
@@ -127,23 +107,18 @@ def _parse(text: str, path: Path) -> Table:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     header = [name.strip() for name in next(reader, [])]
     if not any(header):
-        raise InputError(
-            f"{path}: the first line must hold the names of the columns, and it is empty; save or download it again"
-        )
+        raise InputError(f"{path}: the first line must hold the names of the columns; save or download it again")
     kept = {name: place for place, name in enumerate(header) if name}
-    doubled = sorted({name for name in kept if header.count(name) > 1})
+    doubled = ", ".join(repr(name) for name in kept if header.count(name) > 1)
     if doubled:
-        raise InputError(
-            f"{path}: column {', '.join(map(repr, doubled))} is there more than once; rename or remove one"
-        )
+        raise InputError(f"{path}: column {doubled} is there more than once; rename or remove one")
     columns: dict[str, list[str | None]] = {name: [] for name in kept}
     found = []
     for fields in reader:
         fields = [field.strip() for field in fields]
         if any(fields[len(header) :]):
-            raise InputError(
-                f"{path}: line {reader.line_num} has {len(fields)} fields and the header {len(header)}; put fields that hold {separator!r} in quotes"
-            )
+            fault = f"line {reader.line_num} has {len(fields)} fields and the header {len(header)}"
+            raise InputError(f"{path}: {fault}; put fields that hold {separator!r} in quotes")
         if any(fields):
             found.append(reader.line_num)
             for name, place in kept.items():

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from palpate.core.errors import InputError
-from palpate.data.arrays import to_numpy
-from palpate.data.npz import channels_first, plain_type
+from palpate.data.npz import plain_image, to_numpy
 
 
 class Items:
@@ -29,13 +28,10 @@ class Items:
         self.loader = hasattr(data, "batch_size") and hasattr(data, "dataset")
         source = getattr(data, "sampler", data) if self.loader else data
         if not hasattr(source, "__len__") or not len(source):
-            raise InputError(
-                "data: a data set with a length is needed, and at least one image; an iterable one must be turned into a list"
-            )
+            raise InputError("data: a data set with a length is needed, and at least one image; make a list of others")
         if self.loader and (data.drop_last or not data.batch_size):
-            raise InputError(
-                "data: the loader drops images or makes its own batches; give its data set, or a loader with drop_last=False"
-            )
+            remedy = "give its data set, or a loader with drop_last=False"
+            raise InputError(f"data: the loader drops images or makes its own batches; {remedy}")
         self.data, self.findings, self.total = data, findings, len(source)
         self.labels: list[Any] = []
         self.columns: dict[str, list[Any]] = {}
@@ -43,17 +39,17 @@ class Items:
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         for row, item in enumerate(self._items()):
             image, label, more = _parts(item)
-            pixels = to_numpy(image)
-            first = channels_first(
-                pixels.shape, "data", "CHW" if hasattr(image, "detach") and pixels.ndim == 3 else None
-            )
             self.labels.append(self._label(to_numpy(label), row))
-            self._collect(more, row)
-            yield row, plain_type(np.moveaxis(pixels, 0, -1) if first else pixels, "data")
+            for name, value in more.items():
+                value = to_numpy(value)
+                if value.ndim == 0 and value.dtype.kind in "iufbU":
+                    self.columns.setdefault(name, [None] * row).append(value.item())
+            for values in self.columns.values():
+                values.extend([None] * (row + 1 - len(values)))
+            yield row, plain_image(image, "data", "CHW" if hasattr(image, "detach") else None)
         if len(self.labels) != self.total:
-            raise InputError(
-                f"data: {self.total} images were announced and {len(self.labels)} came; give the data set instead of a loader"
-            )
+            came = f"{self.total} images were announced and {len(self.labels)} came"
+            raise InputError(f"data: {came}; give the data set instead of a loader")
 
     def classes(self) -> tuple[str, ...] | None:
         """The classes that the data set names: torchvision's `classes`, or MAITE's `metadata["index2label"]`."""
@@ -69,49 +65,30 @@ class Items:
                 yield batch
                 continue
             image, label, more = _parts(batch)
+            of_each = {name: values for name, values in more.items() if len(values) == len(label)}
             for place in range(len(label)):
-                yield (
-                    image[place],
-                    label[place],
-                    {name: values[place] for name, values in more.items() if len(values) == len(label)},
-                )
+                yield image[place], label[place], {name: values[place] for name, values in of_each.items()}
 
     def _label(self, label: np.ndarray, row: int) -> Any:
         if self.findings or label.ndim == 0 or label.size == 1:
             return label.tolist() if self.findings else label.reshape(()).item()
         best = int(label.argmax())
         if label.ndim != 1 or (label == label[best]).sum() != 1:
-            raise InputError(
-                f"data: image {row} has target {label.tolist()[:5]}, which is no label; of several findings name each (findings=…)"
-            )
+            given = f"image {row} has target {label.tolist()[:5]}"
+            raise InputError(f"data: {given}, which is no label; of several findings name each (findings=…)")
         return best
-
-    def _collect(self, more: Mapping[str, Any], row: int) -> None:
-        for name, value in more.items():
-            value = to_numpy(value)
-            if value.ndim == 0 and value.dtype.kind in "iufbU":
-                self.columns.setdefault(name, [None] * row).append(value.item())
-        for values in self.columns.values():
-            values.extend([None] * (row + 1 - len(values)))
 
 
 def _parts(item: Any) -> tuple[Any, Any, Mapping[str, Any]]:
     """Image, label, and the dictionary that comes with them."""
     if isinstance(item, Mapping):
         if "image" not in item or "label" not in item:
-            raise InputError(
-                f"data: an item is a dictionary with {', '.join(map(str, item))}; it needs 'image' and 'label'"
-            )
-        return (
-            item["image"],
-            item["label"],
-            {name: value for name, value in item.items() if name not in ("image", "label")},
-        )
+            keys = ", ".join(map(str, item))
+            raise InputError(f"data: an item is a dictionary with {keys}; it needs 'image' and 'label'")
+        return item["image"], item["label"], {name: item[name] for name in item if name not in ("image", "label")}
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
-        raise InputError(
-            "data: an item must be (image, label), (image, target, dictionary), or a dictionary with 'image' and 'label'"
-        )
-    more = item[2] if len(item) == 3 else {}
+        raise InputError("data: an item must be (image, label), (image, target, dictionary) or a dictionary of those")
+    image, label, more = item if len(item) == 3 else (*item, {})
     if not isinstance(more, Mapping):
         raise InputError(f"data: the third part of an item must be a dictionary; it is {type(more).__name__}")
-    return item[0], item[1], more
+    return image, label, more

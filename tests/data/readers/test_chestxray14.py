@@ -52,11 +52,11 @@ def test_lists_that_do_not_fit_are_refused_with_names(tmp_path: Path, publish: S
     names = [row[0] for row in ROWS]
     write_lists(folder, [*names[:3], "00000009_000.png"], names[3:])
     with pytest.raises(
-        InputError, match=r"name 1 images that Data_Entry_2017_v2020.csv does not have, first 00000009_000"
+        InputError, match=r"name 1 images that Data_Entry_2017_v2020.csv does not have, .*first 00000009_000"
     ):
         chestxray14.read(folder)
     write_lists(folder, names[:2], names[3:])
-    with pytest.raises(InputError, match=r"1 images are in neither official list, first 00000002_000"):
+    with pytest.raises(InputError, match=r"1 images of it are in neither list, first 00000002_000"):
         chestxray14.read(folder)
     write_lists(folder, names, names[3:])
     with pytest.raises(InputError, match=r"00000003_000.png is in both official lists"):
@@ -68,7 +68,7 @@ def test_lists_that_do_not_fit_are_refused_with_names(tmp_path: Path, publish: S
 
 def test_an_unknown_finding_and_a_missing_table_are_named(tmp_path: Path, publish: SimpleNamespace) -> None:
     folder = publish.chest(tmp_path, [*ROWS, ("00000004_000.png", "Pneumothorax|Fracture", "4")])
-    with pytest.raises(InputError, match=r"'Fracture' \(first rows: 00000004_000.png"):
+    with pytest.raises(InputError, match=r"1 labels outside Atelectasis, .*: line 6 \('Pneumothorax\|Fracture'\)"):
         chestxray14.read(folder)
     with pytest.raises(InputError, match=r"Data_Entry_2017_v2020.csv: the table is missing"):
         chestxray14.read(tmp_path)

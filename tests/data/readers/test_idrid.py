@@ -20,7 +20,7 @@ def test_reads_the_publishers_layout(tmp_path: Path, publish: SimpleNamespace) -
 
 def test_a_wrong_grade_and_a_missing_folder_are_named(tmp_path: Path, publish: SimpleNamespace) -> None:
     folder = publish.idrid(tmp_path, [0, 5], [4])
-    with pytest.raises(InputError, match=r"Training Labels.csv: .* '5' \(first rows: IDRiD_002: '5'\)"):
+    with pytest.raises(InputError, match=r"Training Labels.csv: .* 1 labels outside 0, 1, 2, 3, 4: line 3 \('5'\)"):
         idrid.read(folder)
     with pytest.raises(InputError, match=r"B. Disease Grading: missing; unpack"):
         idrid.read(tmp_path)

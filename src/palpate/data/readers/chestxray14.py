@@ -10,10 +10,9 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
-from palpate.data.manifest import manifest
 from palpate.data.preprocess import Preprocess
-from palpate.data.readers.table import attach_paths, encode_labels
-from palpate.data.table_file import read_table
+from palpate.data.table import read_published
+from palpate.data.table_file import open_table
 from palpate.data.tasks import Task
 
 CLASSES = ("no pneumothorax", "pneumothorax")
@@ -38,18 +37,13 @@ def read(folder: Path) -> pl.DataFrame:
     """
     versions = sorted(folder.glob("Data_Entry_2017*.csv"), key=lambda p: p.stem)
     path = versions[-1] if versions else folder / "Data_Entry_2017_v2020.csv"
-    rows = read_table(path, ["Image Index", "Finding Labels", "Patient ID"])
-    mentioned = rows.select("Image Index", pl.col("Finding Labels").str.split("|")).explode("Finding Labels")
-    encode_labels(mentioned, "Finding Labels", {name: i for i, name in enumerate(FINDINGS)}, path)
-    positive = pl.col("Finding Labels").str.split("|").list.contains("Pneumothorax")
-    rows = rows.with_columns(
-        positive.cast(pl.Int32).alias("label"),
-        pl.col("Finding Labels").alias("published"),
-        pl.col("Image Index").str.replace(r"\.png$", "").alias("image_id"),
-    )
-    rows = attach_paths(rows, rows["image_id"], folder, path)
-    rows = _official_split(rows, folder, path)
-    return manifest(rows.rename({"Patient ID": "group_id"}), path)
+    table = open_table(path)
+    mentioned = table.column("Finding Labels").drop_nulls().unique().to_list()
+    codes = {name: int(name == "Pneumothorax") for name in FINDINGS}
+    codes |= {each: int("Pneumothorax" in each.split("|")) for each in mentioned if set(each.split("|")) <= set(codes)}
+    names = {"path": "Image Index", "label": "Finding Labels", "group": "Patient ID"}
+    rows = _official_split(read_published(table, folder, codes, **names), folder, path)
+    return rows.with_columns(pl.col("image_id").str.replace(r"\.png$", ""))
 
 
 def _official_split(rows: pl.DataFrame, folder: Path, path: Path) -> pl.DataFrame:
@@ -58,28 +52,20 @@ def _official_split(rows: pl.DataFrame, folder: Path, path: Path) -> pl.DataFram
         return rows
     if len(present) < len(LISTS):
         lacking = next(name for name in LISTS.values() if not (folder / name).is_file())
-        raise InputError(
-            f"{folder / lacking}: the other official list is there and this one is not; get both or neither"
-        )
+        raise InputError(f"{folder / lacking}: the other official list is there; get both or neither")
     where: dict[str, str] = {}
     for split, list_path in present.items():
         for name in list_path.read_text(encoding="utf-8-sig").split():
             if where.setdefault(name, split) != split:
                 raise InputError(f"{list_path}: {name} is in both official lists; download them again")
-    known = set(rows["Image Index"])
+    known = set(rows["image_id"])
     unknown = [name for name in where if name not in known]
-    if unknown:
-        raise InputError(
-            f"{folder}: the official lists name {len(unknown)} images that {path.name} does not have, first "
-            f"{', '.join(unknown[:5])}; complete the set, or remove both lists to split by patient instead"
-        )
-    unlisted = [name for name in rows["Image Index"] if name not in where]
-    if unlisted:
-        raise InputError(
-            f"{path}: {len(unlisted)} images are in neither official list, first {', '.join(unlisted[:5])}; "
-            "complete the lists, or remove both to split by patient instead"
-        )
-    return rows.with_columns(pl.col("Image Index").replace_strict(where, return_dtype=pl.String).alias("split"))
+    unlisted = [name for name in rows["image_id"] if name not in where]
+    if unknown or unlisted:
+        fault = f"the official lists name {len(unknown)} images that {path.name} does not have"
+        fault += f", and {len(unlisted)} images of it are in neither list, first {(unknown or unlisted)[0]}"
+        raise InputError(f"{folder}: {fault}; complete the set, or remove both lists to split by patient instead")
+    return rows.with_columns(split=pl.col("image_id").replace_strict(where, return_dtype=pl.String))
 
 
 TASKS.add(

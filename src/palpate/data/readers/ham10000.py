@@ -4,17 +4,16 @@ A lesion was photographed up to six times, so a random split would put about 40 
 training. The group is therefore the lesion. Layout and counts: Tschandl et al. 2018, doi:10.7910/DVN/DBW86T.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
-from palpate.data.manifest import manifest
-from palpate.data.readers.table import attach_paths, encode_labels
-from palpate.data.split import quotas, shuffle_key
-from palpate.data.table_file import read_table
+from palpate.data.split import take
+from palpate.data.table import read_published
+from palpate.data.table_file import open_table
 from palpate.data.tasks import Task
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -35,10 +34,7 @@ def read(folder: Path) -> pl.DataFrame:
         InputError: the table or a column is missing, a diagnosis is unknown, or a named image is absent.
     """
     path = next((folder / name for name in METADATA if (folder / name).is_file()), folder / METADATA[0])
-    rows = read_table(path, ["image_id", "lesion_id", "dx"])
-    rows = encode_labels(rows, "dx", CODES, path)
-    rows = attach_paths(rows, rows["image_id"], folder, path)
-    return manifest(rows.rename({"lesion_id": "group_id"}), path)
+    return read_published(path, folder, CODES, path="image_id", label="dx", group="lesion_id")
 
 
 def read_reference(folder: Path) -> pl.DataFrame:
@@ -51,14 +47,9 @@ def read_reference(folder: Path) -> pl.DataFrame:
         A manifest with `split` "train" or "test".
     """
     manifest = read(folder)
-    single = manifest.filter(pl.len().over("group_id") == 1).sort("image_id")
-    size = -int(-REFERENCE_SHARE * len(single) // 1)  # rounded up
-    shares = quotas(dict(sorted(single["label"].value_counts().iter_rows())), size)
-    keys = [shuffle_key(0, image_id) for image_id in single["image_id"]]
-    shuffled = single[sorted(range(len(single)), key=keys.__getitem__)]
-    rank = pl.int_range(pl.len()).over("label")
-    test = shuffled.filter(rank < pl.col("label").replace_strict(shares, return_dtype=pl.Int64))["image_id"]
-    in_test = pl.col("image_id").is_in(test.to_list())
+    single = manifest.filter(pl.len().over("group_id") == 1).with_columns(pl.lit("test").alias("split"))
+    test = take(single, {"test": math.ceil(REFERENCE_SHARE * len(single))}, seed=0)
+    in_test = pl.col("image_id").is_in(test["image_id"].to_list())
     return manifest.with_columns(pl.when(in_test).then(pl.lit("test")).otherwise(pl.lit("train")).alias("split"))
 
 
@@ -76,38 +67,22 @@ def read_external(folder: Path, challenge: Path) -> pl.DataFrame:
     Raises:
         InputError: as `read`, or a row of the table that is not one-hot.
     """
-    path = challenge / CHALLENGE_TABLE
-    if not path.is_file():
-        path = next(iter(sorted(challenge.rglob(CHALLENGE_TABLE))), path)
-    try:
-        rows = read_table(path, ["image", *(name.upper() for name in CLASSES)])
-    except InputError as one_hot:
-        try:
-            rows = read_table(path, ["image_id", "lesion_id", "dx"]).rename({"lesion_id": "group_id"})
-        except InputError:
-            raise one_hot from None
+    path = next(iter(sorted(challenge.rglob(CHALLENGE_TABLE))), challenge / CHALLENGE_TABLE)
+    table = open_table(path)
+    if "dx" in table.rows.columns:
+        test = read_published(table, challenge, CODES, path="image_id", label="dx", group="lesion_id")
     else:
-        rows = _from_one_hot(rows, path)
-    rows = encode_labels(rows, "dx", CODES, path)
-    rows = attach_paths(rows, rows["image_id"], challenge, path)
-    test = manifest(rows.with_columns(pl.lit("test").alias("split")), path)
-    train = read(folder).with_columns(pl.lit("train").alias("split"))
-    return manifest(pl.concat([train, test]), path)
-
-
-def _from_one_hot(rows: pl.DataFrame, path: Path) -> pl.DataFrame:
-    columns = [name.upper() for name in CLASSES]
-    values = rows.select(pl.col(columns).cast(pl.Float64, strict=False))
-    hot = pl.sum_horizontal(pl.all() == 1)
-    cold = pl.sum_horizontal(pl.all() == 0)
-    odd = rows.filter(values.select((hot == 1) & (cold == len(columns) - 1)).to_series().not_())
-    if not odd.is_empty():
-        raise InputError(
-            f"{path}: {len(odd)} rows do not have one 1 and otherwise 0 in {', '.join(columns)}, first {odd['image'][0]}"
-        )
-    index = values.select(pl.concat_list(pl.all()).list.arg_max()).to_series()
-    dx = pl.Series("dx", [CLASSES[i] for i in index])
-    return rows.select(pl.col("image").alias("image_id"), pl.col("image").alias("group_id"), dx)
+        columns = [name.upper() for name in CLASSES]
+        table.require(["image", *columns])
+        hot = table.rows.select(pl.col(columns).cast(pl.Float64, strict=False)).rows()
+        odd = [row for row, values in enumerate(hot) if (values.count(1), values.count(0)) != (1, len(CLASSES) - 1)]
+        fault = f"{len(odd)} rows do not have one 1 and otherwise 0 in {', '.join(columns)}"
+        table.refuse(odd, fault, "download it again")
+        dx = pl.Series("dx", [CLASSES[values.index(1)] for values in hot])
+        table = replace(table, rows=table.rows.select("image", dx, group="image"))
+        test = read_published(table, challenge, CODES, path="image", label="dx")
+    splits = {"train": read(folder), "test": test}
+    return pl.concat(rows.with_columns(pl.lit(name).alias("split")) for name, rows in splits.items())
 
 
 HAM10000 = Task(

@@ -10,12 +10,11 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
-from palpate.data.manifest import manifest
-from palpate.data.readers.table import attach_paths, encode_labels
-from palpate.data.table_file import read_table
+from palpate.data.table import read_published
 from palpate.data.tasks import Task
 
 CLASSES = ("grade 0-1", "grade 2-4")
+GRADES = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}
 SETS = {
     "train": ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv"),
     "test": ("b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv"),
@@ -36,16 +35,11 @@ def read(folder: Path) -> pl.DataFrame:
         raise InputError(f"{base}: missing; unpack the publisher's 'B. Disease Grading.zip' in {folder}")
     parts = []
     for split, (images, csv) in SETS.items():
-        path = base / "2. Groundtruths" / csv
-        rows = read_table(path, ["Image name", "Retinopathy grade"])
-        rows = encode_labels(rows, "Retinopathy grade", {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}, path)
-        files = base / "1. Original Images" / images
-        rows = attach_paths(rows, rows["Image name"], files, path)
-        image_id = split + "/" + pl.col("Image name")
-        parts.append(
-            rows.with_columns(image_id.alias("image_id"), image_id.alias("group_id"), pl.lit(split).alias("split"))
-        )
-    return manifest(pl.concat(parts), base)
+        names = {"path": "Image name", "label": "Retinopathy grade"}
+        rows = read_published(base / "2. Groundtruths" / csv, base / "1. Original Images" / images, GRADES, **names)
+        image_id = split + "/" + pl.col("image_id")
+        parts.append(rows.with_columns(image_id=image_id, group_id=image_id, split=pl.lit(split)))
+    return pl.concat(parts)
 
 
 TASKS.add(

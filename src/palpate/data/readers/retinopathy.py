@@ -11,13 +11,10 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
-from palpate.data.manifest import manifest
-from palpate.data.readers.table import attach_paths, encode_labels
-from palpate.data.table_file import read_table
+from palpate.data.readers.idrid import CLASSES, GRADES
+from palpate.data.table import read_published
 from palpate.data.tasks import Task
 
-CLASSES = ("grade 0-1", "grade 2-4")
-GRADES = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}
 FINDING = "diabetic retinopathy"
 
 
@@ -31,7 +28,7 @@ def read_eyepacs(folder: Path) -> pl.DataFrame:
         InputError: the table or a column is missing, a grade is not 0 to 4, an image is absent or not named
             NUMBER_left or NUMBER_right.
     """
-    return manifest(_eyes(folder, "trainLabels.csv", "train"), folder / "trainLabels.csv")
+    return _eyes(folder, "trainLabels.csv", "train")
 
 
 def read_eyepacs_official(folder: Path) -> pl.DataFrame:
@@ -39,9 +36,8 @@ def read_eyepacs_official(folder: Path) -> pl.DataFrame:
 
     Both halves of the test set, Usage "Public" and "Private", are read: 53,576 images.
     """
-    train = _eyes(folder, "trainLabels.csv", "train").with_columns(pl.lit("train").alias("split"))
-    test = _eyes(folder, "retinopathy_solution.csv", "test").with_columns(pl.lit("test").alias("split"))
-    return manifest(pl.concat([train, test]), folder)
+    tables = {"train": "trainLabels.csv", "test": "retinopathy_solution.csv"}
+    return pl.concat(_eyes(folder, csv, split).with_columns(split=pl.lit(split)) for split, csv in tables.items())
 
 
 def read_aptos(folder: Path) -> pl.DataFrame:
@@ -50,29 +46,21 @@ def read_aptos(folder: Path) -> pl.DataFrame:
     Returns:
         A manifest (`palpate.data.manifest.MANIFEST`); every image is its own group, `split` is null.
     """
-    path = folder / "train.csv"
-    rows = read_table(path, ["id_code", "diagnosis"])
-    rows = encode_labels(rows, "diagnosis", GRADES, path)
-    rows = attach_paths(rows, rows["id_code"], folder / "train_images", path)
-    rows = rows.with_columns(pl.col("id_code").alias("image_id"), pl.col("id_code").alias("group_id"))
-    return manifest(rows, path)
+    names = {"path": "id_code", "label": "diagnosis"}
+    return read_published(folder / "train.csv", folder / "train_images", GRADES, **names).with_columns(
+        group_id="image_id"
+    )
 
 
 def _eyes(folder: Path, csv: str, images: str) -> pl.DataFrame:
-    path = folder / csv
-    rows = read_table(path, ["image", "level"])
-    rows = encode_labels(rows, "level", GRADES, path)
-    odd = rows.filter(~pl.col("image").str.contains(r"^\d+_(left|right)$"))
-    if not odd.is_empty():
+    rows = read_published(folder / csv, folder / images, GRADES, path="image", label="level")
+    odd = rows.filter(~pl.col("image_id").str.contains(r"^\d+_(left|right)$"))["image_id"]
+    if len(odd):
         raise InputError(
-            f"{path}: {len(odd)} images are not named NUMBER_left or NUMBER_right, first {odd['image'][0]!r}; the number "
+            f"{folder / csv}: {len(odd)} images are not named NUMBER_left or NUMBER_right, first {odd[0]!r}; the number "
             "is the patient, without which eyes of one patient could be on both sides of the split"
         )
-    rows = attach_paths(rows, rows["image"], folder / images, path)
-    patient = pl.col("image").str.replace(r"_(left|right)$", "")
-    return rows.with_columns(pl.col("image").alias("image_id"), patient.alias("group_id")).select(
-        "image_id", "group_id", "path", "label", "published"
-    )
+    return rows.with_columns(group_id=pl.col("image_id").str.replace(r"_(left|right)$", ""))
 
 
 EYEPACS = Task(
