@@ -105,8 +105,10 @@ class StageTables:
 
     def attack_rows(self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
         """Rows of the attacked images, each once: two attacks on one model both store the same clean rows."""
-        once = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index", "image_id"]
-        return self._rows("attack", task, columns).unique(once, keep="first", maintain_order=True)
+        every = self._rows("attack", task, columns)
+        once = ["task", "split", "finding", "model_id", "image_id"]
+        clean = every.filter(epsilon_index=0).unique(once, keep="first", maintain_order=True)
+        return pl.concat([clean, every.filter(pl.col("epsilon_index") > 0)])
 
     def attack_rows_of(self, stage: Stage, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
         """Rows of one attack stage; empty where they cannot be read."""
