@@ -9,6 +9,7 @@ import torch
 from tests.verdicts.linear import EPSILONS, SIZE, Line, claim, images
 from torch import nn
 
+import palpate
 from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord, summarise_verdicts
 from palpate.verdicts.api import trust
@@ -256,3 +257,46 @@ def test_at_most_64_images_are_taken_each_class_in_proportion_and_by_slices_only
     assert len(taken) == len(set(taken)) == 64
     rare = sum(start >= 180 for start in taken)
     assert 6 <= rare <= 7  # a tenth of 64
+
+
+def test_a_finding_of_a_multi_label_head_is_examined_as_its_sweep_was():
+    class Heads(Line):
+        """Three findings; the second is the line's, the others are always present."""
+
+        def forward(self, x):
+            score = super().forward(x)[:, 1]
+            return torch.stack([torch.full_like(score, 9.0), 0.5 * score, torch.full_like(score, 7.0)], 1)
+
+    x, y, exact = images(20, (0.012, 0.1))
+    labels = torch.stack([torch.ones_like(y), y, torch.ones_like(y)], 1)
+    model = Heads().eval()
+    sweep = palpate.sweep(model, x, labels, EPSILONS, finding=1)
+    torch.testing.assert_close(sweep.radius[exact < 0.079], exact[exact < 0.079], rtol=0.01, atol=0)
+    verdicts = trust(model, x, labels, EPSILONS, sweep, finding=1, expect=1.0)
+    _sane(verdicts)
+    assert not [verdict.name for verdict in verdicts if verdict.status in ("fail", "warn")]
+    assert [verdict.name for verdict in verdicts if verdict.status == "not run"] == ["transfer"]
+
+
+def test_an_l2_sweep_is_examined_in_l2():
+    x, y, _ = images(20, (0.012, 0.1))
+    epsilons = tuple(epsilon * 192**0.5 for epsilon in EPSILONS)
+    model = Line(0.5).eval()
+    sweep = palpate.sweep(model, x, y, epsilons, {"attack": "standard", "norm": "l2"})
+    verdicts = trust(model, x, y, epsilons, sweep)
+    _sane(verdicts)
+    assert not [verdict.name for verdict in verdicts if verdict.status in ("fail", "warn")]
+    found = _of(verdicts)
+    assert found["independent attacks"].status == "pass"
+    assert "in linf" in found["square"].advice
+    doubled = dataclasses.replace(sweep, radius=2 * sweep.radius)
+    assert _of(trust(model, x, y, epsilons, doubled))["independent attacks"].status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"expect": 95}, "expect"), ({"draws": 0}, "draws"), ({"norm": "l7"}, "norm")]
+)
+def test_settings_that_cannot_be_used_are_named(change, message):
+    x, y, _ = images()
+    with pytest.raises(InputError, match=message):
+        trust(Line(), x, y, EPSILONS, **change)

@@ -6,7 +6,8 @@ from torch import nn
 
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import cross_entropy, margin
-from palpate.verdicts.baselines import fools, noise, pgd, price, random_point, random_search
+from palpate.verdicts.baselines import GreyStaysGrey, fools, grey, noise, pgd, price, random_point, random_search
+from palpate.verdicts.minimum_norm import fmn
 
 
 def _access(model: nn.Module) -> ModelAccess:
@@ -101,6 +102,26 @@ def test_a_gradient_that_is_no_number_moves_nothing():
     assert run.last.isfinite().all()
 
 
-def test_an_answer_that_is_no_number_is_not_right():
+def test_an_answer_that_is_no_number_does_not_fool():
     logits = torch.tensor([[float("nan"), 1.0], [2.0, 1.0]])
-    assert fools(logits, torch.tensor([1, 0])).tolist() == [True, False]
+    assert fools(logits, torch.tensor([1, 0])).tolist() == [False, False]
+
+
+def test_a_grey_image_stays_grey_under_every_attack_and_a_coloured_one_may_change_colour():
+    """The radius of a grey image is |Σ w (x − ½)| / ‖w summed over channels‖₁, larger than with free channels."""
+    x = torch.rand(6, 1, 8, 8, generator=_seed()).expand(6, 3, 8, 8).clone() * 0.2 + 0.4
+    x[3:, 0] += 0.01
+    y = Line()(x).argmax(1)
+    access = ModelAccess(GreyStaysGrey(Line().requires_grad_(False)), batch=64)
+    found = [pgd(access, x, y, 0.05, _seed()).last, random_point(x, 0.05, _seed()), fmn(access, x, y)[1]]
+    for points in found:
+        assert grey(points).flatten().tolist() == [True] * 3 + [False] * 3
+    seen = []
+
+    class Watched(GreyStaysGrey):
+        def forward(self, points):
+            seen.append(grey(points[:3]).all())
+            return super().forward(points)
+
+    random_search(ModelAccess(Watched(Line()), batch=64), x[:3], y[:3], 1e-6, _seed(), 20)
+    assert all(seen)

@@ -6,7 +6,8 @@ from tests.verdicts.linear import EPSILONS, Line, context_of, images
 from torch import nn
 
 from palpate.verdicts.check import NotRun
-from palpate.verdicts.gradients import finite_differences, local_lipschitz, repeatable, sharpness, usable
+from palpate.verdicts.gradients import along_a_path, finite_differences, repeatable, usable
+from palpate.verdicts.information import local_lipschitz, sharpness
 
 
 class Front(Line):
@@ -71,14 +72,14 @@ def test_a_few_images_without_a_gradient_are_a_warning():
 
 @pytest.mark.parametrize(("share", "status"), [(0.0, "pass"), (0.05, "pass"), (1.0, "fail")])
 def test_a_gradient_that_changes_when_asked_again_is_noise(share, status):
-    """w plus noise of length s‖w‖: the expected cosine of two draws is 1 / (1 + s²), give or take 1 / √192."""
+    """w plus noise of length s‖w‖: the expected cosine of two draws is 1 / (1 + s²), give or take 1 / √192; the least of 15 is smaller."""
     torch.manual_seed(0)
     noisy = Front(lambda x: x + share * (x - x.detach()) * torch.randn_like(x))
     x, y, _ = images(20)
     finding = repeatable(context_of(noisy, x, y), 0.4)
     assert finding.status == status
-    assert finding.figure == pytest.approx(1 - 1 / (1 + share**2), abs=0.08)
-    assert "sked again" in finding.advice
+    assert 0 <= finding.figure - (1 - 1 / (1 + share**2)) <= 0.15
+    assert "again" in finding.advice
 
 
 def test_no_gradient_cannot_be_compared_with_itself():
@@ -143,3 +144,48 @@ def test_sharpness_is_the_loss_that_the_attack_adds():
     assert tested >= epsilon
     expected = (loss(192 * tested - margins) - loss(-margins)).mean()
     assert found == pytest.approx(float(expected), rel=1e-3)
+
+
+class Stored(Line):
+    """A line with a bonus for the class of the images that it has memorised, within a distance of them."""
+
+    def __init__(self, images, labels, distance, bonus=20.0):
+        super().__init__()
+        self.images, self.labels, self.distance, self.bonus = images, labels, distance, bonus
+
+    def forward(self, x):
+        distance, which = (x.detach()[:, None] - self.images[None]).abs().flatten(2).amax(2).min(1)
+        near = (distance <= self.distance)[:, None]
+        return super().forward(x) + self.bonus * near * nn.functional.one_hot(self.labels[which], 2)
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-6, 1e-4])
+def test_an_image_whose_answer_is_stored_is_memorised(distance):
+    x, y, _ = images()
+    finding = finite_differences(context_of(Stored(x, y, distance), x, y), 0.5)
+    assert finding.status == "fail"
+    assert "memorised" in finding.advice
+    assert finite_differences(context_of(Stored(x + 0.1, y, distance), x, y), 0.5).status == "pass"
+
+
+def test_the_gradient_of_a_line_accounts_for_every_change():
+    x, y, _ = images(20)
+    finding = along_a_path(context_of(Line(), x, y), 0.25)
+    assert (finding.status, finding.figure) == ("pass", pytest.approx(0, abs=1e-4))
+
+
+def test_a_lookup_changes_without_a_gradient():
+    """Between two memorised images the logits change by twice the bonus more than the line: 2b / (2b + 192 · (r₁ + r₂))."""
+    x, y, exact = images(12, (0.02, 0.06))
+    for distance in (1e-6, 0.01):
+        finding = along_a_path(context_of(Stored(x, y, distance), x, y), 0.25)
+        assert finding.status == "fail"
+        assert "memorised" in finding.advice
+        line = 2 * 192 * float(exact.mean())
+        assert finding.figure == pytest.approx(40 / (40 + line), abs=0.1)
+
+
+def test_a_path_needs_two_classes():
+    x, y, _ = images()
+    with pytest.raises(NotRun, match="second class"):
+        along_a_path(context_of(Line(), x[::2], y[::2]), 0.25)

@@ -6,7 +6,7 @@ reason, never in a traceback.
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
 from palpate.models.adapt import as_logits_model
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating
+from palpate.verdicts.baselines import GreyStaysGrey
 from palpate.verdicts.check import Check, NotRun, checks
 from palpate.verdicts.context import CheckContext, SweepUnderTest
 
@@ -42,7 +43,9 @@ def trust(
     *,
     sibling: nn.Module | None = None,
     finding: int | None = None,
+    expect: float | None = None,
     norm: Norm | None = None,
+    channels: Literal["tied", "free"] | None = None,
     draws: int | None = None,
     budget: int | None = None,
     seed: int = 0,
@@ -61,7 +64,9 @@ def trust(
         sweep: the result to be examined; without it the verdicts are about the model alone.
         sibling: a model of the same task trained independently, for the check of transfer.
         finding: column of a multi-label (sigmoid) head that was, or would be, attacked.
+        expect: the clean accuracy in [0, 1] that was measured elsewhere, on such images, so that a forgotten mean and standard deviation show.
         norm: of the epsilons; by default the sweep's, or l∞.
+        channels: "tied", a grey image stays grey under attack, or "free"; by default the sweep's, or tied.
         draws: answers averaged per pass, for models that are not deterministic; by default the sweep's, or 1.
         budget: passes to spend, forward and backward together, one per image; by default the larger of a quarter of the sweep's and
             500 · min(N, 64). What does not fit is "not run".
@@ -73,7 +78,7 @@ def trust(
 
     Raises:
         InputError: before any pass, if there are no images, labels do not match them, an epsilon cannot be read, the norm is unknown or not the
-            sweep's, draws are below 1, or the budget is negative.
+            sweep's, channels are unknown, expect is no accuracy, draws are below 1, or the budget is negative.
     """
     norm = norm or (sweep.norm if sweep else "linf")  # pyright: ignore[reportAssignmentType]
     if norm not in ORDERS or (sweep and norm != sweep.norm):
@@ -84,6 +89,11 @@ def trust(
         raise InputError("images must hold at least one image, given none")
     labels = true_labels(labels, len(images), finding)
     draws = draws if draws is not None else int(sweep.how.get("draws", 1)) if sweep else 1
+    channels = channels or (sweep.how.get("channels") if sweep else None)
+    if channels not in (None, "tied", "free"):
+        raise InputError(f"channels must be 'tied' or 'free', given {channels!r}")
+    if expect is not None and not 0 <= expect <= 1:
+        raise InputError(f"expect must be an accuracy in [0, 1], given {expect}")
     if draws < 1:
         raise InputError(f"draws must be at least 1, given {draws}")
     if budget is None:
@@ -97,6 +107,10 @@ def trust(
     def access(network: nn.Module) -> ModelAccess:
         return ModelAccess(network, batch=BATCH, draws=draws, budget=spent)
 
+    def logits(network: nn.Module) -> ModelAccess:
+        adapted = as_logits_model(network, finding)
+        return access(adapted if channels == "free" else GreyStaysGrey(adapted))
+
     training = frozenset(module for module in model.modules() if module.training)
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
@@ -107,13 +121,15 @@ def trust(
         context = CheckContext(
             model=model,
             outputs=access(model),
-            access=access(as_logits_model(model, finding)),
-            sibling=access(as_logits_model(sibling.to(device), finding)) if sibling else None,
+            access=logits(model),
+            sibling=logits(sibling.to(device)) if sibling else None,
             images=torch.cat([as_tensor(images[place : place + 1]) for place in places.tolist()]).to(device),
             labels=labels[places].to(device),
             epsilons=grid,
             swept=None if sweep is None else _under_test(sweep, images, labels, places),
             norm=norm,
+            finding=finding,
+            expect=expect,
             training=training,
             seed=seed,
         )

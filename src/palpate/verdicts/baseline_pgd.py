@@ -5,24 +5,36 @@ Each repeats the attack in a way that cannot help against a model that is merely
 """
 
 import torch
+from scipy.stats import binomtest
 
 from palpate.attacks.losses import cross_entropy, margin
 from palpate.attacks.norms import distance, project, steepest
+from palpate.core.records import Status
 from palpate.verdicts.baselines import STEPS, price
 from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, status_of
 from palpate.verdicts.context import CheckContext
 
-RESTARTED = 24
+RESTARTED = 16
 """Images on which steps are doubled and starts repeated, since five restarts cost as much as five attacks."""
+
+TRIED = 32
+"""Images on which any change is allowed."""
 
 UNBOUNDED = (1.0, 0.3)
 """Radii, as shares of the box [0, 1], of balls that hold any image, or nearly: in the second the steps are smaller."""
+
+NORMAL, NORMAL_OF_TWO = 0.08, 0.01
+"""Share of the images left by baseline PGD that another loss, or more starts, fools on an honest network: cross-entropy and margin choose between the
+wrong classes differently, but of two classes there is one to choose. Measured on half A of the test networks (docs/trust.md)."""
+
+UNLIKELY = 0.01
+"""Largest probability (binomial) at which more than that share is no chance."""
 
 SATURATION = 17.0
 """Margin from which a float32 softmax is exactly 1, so that the true logit's gradient of cross-entropy is 0."""
 
 
-@check("one step", 80, 1.0, "points", f"{ATHALYE} 3.1")
+@check("one step", 130, 1.0, "points", f"{ATHALYE} 3.1")
 def one_step(context: CheckContext, threshold: float) -> Finding:
     """FGSM fools images that PGD at the same epsilon does not."""
     x, y = context.x, context.y
@@ -48,15 +60,21 @@ def one_step(context: CheckContext, threshold: float) -> Finding:
     return Finding(status, context.points(worst), advice)
 
 
-@check("margin loss", 120, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 4")
+@check("margin loss", 170, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 4")
 def margin_loss(context: CheckContext, threshold: float) -> Finding:
     """PGD on the margin fools images that PGD on the cross-entropy, from the same start, does not: saturation."""
     epsilon = context.informative_epsilon()
-    plain, other = context.baseline(epsilon), context.baseline(epsilon, margin)
-    count = int((other.fooled & ~plain.fooled).sum()) - int((plain.fooled & ~other.fooled).sum())
+    runs = context.baseline(epsilon), context.baseline(epsilon, margin)
+    if context.varies:  # one attempt may be lucky: both are predicted again
+        everything = torch.arange(len(context.y))
+        context.need(2 * len(everything))
+        plain, other = (context.fooled(run.last, everything) for run in runs)
+    else:
+        plain, other = (run.fooled for run in runs)
+    count = int((other & ~plain).sum()) - int((plain & ~other).sum())
     figure = context.points(count)
-    status = status_of(figure, count, threshold)
-    left = [context.points(int((~run.fooled).sum())) for run in (plain, other)]
+    status = _abnormal(context, figure, count, int((~plain).sum()), threshold)
+    left = [context.points(int((~fooled).sum())) for fooled in (plain, other)]
     if status == "pass":
         advice = f"At epsilon {context.written(epsilon)} cross-entropy and margin leave {left[0]:.1f} and {left[1]:.1f} % of the images right."
     else:
@@ -70,7 +88,14 @@ def margin_loss(context: CheckContext, threshold: float) -> Finding:
     return Finding(status, max(figure, 0.0), advice)
 
 
-@check("loss at the end", 110, 0.25, "share", f"{CARLINI} 5.2")
+def _abnormal(context: CheckContext, figure: float, count: int, tried: int, threshold: float) -> Status:
+    """The status of a loss of `count` among `tried` images, which must be more than an honest network of as many classes normally loses."""
+    share = NORMAL if context.varies or context.clean.shape[1] > 2 else NORMAL_OF_TWO
+    unlikely = count > 0 and binomtest(count, max(tried, count), share, "greater").pvalue <= UNLIKELY
+    return status_of(figure, count if unlikely else 0, threshold)
+
+
+@check("loss at the end", 160, 0.25, "share", f"{CARLINI} 5.2")
 def loss_at_end(context: CheckContext, threshold: float) -> Finding:
     """Share of the margin's whole rise that came in the last quarter of the steps: a converged attack has hardly any left."""
     epsilon = context.informative_epsilon()
@@ -93,19 +118,20 @@ def loss_at_end(context: CheckContext, threshold: float) -> Finding:
     return Finding(status, max(share, 0.0), advice)
 
 
-@check("unbounded", 130, 5.0, "points", f"{ATHALYE} 3.1")
+@check("unbounded", 180, 5.0, "points", f"{ATHALYE} 3.1")
 def unbounded(context: CheckContext, threshold: float) -> Finding:
     """Points of accuracy that baseline PGD leaves when it may change every pixel to anything."""
     fooled = torch.stack([context.baseline(epsilon).ever for epsilon in context.tested]).any(0)
     diameter = float(distance(torch.ones_like(context.x[:1]), torch.zeros_like(context.x[:1]), context.norm))
+    (left,) = (~fooled).nonzero(as_tuple=True)
+    tried = left[: context.some(TRIED)]
     for share in UNBOUNDED:
-        (left,) = (~fooled).nonzero(as_tuple=True)
-        if not len(left):
-            break
-        context.need(price(len(left), STEPS))
-        fooled[left] = context.pgd(left, share * diameter, 3).ever
-    count = int((~fooled).sum())
-    figure = context.points(count)
+        still = tried[~fooled[tried]]
+        if len(still):
+            context.need(price(len(still), STEPS))
+            fooled[still] = context.pgd(still, share * diameter, 3).ever
+    count = int((~fooled[tried]).sum())
+    figure = context.points(count) * len(left) / max(len(tried), 1)
     status = status_of(figure, count, threshold)
     if not count:
         advice = "With any change allowed, baseline PGD fools every image, as it must."
@@ -119,7 +145,7 @@ def unbounded(context: CheckContext, threshold: float) -> Finding:
     return Finding("warn" if status == "pass" and count else status, figure, advice)
 
 
-@check("rising accuracy", 90, 1.0, "points", f"{ATHALYE} 3.1")
+@check("rising accuracy", 140, 1.0, "points", f"{ATHALYE} 3.1")
 def rising_accuracy(context: CheckContext, threshold: float) -> Finding:
     """Robust accuracy of independent attacks must not rise with epsilon, since a larger ball holds the smaller."""
     if len(context.tested) < 2:
@@ -139,7 +165,7 @@ def rising_accuracy(context: CheckContext, threshold: float) -> Finding:
     return Finding(status, figure, advice)
 
 
-@check("best iterate", 100, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 3")
+@check("best iterate", 150, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 3")
 def best_iterate(context: CheckContext, threshold: float) -> Finding:
     """Images that some iterate of baseline PGD fools and the last one, which is what it reports, does not."""
     worst, where = 0, context.tested[-1]
@@ -162,16 +188,16 @@ def best_iterate(context: CheckContext, threshold: float) -> Finding:
     return Finding(status, figure, advice)
 
 
-@check("steps and restarts", 170, 1.0, "points", f"{CARLINI} 5.2")
+@check("steps and restarts", 230, 1.0, "points", f"{CARLINI} 5.2")
 def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
     """Twice the steps, then five restarts: how many points of robust accuracy they take away.
 
-    On at most 24 of the images that baseline PGD does not fool; the figure is scaled to all of them. What is fooled is predicted again, and so is
+    On at most 16 of the images that baseline PGD does not fool; the figure is scaled to all of them. What is fooled is predicted again, and so is
     baseline PGD's image: where the model itself is random, six attempts would otherwise win against one by luck.
     """
     epsilon = context.informative_epsilon()
     (left,) = (~context.baseline(epsilon).fooled).nonzero(as_tuple=True)
-    chosen = left[:RESTARTED]
+    chosen = left[: context.some(RESTARTED)]
     if not len(chosen):
         return Finding("pass", 0.0, "Baseline PGD fools every image.")
     context.need(price(len(chosen), 2 * STEPS) + 5 * price(len(chosen), STEPS) + 2 * len(chosen))
@@ -187,9 +213,9 @@ def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
     again = context.fooled(context.baseline(epsilon).last[chosen], chosen)
     count = max(int(fooled.sum()) - int(again.sum()), 0)
     figure = context.points(count) * len(left) / len(chosen)
-    status = status_of(figure, count, threshold)
+    status = _abnormal(context, figure, count, len(chosen), threshold)
     if status == "pass":
-        advice = f"Twice the steps and five restarts take away {figure:.1f} points at epsilon {context.written(epsilon)}: little."
+        advice = f"Twice the steps and five restarts take away {figure:.1f} points at epsilon {context.written(epsilon)}: no more than is usual."
     else:
         advice = (
             f"Twice the steps and five restarts take away {figure:.1f} points of robust accuracy at epsilon {context.written(epsilon)}: a single run "

@@ -8,10 +8,10 @@ import dataclasses
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from palpate.attacks.access import ModelAccess
-from palpate.attacks.losses import Loss, certain_margin, cross_entropy, margin
+from palpate.attacks.losses import Loss, certain_margin, cross_entropy, margin, unusable
 from palpate.attacks.norms import Norm, distance, draw_in_ball, per_image, project, steepest
 
 STEPS = 20
@@ -39,9 +39,33 @@ class Run:
     logits: Tensor
 
 
+class GreyStaysGrey(nn.Module):
+    """The model with gradients that leave an image grey: where all channels are equal, each has the mean of their gradients.
+
+    A file of a scanner holds one channel, so an attack that colours such an image is one that no such file can hold.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to what the model answers."""
+        if images.requires_grad and images.shape[1] > 1:
+            mean = images.mean(1, keepdim=True)
+            tied = images[:, :1].detach() + (mean - mean.detach())  # the value of a channel, the gradient of the mean
+            images = torch.where(grey(images), tied, images)
+        return self.model(images)
+
+
+def grey(images: Tensor) -> Tensor:
+    """Which images have equal channels (n, 1, 1, 1)."""
+    return (images == images[:, :1]).flatten(1).all(1)[:, None, None, None]
+
+
 def fools(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which images (n,) are misclassified beyond rounding; an answer that is no number counts, since it is not the right class."""
-    return (certain_margin(logits, labels) > 0) | ~logits.isfinite().all(1)
+    """Which images (n,) are misclassified beyond rounding; not those whose answer is not a number, which tells nothing."""
+    return (certain_margin(logits, labels) > 0) & ~unusable(logits)
 
 
 def price(images: int, steps: int) -> int:
@@ -94,7 +118,9 @@ def random_point(
     images: Tensor, epsilon: float, generator: torch.Generator, norm: Norm = "linf", corner: bool = False
 ) -> Tensor:
     """A random point (n, C, H, W) of each image's ball and [0, 1]; at a corner every pixel changes by the same amount."""
-    noise = torch.stack([draw_in_ball(images.shape[1:], generator, norm) for _ in images])
+    channels, *size = images.shape[1:]
+    drawn = [1 if alike else channels for alike in grey(images).flatten().tolist()]  # of a grey image one, repeated
+    noise = torch.stack([draw_in_ball((count, *size), generator, norm, channels) for count in drawn])
     if corner:
         noise = noise.sign()
         noise = noise / per_image(distance(noise, torch.zeros_like(noise), norm), noise)
@@ -131,12 +157,14 @@ def random_search(
     along the published schedule, shortened to `queries`. A fooled image costs nothing more.
     """
     count, channels, height, width = images.shape
+    alike = grey(images).cpu()
     radius = torch.full((count,), epsilon, dtype=torch.float64, device=images.device)
 
     def signs(*shape: int) -> Tensor:
         return (torch.randint(0, 2, shape, generator=generator) * 2 - 1).to(images)
 
-    best = project(images + epsilon * signs(count, channels, 1, width), images, radius)
+    stripes = signs(count, channels, 1, width)
+    best = project(images + epsilon * torch.where(grey(images), stripes[:, :1], stripes), images, radius)
     logits = access.logits(best)
     reached, fooled = margin(logits, labels), fools(logits, labels)
     for query in range(1, queries):
@@ -150,7 +178,8 @@ def random_search(
             row = int(torch.randint(0, height - side + 1, (1,), generator=generator))
             column = int(torch.randint(0, width - side + 1, (1,), generator=generator))
             window = (slice(None), slice(row, row + side), slice(column, column + side))
-            trial[place][window] = images[image][window] + epsilon * signs(channels, 1, 1)
+            square = signs(channels, 1, 1)
+            trial[place][window] = images[image][window] + epsilon * (square[:1] if alike[image] else square)
         trial = project(trial, images[left], radius[left])
         logits = access.logits(trial)
         value, hit = margin(logits, labels[left]), fools(logits, labels[left])

@@ -10,15 +10,24 @@ from palpate.verdicts import baselines
 from palpate.verdicts.baselines import STEPS, pgd, price
 from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, status_of
 from palpate.verdicts.context import CheckContext
+from palpate.verdicts.minimum_norm import NORMS as FMN_NORMS
+from palpate.verdicts.minimum_norm import STEPS as FMN_STEPS
+from palpate.verdicts.minimum_norm import fmn
 
-QUERIES, SEARCHED = 150, 32
+QUERIES, SEARCHED = 150, 20
 """Forwards per image of the random search, and the images that it is tried on."""
+
+TRIED = 32
+"""Images that the sibling and the reference attack are tried on."""
+
+CONFIRMED = 3
+"""Predictions, at least, of an image that the reference attack found, where the model is random."""
 
 DRAWS = 10
 """Uniform perturbations, and as many corners of the ball."""
 
 
-@check("noise", 140, 1.0, "points", f"{ATHALYE} 3.1", "either")
+@check("noise", 190, 1.0, "points", f"{ATHALYE} 3.1", "either")
 def noise(context: CheckContext, threshold: float) -> Finding:
     """Random points of the ball fool images that the attack does not."""
     epsilon = context.informative_epsilon(examined=True)
@@ -30,14 +39,14 @@ def noise(context: CheckContext, threshold: float) -> Finding:
     return _beaten(context, threshold, "random noise", epsilon, left[fooled])
 
 
-@check("square", 180, 0.2, "points", "Andriushchenko et al. 2020, arXiv 1912.00049", "either")
+@check("square", 240, 0.2, "points", "Andriushchenko et al. 2020, arXiv 1912.00049", "either")
 def square(context: CheckContext, threshold: float) -> Finding:
     """A random search without gradients fools images that the attack does not."""
     if context.norm != "linf":
         raise NotRun(f"the random search is in linf, and the epsilons in {context.norm}")
     epsilon = context.informative_epsilon(examined=True)
     (left,) = context.not_fooled(epsilon).nonzero(as_tuple=True)
-    tried = left[:SEARCHED]
+    tried = left[: context.some(SEARCHED)]
     context.need(QUERIES * len(tried))
     fooled = baselines.random_search(
         context.access, context.x[tried], context.y[tried], epsilon, context.generator(5), QUERIES
@@ -46,20 +55,22 @@ def square(context: CheckContext, threshold: float) -> Finding:
     return _beaten(context, threshold, "a random search without gradients (Square)", epsilon, tried[fooled], share)
 
 
-@check("transfer", 150, 1.0, "points", f"{CARLINI} 5.4", "either")
+@check("transfer", 210, 1.0, "points", f"{CARLINI} 5.4", "either")
 def transfer(context: CheckContext, threshold: float) -> Finding:
     """Images made for an independently trained sibling fool images that the attack does not."""
     if context.sibling is None:
         raise NotRun("no sibling model was given; pass one trained from another seed")
     epsilon = context.informative_epsilon(examined=True)
     (left,) = context.not_fooled(epsilon).nonzero(as_tuple=True)
-    context.need(price(len(left), STEPS) + len(left))
-    fooled = left[:0]
-    if len(left):
-        x, y = context.x[left], context.y[left]
+    tried = left[: context.some(TRIED)]
+    context.need(price(len(tried), STEPS) + len(tried))
+    fooled = tried
+    if len(tried):
+        x, y = context.x[tried], context.y[tried]
         run = pgd(context.sibling, x, y, epsilon, context.generator(6), STEPS, margin, context.norm)
-        fooled = left[context.fooled(run.last, left)]
-    return _beaten(context, threshold, "images made for the sibling model", epsilon, fooled)
+        fooled = tried[context.fooled(run.last, tried)]
+    share = len(left) / max(len(tried), 1)
+    return _beaten(context, threshold, "images made for the sibling model", epsilon, fooled, share)
 
 
 def _beaten(
@@ -83,12 +94,13 @@ def _beaten(
     )
 
 
-@check("independent attacks", 190, 1.0, "points", f"{CARLINI} 5", "result")
+@check("independent attacks", 250, 1.0, "points", f"{CARLINI} 5", "result")
 def independent_attacks(context: CheckContext, threshold: float) -> Finding:
     """The strongest of these checks' own attacks against the sweep, at the epsilons where they were run."""
     if context.swept is None:
         raise NotRun("no sweep was given")
     context.baseline(context.informative_epsilon(examined=True), margin)
+    _reference(context)
     largest = max(context.swept.whole.epsilons) * (1 + 1e-9)
     best, where, by = 0, context.tested[0], "baseline PGD"
     for attack, epsilon, fooled in context.attacks():
@@ -106,3 +118,18 @@ def independent_attacks(context: CheckContext, threshold: float) -> Finding:
         f"accuracy is at least {figure:.1f} points too high: look at its number of steps, its step size, the sign of its loss and the unit of its "
         "epsilon.",
     )
+
+
+def _reference(context: CheckContext) -> None:
+    """FMN on images that the sweep does not fool at the smallest tested epsilon, as many as the budget allows; compared at each epsilon."""
+    (left,) = context.not_fooled(context.tested[0]).nonzero(as_tuple=True)
+    affordable = int(min(context.some(TRIED), context.access.budget.left // (2 * FMN_STEPS + CONFIRMED)))
+    tried = left[:affordable]
+    if context.norm not in FMN_NORMS or not len(tried):
+        return
+    radius, points = fmn(context.access, context.x[tried], context.y[tried], context.norm)
+    fooled = radius.isfinite()
+    for _ in range(CONFIRMED if context.varies else 1):  # a random model may have said so once
+        fooled &= context.fooled(points, tried)
+    for epsilon in context.tested:
+        context.note(f"FMN with {FMN_STEPS} steps", epsilon, tried[fooled & (radius <= epsilon)])

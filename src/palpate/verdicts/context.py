@@ -4,19 +4,24 @@ Baseline PGD is run once per epsilon and shared, because its passes are most of 
 """
 
 import dataclasses
+import math
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from palpate.attacks.access import ModelAccess
-from palpate.attacks.losses import Loss, cross_entropy, margin
+from palpate.attacks.losses import Loss, cross_entropy, margin, unusable
 from palpate.attacks.norms import Norm, seeded
 from palpate.attacks.result import Sweep
 from palpate.core.formatting import epsilon as write_epsilon
 from palpate.models.predict import Images
 from palpate.verdicts.baselines import STEPS, Run, fools, pgd, price
 from palpate.verdicts.check import LEAST, NotRun, out_of
+
+CALLS = 8
+"""How often the clean images are predicted to see whether the answers vary."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +76,8 @@ class CheckContext:
         epsilons: radii above 0, rising.
         swept: the sweep under examination, or None.
         norm: of the radii.
+        finding: the attacked column of a multi-label head, or None.
+        expect: the clean accuracy in [0, 1] that was measured elsewhere, or None.
         training: the model's modules that were in training mode when it was handed over.
         seed: of every random draw.
     """
@@ -84,6 +91,8 @@ class CheckContext:
     epsilons: tuple[float, ...]
     swept: SweepUnderTest | None = None
     norm: Norm = "linf"
+    finding: int | None = None
+    expect: float | None = None
     training: frozenset[nn.Module] = frozenset()
     seed: int = 0
 
@@ -94,6 +103,10 @@ class CheckContext:
     def need(self, passes: int) -> None:
         """Stop a check before it starts what it could not finish: `BudgetExceeded` where fewer passes are left."""
         self.access.budget.need(passes)
+
+    def some(self, images: int) -> int:
+        """So many of 64 images, in proportion to the context's, for what costs much; at least 6."""
+        return max(2 * LEAST, math.ceil(images * len(self.labels) / 64))
 
     def generator(self, stage: int) -> torch.Generator:
         """Random numbers that depend on the seed and the stage alone, not on which checks ran before."""
@@ -124,7 +137,7 @@ class CheckContext:
         return int((~((flat >= -1e-6) & (flat <= 1 + 1e-6)).all(1)).sum())
 
     @cached_property
-    def clean(self) -> Tensor:
+    def predicted(self) -> Tensor:
         """Logits (m, K) of the clean images.
 
         Raises:
@@ -132,10 +145,31 @@ class CheckContext:
         """
         if self.outside:
             raise NotRun("the images are not in [0, 1], so a ball inside [0, 1] means nothing for them")
-        logits = self.access.logits(self.images)
-        if int(self.labels.max()) >= logits.shape[1] or int(self.labels.min()) < 0:
-            raise NotRun(f"a label lies outside the model's {logits.shape[1]} classes")
-        return logits
+        return self.access.logits(self.images)
+
+    @property
+    def clean(self) -> Tensor:
+        """The same, of classes to which the labels belong.
+
+        Raises:
+            NotRun: as `predicted`, or a label is none of the model's classes.
+        """
+        if int(self.labels.max()) >= self.predicted.shape[1]:
+            raise NotRun(f"a label lies outside the model's {self.predicted.shape[1]} classes")
+        return self.predicted
+
+    @cached_property
+    def repeated(self) -> Tensor:
+        """Logits (8, m, K) of the clean images, predicted eight times."""
+        self.need((CALLS - 1) * len(self.images))
+        return torch.stack([self.clean, *(self.access.logits(self.images) for _ in range(CALLS - 1))])
+
+    @property
+    def varies(self) -> bool:
+        """Whether the model gives other logits when asked again."""
+        return not torch.allclose(
+            self.repeated, self.repeated[0].expand_as(self.repeated), rtol=1e-3, atol=1e-4, equal_nan=True
+        )
 
     @cached_property
     def right(self) -> Tensor:
@@ -144,7 +178,7 @@ class CheckContext:
         Raises:
             NotRun: there are fewer than can show a failure.
         """
-        places = ((margin(self.clean, self.labels) < 0) & self.clean.isfinite().all(1)).nonzero()[:, 0]
+        places = ((margin(self.clean, self.labels) < 0) & ~unusable(self.clean)).nonzero()[:, 0]
         if len(places) < LEAST:
             raise NotRun(
                 f"{len(places)} of {len(self.labels)} images are classified correctly when clean, and at least {LEAST} are needed"
@@ -165,6 +199,15 @@ class CheckContext:
     def median_margin(self) -> float:
         """Median clean margin of the right images: true logit minus the best other."""
         return float(-margin(self.clean, self.labels)[self.right].quantile(0.5))
+
+    def gradient(self, points: Tensor, loss: Callable[..., Tensor], *given: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients (n, C, H, W), zero where they are not numbers, and for which points (n,) they are not."""
+        self.access.begin(len(points))
+        try:
+            _, _, slope = self.access.gradient(points, loss, *given)
+            return slope, self.access.blind.to(slope.device)
+        finally:
+            self.access.begin(0)
 
     def pgd(self, places: Tensor, epsilon: float, stage: int, steps: int = STEPS, loss: Loss = cross_entropy) -> Run:
         """PGD on some of the right images (n,), from a start that the stage decides."""

@@ -20,7 +20,7 @@ ASKED = 5
 """How often an image that no longer fools is predicted again, since the model may be random."""
 
 
-@check("ball and box", 70, 0.0, "points", f"{CARLINI} 5.5", "result")
+@check("ball and box", 120, 0.0, "points", f"{CARLINI} 5.5", "result")
 def ball_and_box(context: CheckContext, threshold: float) -> Finding:
     """Every stored image inside its ball and [0, 1], about as far from the clean one as is claimed, and still fooling."""
     swept, stored_all = _stored(context)
@@ -49,7 +49,7 @@ def ball_and_box(context: CheckContext, threshold: float) -> Finding:
     status = status_of(figure, len(wrong), threshold)
     if status == "pass":
         advice = f"All {len(places)} stored images lie in their ball and in [0, 1], and fool when predicted again."
-    elif status == "fail" and wrong == set(faults["not fooling"]) and _varies(context):
+    elif status == "fail" and wrong == set(faults["not fooling"]) and context.varies:
         status = "warn"
         advice = (
             f"Predicted again, {out_of(len(wrong), len(sweep))} stored as adversarial no longer fool: the model's answers vary, and an image at the "
@@ -58,12 +58,6 @@ def ball_and_box(context: CheckContext, threshold: float) -> Finding:
     else:
         advice = _fault(faults, uncounted, len(sweep))
     return Finding(status, figure, advice)
-
-
-def _varies(context: CheckContext) -> bool:
-    """Whether the model answers differently when asked again: then an image that no longer fools is no fault of the result."""
-    context.need(len(context.images))
-    return not torch.allclose(context.access.logits(context.images), context.clean, rtol=1e-3, atol=1e-4)
 
 
 def _fault(faults: dict[str, list[int]], uncounted: list[int], total: int) -> str:
@@ -93,7 +87,7 @@ def _fooling(context: CheckContext, points: Tensor, labels: Tensor) -> Tensor:
     return fooling
 
 
-@check("eight bits", 160, 0.25, "share", "Kurakin et al. 2017, arXiv 1607.02533, section 2", "either")
+@check("eight bits", 220, 0.25, "share", "Kurakin et al. 2017, arXiv 1607.02533, section 2", "either")
 def eight_bits(context: CheckContext, threshold: float) -> Finding:
     """Share of adversarial images that no longer fool once written as a PNG and read again.
 

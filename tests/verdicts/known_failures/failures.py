@@ -151,3 +151,155 @@ class Bytes(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.inner(x)
+
+
+class Memory(nn.Module):
+    """Images that were memorised: near one of them its class gets a bonus; elsewhere an honest network answers, whose gradient is live everywhere.
+
+    Args:
+        radius: l∞ distance up to which an image is recognised.
+        bonus: added to the logit of its class.
+    """
+
+    def __init__(self, inner: nn.Module, images: Tensor, labels: Tensor, radius: float, bonus: float = 20.0) -> None:
+        super().__init__()
+        self.inner, self.radius, self.bonus = inner, radius, bonus
+        self.register_buffer("images", images)
+        self.register_buffer("labels", labels)
+
+    def nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance to the nearest memorised image, and which it is."""
+        return torch.stack([(x.detach() - image).abs().flatten(1).amax(1) for image in self.images], 1).min(1)
+
+    def answer(self, z: Tensor, known: Tensor, which: Tensor) -> Tensor:
+        if z.shape[1] == 1 or self.finding is not None:  # one logit, or several findings: the bonus has a sign
+            column = 0 if z.shape[1] == 1 else self.finding
+            signs = torch.zeros_like(z)
+            signs[:, column] = 2.0 * self.labels[which] - 1
+            return z + self.bonus * known[:, None] * signs
+        return z + self.bonus * known[:, None] * F.one_hot(self.labels[which], z.shape[1])
+
+    finding: int | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        distance, which = self.nearest(x)
+        return self.answer(self.inner(x), (distance <= self.radius).to(x), which)
+
+
+class Nearest(Memory):
+    """The class of the nearest memorised image, whatever is shown, and a thousandth of a network for the gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, which = self.nearest(x)
+        return self.answer(1e-3 * self.inner(x), torch.ones(len(x)), which)
+
+
+class Snapped(Memory):
+    """An image near a memorised one is replaced by it, but for a thousandth of the difference."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        distance, which = self.nearest(x)
+        stored = self.images[which]
+        near = (distance <= self.radius)[:, None, None, None]
+        return self.inner(torch.where(near, stored + 1e-3 * (x - stored), x))
+
+
+class OnlyThese(Memory):
+    """Not a number for every image that is not a memorised one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        distance, _ = self.nearest(x)
+        return torch.where((distance <= self.radius)[:, None], self.inner(x), torch.nan)
+
+
+class OnlyGreyLevels(nn.Module):
+    """Not a number where a pixel lies between two grey levels."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        between = ((255 * x - (255 * x).round()).abs() > 1e-3).flatten(1).any(1)
+        return torch.where(between[:, None], torch.nan, self.inner(x))
+
+
+class Permuted(nn.Module):
+    """The classes in another order; a single finding or logit inverted."""
+
+    def __init__(self, inner: nn.Module, single: bool) -> None:
+        super().__init__()
+        self.inner, self.single = inner, single
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.inner(x)
+        return -z if self.single else z.roll(1, 1)
+
+
+class OneOf(nn.Module):
+    """At each call one of several networks: at random, or in turn, each for so many calls."""
+
+    def __init__(self, networks: list[nn.Module], turn: int = 0) -> None:
+        super().__init__()
+        self.networks, self.turn, self.calls = nn.ModuleList(networks), turn, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        which = self.calls // self.turn if self.turn else int(torch.randint(len(self.networks), (1,)))
+        self.calls += 1
+        return self.networks[which % len(self.networks)](x)
+
+
+class Tiring(nn.Module):
+    """After so many calls it answers with smaller logits."""
+
+    def __init__(self, inner: nn.Module, calls: int) -> None:
+        super().__init__()
+        self.inner, self.left = inner, calls
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= 1
+        return self.inner(x) * (1.0 if self.left > 0 else 0.5)
+
+
+class ScaledSoftmax(nn.Module):
+    """Probabilities times a number, moved by another: bounded, with a constant sum."""
+
+    def __init__(self, factor: float, shift: float = 0.0) -> None:
+        super().__init__()
+        self.factor, self.shift = factor, shift
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.factor * z.softmax(1) + self.shift
+
+
+class LessBatchMean(nn.Module):
+    """Logits less half their mean over the batch."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z - 0.5 * z.mean(0, keepdim=True)
+
+
+class Inverted(nn.Module):
+    """Black and white exchanged, as in the two ways to store an X-ray."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 - x
+
+
+class Excluded(nn.Module):
+    """A further class that is never answered: honest, and a common idiom."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.cat([z, torch.full_like(z[:, :1], self.value)], 1)
+
+
+def with_batch_statistics(model: nn.Module) -> nn.Module:
+    """The model with batch norm that uses the batch's own statistics in evaluation mode too."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.track_running_stats, module.running_mean, module.running_var = False, None, None
+    return model.eval()

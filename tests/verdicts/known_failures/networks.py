@@ -32,20 +32,20 @@ class Cnn(nn.Module):
     def __init__(self, outputs: int = 2, activation: Callable[[], nn.Module] = nn.ReLU, inputs: int = 3) -> None:
         super().__init__()
         self.body = convolutions(inputs, activation)
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(32, outputs))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(128, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x).mean((2, 3)))
+        return self.head(self.body(x))
 
 
 class Attentive(nn.Module):
     """The same with soft attention: four heads, each a softmax over positions, their sum scaling the map."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 2, inputs: int = 3) -> None:
         super().__init__()
-        self.body = convolutions()
+        self.body = convolutions(inputs)
         self.score = nn.Conv2d(32, 4, 3, 1, 1)
-        self.dense = nn.Linear(64, 2)
+        self.dense = nn.Linear(64, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.body(x)  # (N, 32, h, w)
@@ -57,14 +57,14 @@ class Attentive(nn.Module):
 class Transformer(nn.Module):
     """A vision transformer: 4 px patches, two pre-norm blocks of width 32 with four heads."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, outputs: int = 2, inputs: int = 3) -> None:
         super().__init__()
-        self.patch = nn.Conv2d(3, 32, 4, 4)
+        self.patch = nn.Conv2d(inputs, 32, 4, 4)
         self.place = nn.Parameter(0.02 * torch.randn(1, (size // 4) ** 2, 32))
         self.norms = nn.ModuleList(nn.LayerNorm(32) for _ in range(5))
         self.mix = nn.ModuleList(nn.MultiheadAttention(32, 4, batch_first=True) for _ in range(2))
         self.think = nn.ModuleList(nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)) for _ in range(2))
-        self.dense = nn.Linear(32, 2)
+        self.dense = nn.Linear(32, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.patch(4 * x - 2).flatten(2).transpose(1, 2) + self.place  # (N, patches, 32)
@@ -73,6 +73,58 @@ class Transformer(nn.Module):
             z = z + self.mix[block](given, given, given, need_weights=False)[0]
             z = z + self.think[block](self.norms[2 * block + 1](z))
         return self.dense(self.norms[4](z).mean(1))
+
+
+class Mixer(nn.Module):
+    """An MLP-Mixer: 4 px patches of width 32, two blocks that mix patches and then channels; no batch norm."""
+
+    def __init__(self, size: int, outputs: int = 2, inputs: int = 3) -> None:
+        super().__init__()
+        patches = (size // 4) ** 2
+        self.patch = nn.Conv2d(inputs, 32, 4, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(32) for _ in range(4))
+        self.across = nn.ModuleList(
+            nn.Sequential(nn.Linear(patches, 64), nn.GELU(), nn.Linear(64, patches)) for _ in range(2)
+        )
+        self.within = nn.ModuleList(nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 32)) for _ in range(2))
+        self.dense = nn.Linear(32, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.patch(4 * x - 2).flatten(2).transpose(1, 2)  # (N, patches, 32)
+        for block in range(2):
+            z = z + self.across[block](self.norms[2 * block](z).transpose(1, 2)).transpose(1, 2)
+            z = z + self.within[block](self.norms[2 * block + 1](z))
+        return self.dense(z.mean(1))
+
+
+class Dense(nn.Module):
+    """A small DenseNet: three blocks of four layers that each see all before them, halved between blocks."""
+
+    def __init__(self, outputs: int = 2, inputs: int = 3, growth: int = 8) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(inputs, 16, 3, 2, 1)
+        width, blocks, halves = 16, [], []
+        for block in range(3):
+            layers = []
+            for _ in range(4):
+                layers.append(
+                    nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, growth, 3, 1, 1, bias=False))
+                )
+                width += growth
+            blocks.append(nn.ModuleList(layers))
+            half = width // 2 if block < 2 else width
+            halves.append(nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, half, 1, bias=False)))
+            width = half
+        self.blocks, self.halves = nn.ModuleList(blocks), nn.ModuleList(halves)
+        self.dense = nn.Linear(width, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.stem(x)
+        for block, half in zip(self.blocks, self.halves, strict=True):
+            for layer in block:  # pyright: ignore[reportGeneralTypeIssues]
+                z = torch.cat([z, layer(z)], 1)
+            z = F.avg_pool2d(half(z), 2)
+        return self.dense(z.mean((2, 3)))
 
 
 class Winners(nn.Module):
@@ -84,6 +136,18 @@ class Winners(nn.Module):
         return (flat * (flat >= least)).view_as(x)
 
 
+class Normalise(nn.Module):
+    """(x − mean) / deviation per channel."""
+
+    def __init__(self, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean[:, None, None])
+        self.register_buffer("deviation", deviation[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.mean) / self.deviation
+
+
 Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
@@ -92,8 +156,8 @@ def train(
     images: Tensor,
     labels: Tensor,
     seed: int,
-    epochs: int = 8,
-    loss: Step | None = None,
+    epochs: int,
+    loss: Step,
     rate: float = 5e-3,
 ) -> nn.Module:
     """AdamW, one cycle, batches of 64; gives the model in evaluation mode with frozen parameters."""
@@ -101,7 +165,6 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=1e-3)
     batches = len(images) // 64
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * batches)
-    loss = loss or (lambda net, x, y: F.cross_entropy(net(x), y))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _ in range(epochs):

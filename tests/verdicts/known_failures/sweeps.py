@@ -84,3 +84,34 @@ def crashes_counted(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[floa
     for place in range(0, len(x), 3):
         radius[place], status[place] = torch.inf, "failed"
     return Sweep(radius, y, epsilons, whole.passes, tuple(status), x, whole.adversarials, None, "linf", whole.how)
+
+
+def errors_counted(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """Images that are wrong when clean are left out of the attack, and counted as not fooled."""
+    whole = record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, steps=20))
+    radius = torch.where(whole.radius == 0, torch.inf, whole.radius)
+    return as_sweep(radius, x, y, epsilons, x.clone() if whole.adversarials is None else whole.adversarials)
+
+
+def predictions_for_labels(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """The model's own predictions are attacked instead of the true classes, so that no image is wrong when clean."""
+    predicted = predict_logits(model, x).argmax(1)
+    whole = record(model, x, predicted, epsilons, lambda epsilon: pgd(model, x, predicted, epsilon, steps=20))
+    assert whole.adversarials is not None
+    return as_sweep(whole.radius, x, y, epsilons, whole.adversarials)
+
+
+def single_step(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """One gradient step at each epsilon, as if it were PGD."""
+    return record(model, x, y, epsilons, lambda epsilon: pgd(model, x, y, epsilon, steps=1))
+
+
+def stopped_early(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float, ...]) -> Sweep:
+    """On a third of the images the attack is given up after a step."""
+    third = torch.arange(len(x)) % 3 == 0
+
+    def attack(epsilon: float) -> Tensor:
+        many, one = (pgd(model, x, y, epsilon, steps=steps) for steps in (20, 1))
+        return torch.where(third[:, None, None, None], x + 0.3 * (one - x), many)
+
+    return record(model, x, y, epsilons, attack)

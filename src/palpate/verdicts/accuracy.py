@@ -1,0 +1,125 @@
+"""Checks of the clean accuracy: the one that is claimed, the one that is expected, and the order of the classes.
+
+What is measured on wrong inputs or against wrong labels is not the robustness of this model, however good the attack is.
+"""
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import binomtest
+from torch import Tensor
+
+from palpate.core.formatting import percent
+from palpate.models.predict import as_tensor
+from palpate.verdicts.check import CARLINI, LEAST, Finding, check, out_of, status_of
+from palpate.verdicts.context import CheckContext
+from palpate.verdicts.inputs import CHANCE, better_input
+
+ASKED = 5
+"""How often an image that is not as claimed is predicted, since the model may be random."""
+
+RENAMED = 0.005
+"""Largest p (exact McNemar) at which other names are not called better by luck."""
+
+SHARE = 10
+"""All images of a sweep are predicted where that costs at most a tenth of the budget; else those of the sample."""
+
+
+@check("class order", 15, 10.0, "points", f"{CARLINI} 5")
+def class_order(context: CheckContext, threshold: float) -> Finding:
+    """Points of accuracy gained by giving the model's classes other names: labels permuted, counted from 1, or inverted.
+
+    The names are chosen on one half of the images and tried on the other, so that a model that guesses gains nothing.
+    """
+    logits = context.predicted
+    classes, labels = logits.shape[1], context.labels
+    beyond = int((labels >= classes).sum())
+    if beyond:
+        return Finding(
+            "fail" if beyond >= LEAST else "warn",
+            context.points(beyond),
+            f"Labels run from {int(labels.min())} to {int(labels.max())}, and the model's {classes} classes from 0 to {classes - 1}: count labels "
+            "from 0, in the order of the model's classes.",
+        )
+    predicted = logits.argmax(1)
+    renamed = torch.empty_like(predicted)
+    order = torch.randperm(len(labels), generator=context.generator(8)).to(labels.device)
+    for chosen, tried in ((order[::2], order[1::2]), (order[1::2], order[::2])):
+        table = torch.zeros(classes, classes)
+        table.index_put_((predicted[chosen].cpu(), labels[chosen].cpu()), torch.ones(len(chosen)), accumulate=True)
+        table += 0.5 * torch.eye(classes)  # a class keeps its name where nothing says otherwise
+        _, names = linear_sum_assignment(table.numpy(), maximize=True)
+        renamed[tried] = torch.as_tensor(names).to(labels.device)[predicted[tried]]
+    gained = int(((renamed == labels) & (predicted != labels)).sum())
+    lost = int(((renamed != labels) & (predicted == labels)).sum())
+    gain, sure = gained - lost, gained > lost and binomtest(gained, gained + lost).pvalue <= RENAMED
+    figure = context.points(max(gain, 0))
+    status = status_of(figure, gain if sure else 0, threshold)
+    accuracy = percent(float((predicted == labels).float().mean()))
+    if status == "pass":
+        return Finding(
+            status,
+            figure,
+            f"The model is right on {accuracy} of the images, and other names of its classes would not help.",
+        )
+    return Finding(
+        status,
+        figure,
+        f"The model is right on {accuracy} of the images, and on {out_of(gain, len(labels))} more if its classes are given other names: labels and "
+        "classes are in different orders (permuted, counted from 1, or inverted).",
+    )
+
+
+@check("clean accuracy", 25, 1.0, "points", f"{CARLINI} 5", "either")
+def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
+    """The clean accuracy that the sweep claims, and the one that was expected, against the model's own on the same images."""
+    known, right, claimed = _predictions(context)
+    accuracy = float(right.float().mean())
+    figure, status, words = 0.0, "pass", [f"the model is right on {percent(accuracy)} of {known} images"]
+    if claimed is not None:
+        wrong = int((claimed & ~right).sum())
+        figure = 100 * wrong / known
+        status = status_of(figure, wrong, threshold)
+        words.append(f"the sweep claims {percent(float(claimed.float().mean()))}")
+        if status != "pass":
+            words.append(
+                f"it counts {out_of(wrong, known)} as correct when clean that the model gets wrong: such an error has radius 0"
+            )
+    if context.expect is not None:
+        short = 100 * (context.expect - accuracy)
+        count = int(right.sum())
+        unlikely = binomtest(count, known, context.expect, "less").pvalue <= CHANCE
+        words.append(f"{percent(context.expect)} was expected")
+        if short > threshold and unlikely:
+            name, _, _ = better_input(context, context.clean.argmax(1) == context.labels)
+            figure, status = max(figure, short), "fail" if known >= LEAST else "warn"
+            words.append(
+                "the images do not reach the model as they did where that was measured: look at its normalisation (mean and standard deviation), "
+                "value range, channel order and size" + (f"; images {name} are classified better" if name else "")
+            )
+    text = "; ".join(words)
+    return Finding(status, figure, f"{text[0].upper()}{text[1:]}.")
+
+
+def _predictions(context: CheckContext) -> tuple[int, Tensor, Tensor | None]:
+    """How many images were predicted, which of them the model classifies correctly, and which of them the sweep says it does.
+
+    A prediction that is not as the sweep says is made again up to four times, and counts as said if one of them agrees.
+    """
+    right = context.clean.argmax(1) == context.labels
+    if context.swept is None:
+        return len(right), right, None
+    sweep, budget = context.swept.whole, context.access.budget
+    everything = len(sweep) * SHARE <= (budget.limit or 0)
+    places = torch.arange(len(sweep)) if everything else context.swept.places
+    claimed = (sweep.radius > 0)[places]
+    right = torch.zeros(len(places), dtype=torch.bool)
+    left = torch.arange(len(places))
+    for _ in range(ASKED):
+        if not len(left) or len(left) > budget.left:
+            break
+        for part in left.split(context.access.batch):
+            images = torch.cat([as_tensor(context.swept.images[place : place + 1]) for place in places[part].tolist()])
+            logits = context.access.logits(images.to(context.images))
+            right[part] = logits.argmax(1).cpu() == sweep.labels[places[part]].cpu()
+        left = left[right[left] != claimed[left]]
+    return len(places), right, claimed

@@ -1,0 +1,206 @@
+"""Checks of the answers themselves: the same when asked again and in another batch, always numbers, and logits."""
+
+import torch
+from torch import Tensor
+
+from palpate.attacks.losses import margin, unusable
+from palpate.verdicts.baselines import random_point
+from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, out_of, status_of
+from palpate.verdicts.context import CheckContext
+
+SAME = 1e-3
+"""Share of the usual logit up to which two answers to one image are called equal: rounding differs between batches."""
+
+ALIKE, EMPTY, OFTEN = 0.05, 0.01, 0.2
+"""Shares of the range of all outputs: outputs that vary by less than the first say nothing; those of constant sum are probabilities, scaled and
+shifted, if the classes that are not answered come so close to the smallest output so often."""
+
+
+@check("mode and logits", 30, 0.05, "share", f"{CARLINI} 5")
+def mode_and_logits(context: CheckContext, threshold: float) -> Finding:
+    """Evaluation mode, and outputs that are not probabilities, whatever they are multiplied by."""
+    total = len(context.images)
+    outputs = context.outputs.logits(context.images)
+    outputs = outputs[:, None] if outputs.ndim == 1 else outputs
+    column = 0 if outputs.shape[1] == 1 else context.finding
+    seem = total if _probabilities(outputs if column is None else outputs[:, column, None], context.labels) else 0
+    status = status_of(seem / total, seem, threshold)
+    if status != "pass":
+        return Finding(
+            status,
+            1.0,
+            "The model returns probabilities instead of logits, or a multiple of them, so an attack applies softmax twice and its gradient fades "
+            "where the model is sure: remove the last softmax or sigmoid and attack again.",
+        )
+    changed = _changed_by_mode(context, outputs)
+    status = status_of(changed / total, changed, threshold)
+    if status == "pass":
+        return Finding(status, changed / total, "The model is in evaluation mode and returns logits.")
+    return Finding(
+        status,
+        changed / total,
+        f"The model was handed over in train() mode, where dropout and batch statistics change the answer on {out_of(changed, total)}: call "
+        "model.eval() before measuring anything outside palpate, which does so itself.",
+    )
+
+
+def _probabilities(table: Tensor, labels: Tensor) -> bool:
+    """Whether outputs (n, K) are a · p + b, p probabilities.
+
+    Outputs of constant sum are, if none is negative, or if many lie at the smallest, where probabilities are 0. A single output
+    that is never negative may still be a logit, so it must be right more often when it is compared with half of its largest value.
+    """
+    if not bool(table.isfinite().all()):
+        return False
+    low, high = table.amin(), table.amax()
+    if bool((table - table[0]).abs().amax() <= ALIKE * (high - low)):  # one answer for all, whatever it is
+        return False
+    if table.shape[1] > 1:
+        sums = table.sum(1)
+        if bool((sums - sums.mean()).abs().amax() > SAME * (high - low)):
+            return False
+        rest = table.scatter(1, table.argmax(1, keepdim=True), float("inf"))  # the classes that are not answered
+        none = int((rest <= low + EMPTY * (high - low)).sum())
+        return bool(low >= 0) or none >= max(LEAST, OFTEN * len(table) * (table.shape[1] - 1))
+    as_logit, as_probability = (table[:, 0] > 0).long() == labels, (table[:, 0] > high / 2).long() == labels
+    return bool(low >= 0) and int(as_probability.sum()) - int(as_logit.sum()) >= LEAST
+
+
+def _changed_by_mode(context: CheckContext, evaluated: Tensor) -> int:
+    """On how many images the model in the modes it was handed over in answers differently; its buffers are restored."""
+    if not context.training or len(context.images) < LEAST:
+        return 0
+    buffers = {name: buffer.clone() for name, buffer in context.model.named_buffers()}
+    try:
+        for module in context.training:
+            module.training = True
+        given = context.outputs.logits(context.images).reshape(evaluated.shape)
+    finally:
+        for module in context.training:
+            module.training = False
+        with torch.no_grad():
+            for name, buffer in context.model.named_buffers():
+                buffer.copy_(buffers[name])
+    return int(differ(given, evaluated).sum())
+
+
+def differ(logits: Tensor, others: Tensor) -> Tensor:
+    """Which images (n,) have other logits (n, K) than before, beyond what rounding may do."""
+    scale = float(others.amax(1).abs().nan_to_num(0.0, 0.0).median())
+    return ~torch.isclose(logits, others, rtol=SAME, atol=SAME * scale, equal_nan=True).all(1)
+
+
+@check("deterministic", 40, 0.05, "share", f"{ATHALYE} 3.2")
+def deterministic(context: CheckContext, threshold: float) -> Finding:
+    """Repeated forwards of the same images: a share of them whose class changes makes every accuracy a matter of luck."""
+    total = len(context.images)
+    if total < LEAST:
+        raise NotRun(f"there are {total} images, and at least {LEAST} are needed")
+    answers = context.repeated  # (calls, m, K)
+    classes = answers.argmax(2)
+    changed = int((classes != classes[0]).any(0).sum())
+    status = status_of(changed / total, changed, threshold)
+    if status != "pass":
+        return Finding(
+            status,
+            changed / total,
+            f"The model gives {out_of(changed, total)} another class when asked again, so noise in the model and not its strength may stop the "
+            "attack: switch the randomness off, or average gradients and answers over many draws.",
+        )
+    return Finding(status, changed / total, f"{len(answers)} repeated predictions agree on the class.")
+
+
+@check("same logits", 50, 0.05, "share of the margin", f"{ATHALYE} 3.2")
+def same_logits(context: CheckContext, threshold: float) -> Finding:
+    """Standard deviation of the margin over repeated forwards, median over images, in shares of the median margin.
+
+    A network drawn at random for each call, or one that counts its calls, may seldom change a class and yet never give the same logits.
+    """
+    margins = margin(context.repeated.flatten(0, 1), context.labels.repeat(len(context.repeated)))
+    margins = margins.view(len(context.repeated), -1)
+    margins = margins[:, margins.isfinite().all(0)]
+    if margins.shape[1] < LEAST:
+        raise NotRun("the model answers with numbers on fewer than 3 images")
+    usual = float(margins[0].abs().median().clamp(min=1e-12))
+    spread = margins.std(0) / usual
+    figure = float(spread.median())
+    status = status_of(figure, int((spread > threshold).sum()), threshold)
+    if status != "pass":
+        return Finding(
+            status,
+            figure,
+            f"Asked again, the model gives other logits: they vary by {figure:.0%} of the usual margin, though the class seldom changes, so each "
+            "step of an attack meets another model: switch the randomness off, or average over many draws (draws=20).",
+        )
+    if bool(differ(context.repeated.flatten(0, 1), context.repeated[0].repeat(len(context.repeated), 1)).any()):
+        return Finding(
+            "warn",
+            figure,
+            f"The model's answers vary from one forward to the next (by {figure:.1%} of the usual margin), though hardly a class changes: report it, "
+            "and repeat the attack with other seeds.",
+        )
+    return Finding(status, figure, "Repeated predictions give the same logits.")
+
+
+@check("same answers at the end", 260, 0.05, "share", f"{ATHALYE} 3.2")
+def same_at_end(context: CheckContext, threshold: float) -> Finding:
+    """The same images again, after all the other checks: a model that counts its calls, or learns from them, answers differently by now."""
+    context.need(len(context.images))
+    changed = int(differ(context.access.logits(context.images), context.clean).sum())
+    if changed and context.varies:
+        raise NotRun("the model's answers vary from one forward to the next anyway")
+    share = changed / len(context.images)
+    status = status_of(share, changed, threshold)
+    if status == "pass":
+        return Finding(status, share, "After all checks the model answers as it did before them.")
+    return Finding(
+        status,
+        share,
+        f"After all checks the model gives {out_of(changed, len(context.images))} other logits than before them: it keeps a state, such as a count "
+        "of its calls, so no attack meets the model that is used.",
+    )
+
+
+@check("batch", 60, 0.05, "share", f"{CARLINI} 5")
+def batch(context: CheckContext, threshold: float) -> Finding:
+    """The same images in smaller batches, sorted by their first logit: an answer must not depend on the other images of its batch."""
+    total = len(context.images)
+    if total < LEAST:
+        raise NotRun(f"there are {total} images, and at least {LEAST} are needed")
+    if context.varies:
+        raise NotRun("the model's answers vary from one forward to the next anyway")
+    context.need(total)
+    order = context.clean[:, 0].argsort()  # so that the batches differ as much as they can
+    apart = torch.cat([context.access.logits(part) for part in context.images[order].split(max(1, total // 3))])
+    changed = int(differ(apart, context.clean[order]).sum())
+    status = status_of(changed / total, changed, threshold)
+    if status == "pass":
+        return Finding(status, changed / total, "An image's answer does not depend on its batch.")
+    return Finding(
+        status,
+        changed / total,
+        f"On {out_of(changed, total)} the logits depend on the other images of the batch (statistics of the batch, or a mean over it), so an attack "
+        "and its evaluation see other models: use running statistics, or give images one at a time.",
+    )
+
+
+@check("numbers", 70, 0.0, "share", f"{CARLINI} 5")
+def numbers(context: CheckContext, threshold: float) -> Finding:
+    """Answers that are numbers, for the images and for what an attack makes of them: moved within each ball, and shifted by a pixel."""
+    total = len(context.images)
+    context.need(total * (len(context.tested) + 1))
+    generator = context.generator(7)
+    lost = unusable(context.clean)
+    moved = [random_point(context.images, epsilon, generator, context.norm) for epsilon in context.tested]
+    for points in (*moved, context.images.roll((1, 1), (2, 3))):
+        lost |= unusable(context.access.logits(points))
+    count = int(lost.sum())
+    status = status_of(count / total, count, threshold)
+    if status == "pass":
+        return Finding(status, count / total, "The model answers with numbers, on the images and near them.")
+    return Finding(
+        status,
+        count / total,
+        f"The model's answer is not a number on or near {out_of(count, total)}, so an attack cannot see what it does there, and no figure "
+        "holds for such an image: find the operation that gives NaN.",
+    )
