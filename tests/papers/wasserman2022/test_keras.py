@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import torchvision  # noqa: F401 — before TensorFlow: loaded after it, the two abort
 
 from palpate.models.build import build
 from palpate.models.classifier import Classifier
