@@ -71,7 +71,7 @@ def test_huge_images_several_pages_and_fractions_are_refused_by_name(
 ) -> None:
     pages = [Image.new("L", (8, 8)) for _ in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(InputError, match=r"a.tif: holds 3 pages, and one image per file is read; save each page"):
+    with pytest.raises(InputError, match=r"a.tif: holds 3 pages, and one image per file is read; save each as"):
         decode(str(tmp_path / "a.tif"))
     cv2.imwrite(str(tmp_path / "b.tiff"), np.zeros((8, 8), np.float32))
     with pytest.raises(InputError, match=r"b.tiff: holds float32 pixels, and 8 or 16 bits are read"):
@@ -95,7 +95,9 @@ def test_truncated_files_are_unreadable(tmp_path: Path, publish: SimpleNamespace
     publish.image(path, 0)
     data = path.read_bytes()
     path.write_bytes(data[:-1] if kept == -1 else data[: int(kept * len(data))])
-    with pytest.raises(Unreadable, match="empty" if kept == 0 else "truncated"):  # by us: OpenCV 4 would accept it
+    with pytest.raises(
+        Unreadable, match="empty" if kept == 0 else r"truncated|not an image"
+    ):  # OpenCV 4 would accept most
         decode(str(path), grey=False)
 
 

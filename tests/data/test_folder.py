@@ -98,7 +98,7 @@ def test_one_stem_in_two_folders_is_two_images(tmp_path: Path, publish: SimpleNa
         ([], r"no class folder with images \(.bmp, .*\) is in it$"),
         (["1.png", "2.png"], "2 images lie in it without a class folder: give a table of their labels"),
         (["a/1.png"], r"class folders: two or more classes are needed, found \['a'\]; if .* state the classes"),
-        (["Nevus/1.png", "nevus/1.png"], "'Nevus' and 'nevus' differ in case only"),
+        (["Nevus/1.png", "nevus/1.png"], "'Nevus', 'nevus' differ in case only"),
         (["test/1.png"], "no class folder with images"),
     ],
 )

@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
-import pytest
 
-from palpate.core.errors import InputError
 from palpate.data.decode import decode, pixel_hash
 from palpate.data.leaks import resolve, twins
 from palpate.data.readers import idrid
@@ -18,20 +16,20 @@ def manifest(rows: Sequence[tuple[str, str, int, str | None]]) -> pl.DataFrame:
     return table.with_columns(pl.col("label").cast(pl.String).alias("published"))
 
 
-def hashes(table: pl.DataFrame) -> list[str | None]:
-    return [pixel_hash(decode(path)) for path in table["path"]]
+def hashed(table: pl.DataFrame, pixels: Sequence[str | None]) -> pl.DataFrame:
+    return table.with_columns(pl.Series("pixels", pixels, dtype=pl.String))
 
 
 def test_a_twin_is_dropped_from_the_earlier_official_split() -> None:
     table = manifest([("a", "1", 0, "train"), ("b", "2", 1, "val"), ("c", "3", 0, "test"), ("d", "4", 0, "train")])
-    safe, notes = resolve(table, ["x", "x", "x", "y"])
+    safe, notes = resolve(hashed(table, ["x", "x", "x", "y"]))
     assert safe["image_id"].to_list() == ["c", "d"]
     assert notes == ["2 dropped: the identical picture is in a later official split: a, b"]
 
 
 def test_twins_that_stay_share_a_group_through_chains() -> None:
     rows = [("a", "1", 0, None), ("b", "2", 0, None), ("c", "2", 0, None), ("d", "3", 0, None), ("e", "4", 0, None)]
-    safe, notes = resolve(manifest(rows), ["x", "x", "y", "y", None])  # 1 = 2 by x, 2 = 3 by y
+    safe, notes = resolve(hashed(manifest(rows), ["x", "x", "y", "y", None]))  # 1 = 2 by x, 2 = 3 by y
     assert safe["group_id"].to_list() == ["1", "1", "1", "1", "4"]
     assert notes == ["2 joined to another group: they share an identical picture: 2, 3"]
 
@@ -39,10 +37,10 @@ def test_twins_that_stay_share_a_group_through_chains() -> None:
 def test_contradictions_are_kept_and_said_or_dropped_and_said() -> None:
     rows = [("a", "1", 0, None), ("b", "2", 1, None), ("c", "3", 1, None), ("d", "4", 1, None), ("e", "5", 1, None)]
     pixels: list[str | None] = ["x", "x", "y", "y", "y"]
-    safe, notes = resolve(manifest(rows), pixels)
+    safe, notes = resolve(hashed(manifest(rows), pixels))
     assert safe["group_id"].to_list() == ["1", "1", "3", "3", "3"]
     assert notes[0] == "2 kept: identical pictures with different published labels: a, b"
-    safe, notes = resolve(manifest(rows), pixels, deduplicate=True)
+    safe, notes = resolve(hashed(manifest(rows), pixels), deduplicate=True)
     assert safe["image_id"].to_list() == ["c"]
     assert notes == [
         "2 dropped: identical pictures with different published labels: a, b",
@@ -52,24 +50,20 @@ def test_contradictions_are_kept_and_said_or_dropped_and_said() -> None:
 
 def test_the_published_label_decides_what_is_a_contradiction() -> None:
     table = manifest([("a", "1", 1, None), ("b", "2", 1, None)]).with_columns(pl.Series("published", ["3", "4"]))
-    assert len(resolve(table, ["x", "x"], deduplicate=True)[0]) == 0
+    assert len(resolve(hashed(table, ["x", "x"]), deduplicate=True)[0]) == 0
 
 
 def test_a_clean_manifest_is_returned_unchanged() -> None:
-    table = manifest([("a", "1", 0, "train"), ("b", "2", 1, "test")])
-    safe, notes = resolve(table, ["x", None])
+    table = hashed(manifest([("a", "1", 0, "train"), ("b", "2", 1, "test")]), ["x", None])
+    safe, notes = resolve(table)
     assert safe.equals(table)
     assert notes == []
 
 
-def test_one_hash_per_row_is_needed() -> None:
-    with pytest.raises(InputError, match=r"one hash per row is needed \(1\), given 2"):
-        resolve(manifest([("a", "g", 0, None)]), ["1", "2"])
-
-
 def test_the_known_pairs_of_real_idrid(real_data: Path) -> None:
     table = idrid.read(real_data / "idrid")
-    pairs = [rows.select("image_id", "split", "published").rows() for rows in twins(table, hashes(table))]
+    pixels = [pixel_hash(decode(path)) for path in table["path"]]
+    pairs = [rows.select("image_id", "split", "published").rows() for rows in twins(hashed(table, pixels))]
     crossing = [pair for pair in pairs if len({split for _, split, _ in pair}) == 2]
     assert [[name for name, *_ in pair] for pair in crossing] == [["train/IDRiD_118", "test/IDRiD_064"]]
     inside = {tuple(int(name[-3:]) for name, *_ in pair) for pair in pairs if pair not in crossing}

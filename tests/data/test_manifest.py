@@ -37,6 +37,11 @@ def test_columns_that_may_be_absent_are_completed_and_others_left_out() -> None:
 def test_classes_are_numbered_by_size_or_alphabet_or_as_stated() -> None:
     assert number_classes(["nv", "mel", "nv"], None, "t") == ("mel", "nv")
     assert number_classes(["10", "2", "-1"], None, "t") == ("-1", "2", "10")
+    assert number_classes(["sup", "inf", "nan"], None, "t") == (
+        "inf",
+        "nan",
+        "sup",
+    )  # words, though Python reads numbers
     assert number_classes(["mel"], ("nv", "mel"), "t") == ("nv", "mel")
     assert class_note(("mel", "nv")) == "classes were numbered in order: 0 mel, 1 nv"
 
@@ -47,7 +52,7 @@ def test_classes_are_numbered_by_size_or_alphabet_or_as_stated() -> None:
         (["nv", "nv"], None, r"t: two or more classes are needed, found \['nv'\]; if .* state the classes"),
         (["0", "1", "nv"], None, r"t: labels mix numbers \(0, 1\) and words \(nv\)"),
         (["0.5", "1"], None, "t: labels are whole numbers or words, found '0.5'"),
-        (["Nevus", "nevus"], None, "'Nevus' and 'nevus' differ in case only"),
+        (["Nevus", "nevus"], None, "'Nevus', 'nevus' differ in case only"),
         (["nv"], ("nv",), "classes: at least two different names are needed"),
         (["nv"], ("nv", "nv"), "classes: at least two different names are needed"),
     ],

@@ -8,6 +8,7 @@ import pytest
 
 from palpate.core.errors import InputError
 from palpate.core.registry import IMAGE_FILTERS
+from palpate.data.options import ImageOptions
 from palpate.data.preprocess import Preprocess, prepare, resize
 
 
@@ -35,8 +36,8 @@ def test_shrinking_averages_areas() -> None:
 def test_unknown_settings_and_a_filter_that_changes_the_type_are_refused(enter: Callable) -> None:
     with pytest.raises(InputError, match="image filter must be one of"):
         Preprocess(filter="later")
-    with pytest.raises(InputError, match="filter_at: 'before' or 'after' the resize is allowed, given 'never'"):
-        Preprocess(filter_at="never")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="filter_at: Input should be 'before' or 'after', given 'never'"):
+        ImageOptions.read({"filter": "blur", "filter_at": "never"}, "options")
     enter(IMAGE_FILTERS, "halve", lambda pixels: pixels / 2)
     with pytest.raises(InputError, match=r"'halve': uint8 \(8, 8, 3\) must stay so, and it gave float64"):
         prepare(np.zeros((8, 8, 3), np.uint8), 8, Preprocess(filter="halve"))

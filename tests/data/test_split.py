@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from palpate.core.errors import InputError
 from palpate.data.manifest import MANIFEST
+from palpate.data.options import ImageOptions
 from palpate.data.readers import ham10000
-from palpate.data.split import SPLITS, check_disjoint, quotas, split, take
+from palpate.data.split import SPLITS, check_disjoint, check_fractions, quotas, split, take
 
 
 def manifest(groups: list[str], labels: list[int], splits: Sequence[str | None] | None = None) -> pl.DataFrame:
@@ -106,7 +107,9 @@ def test_unusable_official_splits(splits, message) -> None:
 @pytest.mark.parametrize("fractions", [(0.5, 0.5, 0.5), (0, 0.5, 0.5), (1.2, -0.1, -0.1), (0.5, 0.5)])
 def test_unusable_fractions(fractions) -> None:
     with pytest.raises(InputError, match="fractions"):
-        split(manifest(["a"], [0]), 0, fractions)
+        check_fractions(fractions)
+    with pytest.raises(InputError, match="fractions"):
+        ImageOptions.read({"fractions": fractions}, "options")
 
 
 @given(st.dictionaries(st.integers(0, 9), st.integers(1, 50), min_size=1), st.integers(1, 200))

@@ -135,10 +135,11 @@ def test_a_full_disk_is_refused_before_decoding(manifest, tmp_path, monkeypatch:
     assert folders(tmp_path / "cache") == []
 
 
-def test_an_unwritable_cache_is_named(manifest: pl.DataFrame, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_named(manifest: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
+    monkeypatch.setenv("PALPATE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(InputError, match="the image cache cannot be written"):
-        fill.open_files(manifest, "ham10000", 16, RGB, cache=tmp_path / "file" / "cache")
+        fill.open_files(manifest, "ham10000", 16, RGB)
 
 
 def test_interrupted_work_leaves_nothing_that_looks_whole(manifest, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,9 +167,9 @@ def test_two_processes_may_make_the_same_store(tmp_path: Path) -> None:
 
     assert (store.open_or_make(folder, slower).images == 7).all()
     assert folders(tmp_path / "cache") == ["x-8-0"]
-    (folder / "store.json").unlink()  # a damaged one is replaced
+    (folder / "index.parquet").unlink()  # a damaged one is replaced
     assert (store.open_or_make(folder, sevens).images == 7).all()
-    assert (folder / "store.json").is_file()
+    assert (folder / "index.parquet").is_file()
 
 
 @pytest.mark.parametrize("file", ["images.npy", "index.parquet"])

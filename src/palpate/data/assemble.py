@@ -17,32 +17,32 @@ from palpate.data.images import Images, Split
 from palpate.data.manifest import Labelled, group_note
 from palpate.data.options import ImageOptions
 from palpate.data.preprocess import Preprocess
-from palpate.data.split import SPLITS, check_disjoint, split, take
+from palpate.data.split import SPLITS, check_disjoint, split, split_note, take
 from palpate.data.store import Store
 from palpate.data.tasks import Task, own_task
 from palpate.data.values import Native, plain, value_range
 
 
 def from_files(labelled: Labelled, name: str, options: ImageOptions) -> dict[str, Any]:
-    task, rows = own_task(labelled, name, options), _wanted(labelled.rows, options)
-    check_disjoint(rows)
-    paths = rows["path"].to_list()
+    """The parts of a data set whose images are files, or lie in an npz file."""
+    labelled = replace(labelled, rows=_wanted(labelled.rows, options))
+    check_disjoint(labelled.rows)
+    paths = labelled.rows["path"].to_list()
     kinds = [dicom.is_dicom(path) for path in paths]
     if any(kinds) and not all(kinds):
-        odd = paths[kinds.index(False)]
-        raise InputError(
-            f"{name}: {sum(kinds)} images are DICOM files and {kinds.count(False)} are not, first {odd}; read them apart"
-        )
+        odd = f"{kinds.count(False)} are not, first {paths[kinds.index(False)]}"
+        raise InputError(f"{name}: {sum(kinds)} images are DICOM files and {odd}; read them apart")
     plan = dicom.survey(paths) if any(kinds) else None
-    prepared, size = _preprocess(options), options.size or 224
-    store = open_files(rows, task.name, size, prepared, plan.decode if plan else decode, repr(plan))
-    return assemble(task, replace(labelled, rows=rows), store, options, prepared, native=plan)
+    task, prepared = own_task(labelled, name, options), _preprocess(options)
+    decoder = plan.decode if plan else decode
+    store = open_files(labelled.rows, task.name, options.size or 224, prepared, decoder, repr(plan))
+    return assemble(task, labelled, store, options, prepared, native=plan)
 
 
 def from_memory(
     labelled: Callable[[], Labelled], images: Any, total: int, name: str, options: ImageOptions
 ) -> dict[str, Any]:
-    """`labelled` is asked once all images came, because the labels of a torch data set come with them."""
+    """The same of arrays. `labelled` is asked once all images came, because the labels of a torch data set come with them."""
     prepared = _preprocess(options)
     store = open_arrays(images, total, options.name or name, options.size, prepared)
     found = labelled()
@@ -55,11 +55,9 @@ def _preprocess(options: ImageOptions) -> Preprocess:
 
 def _wanted(rows: pl.DataFrame, options: ImageOptions) -> pl.DataFrame:
     """All images, or those of the test set where only it is wanted."""
-    if not options.test_only:
-        return rows
-    if rows["split"].is_null().all():
-        return rows.with_columns(pl.lit("test").alias("split"))
-    return rows.filter(pl.col("split") == "test")
+    if options.test_only and rows["split"].is_null().all():
+        return rows.with_columns(split=pl.lit("test"))
+    return rows.filter(split="test") if options.test_only else rows
 
 
 def assemble(
@@ -71,27 +69,31 @@ def assemble(
     native: Native | None = None,
     masks: np.ndarray | None = None,
 ) -> dict[str, Any]:
+    """The fields of a `palpate.data.dataset.Dataset`.
+
+    Args:
+        store: a row for each of the manifest.   native: what its values mean, where these do not mean themselves.
+        masks: (N, H, W) bool, a row for each of the manifest.
+    """
     rows = _wanted(labelled.rows.with_columns(store.index["pixels"]).with_row_index("row"), options)
     index, rows = store.index[rows["row"]], rows.filter(pl.col("label") >= 0)  # -1: a single finding that is unknown
     readable = rows.filter(pl.col("pixels").is_not_null())
-    safe, leak_notes = leaks.resolve(readable, readable["pixels"].to_list(), options.deduplicate)
-    parts = take(split(safe, options.seed, options.fractions, options.stratify), options.limits, options.seed)
+    safe, leak_notes = leaks.resolve(readable, options.deduplicate)
+    how = options.seed, options.fractions, options.stratify
+    parts = take(split(safe, *how), options.limits, options.seed)
     native = native or plain(store.images.dtype)
     ends, value_notes = value_range(index, native, options.value_range)
+    black, white = ((end - native.low) / native.step for end in ends)
     channels = options.channels or store.images.shape[3]
     made = {}
     for name in SPLITS:
-        part = parts.filter(pl.col("split") == name)
-        number = part["row"].to_numpy().astype(np.int64)
-        black, white = ((end - native.low) / native.step for end in ends)
-        several = (
-            np.array(part["findings"].to_list(), np.int64).reshape(len(part), len(labelled.findings))
-            if labelled.findings
-            else None
-        )
+        part = parts.filter(split=name)
+        number, labels = part["row"].to_numpy().astype(np.int64), part["label"].to_numpy().astype(np.int64)
+        if labelled.findings:
+            labels = np.array(part["findings"].to_list(), np.int64).reshape(len(part), len(labelled.findings))
         made[name] = Split(
             images=Images(store.images, number, channels, black, white),
-            labels=part["label"].to_numpy().astype(np.int64) if several is None else several,
+            labels=labels,
             groups=part["group_id"].to_numpy().astype(str),
             ids=part["image_id"].to_numpy().astype(str),
             masks=None if masks is None else masks[number],
@@ -107,36 +109,16 @@ def assemble(
         *value_notes,
         *[f"{lost} unreadable images left out"] * bool(lost),
         *leak_notes,
-        *_drawn_note(safe, options),
-        *_split_notes(task, labelled, made, safe),
+        *split_note(safe, *how),
+        *_lacking(task, labelled.findings, made, drawn=safe["split"].is_null().all()),
     )
     key = [task.name, task.classes, labelled.findings, store.images.shape[1], asdict(prepared), ends, channels]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
     told = [name for name in ("image_id", "group_id", "label", "findings", "split", "pixels") if name in parts.columns]
     for row in parts.select(told).iter_rows():
         digest.update(("\t".join(map(str, row)) + "\n").encode())
-    return {
-        "task": task,
-        "size": store.images.shape[1],
-        **made,
-        "identity": digest.hexdigest(),
-        "notes": notes,
-        "findings": labelled.findings,
-        "value_range": ends,
-        "native": native,
-    }
-
-
-def _drawn_note(safe: pl.DataFrame, options: ImageOptions) -> list[str]:
-    """What to say of a split, or of validation images, that nobody stated."""
-    stated = set(safe["split"].drop_nulls())
-    if "val" in stated or (stated and "train" not in stated):
-        return []
-    if stated:
-        return [f"validation images were drawn from the training images by group, seed {options.seed}"]
-    shares = ", ".join(f"{share:.0%} {name}" for name, share in zip(SPLITS, options.fractions, strict=True))
-    how = ", in the classes' proportions" if options.stratify else ""
-    return [f"the split was drawn by group{how}: {shares}, seed {options.seed}"]
+    about = {"task": task, "size": store.images.shape[1], "identity": digest.hexdigest(), "notes": notes}
+    return {**about, **made, "findings": labelled.findings, "value_range": ends, "native": native}
 
 
 def _remarks(index: pl.DataFrame) -> list[str]:
@@ -148,7 +130,7 @@ def _remarks(index: pl.DataFrame) -> list[str]:
     return [f"{count} images {remark}, first {first}" for remark, count, first in groups.iter_rows()]
 
 
-def _split_notes(task: Task, labelled: Labelled, made: dict[str, Split], safe: pl.DataFrame) -> list[str]:
+def _lacking(task: Task, findings: tuple[str, ...], made: dict[str, Split], drawn: bool) -> list[str]:
     """Splits that have no image, and classes that have none in a split.
 
     Raises:
@@ -156,19 +138,21 @@ def _split_notes(task: Task, labelled: Labelled, made: dict[str, Split], safe: p
     """
     notes = []
     for name, part in made.items():
-        if not len(part) and (name == "test" or safe["split"].is_null().all()):
-            raise InputError(
-                f"{task.name}: the {name} split is empty; more images or groups are needed, or test_only=True if all images are the test set"
-            )
+        if not len(part) and (name == "test" or drawn):
+            remedy = "more images or groups are needed, or test_only=True if all images are the test set"
+            raise InputError(f"{task.name}: the {name} split is empty; {remedy}")
+        lacking = [repr(label) for number, label in enumerate(task.classes) if not (part.labels == number).any()]
         if not len(part):
             notes.append(f"there are no {name} images")
-        elif labelled.findings:
-            for place, finding in enumerate(labelled.findings):
-                states = {0: "absent", 1: "present"}
-                lacking = [word for state, word in states.items() if not (part.labels[:, place] == state).any()]
-                notes += [f"{finding} is {word} in no {name} image" for word in lacking]
-        else:
-            lacking = [repr(label) for i, label in enumerate(task.classes) if not (part.labels == i).any()]
-            if lacking:
-                notes.append(f"class {', '.join(lacking)} has no {name} image")
+        elif findings:
+            states = [
+                (finding, word, state) for finding in enumerate(findings) for state, word in enumerate(task.classes)
+            ]
+            notes += [
+                f"{finding} is {word} in no {name} image"
+                for (place, finding), word, state in states
+                if not (part.labels[:, place] == state).any()
+            ]
+        elif lacking:
+            notes.append(f"class {', '.join(lacking)} has no {name} image")
     return notes

@@ -84,12 +84,12 @@ class Dataset:
             InputError: no finding of that name.
         """
         if name not in self.findings:
-            raise InputError(
-                f"finding must be one of {', '.join(map(repr, self.findings)) or '(none: images have one label)'}, given {name!r}"
-            )
+            known = ", ".join(map(repr, self.findings)) or "(none: images have one label)"
+            raise InputError(f"finding must be one of {known}, given {name!r}")
         place = self.findings.index(name)
-        parts = {part: getattr(self, part).where(getattr(self, part).labels[:, place] >= 0, place) for part in SPLITS}
-        left_out = sum(len(getattr(self, part)) - len(one) for part, one in parts.items())
+        whole = {part: getattr(self, part) for part in SPLITS}
+        parts = {part: split.where(split.labels[:, place] >= 0, place) for part, split in whole.items()}
+        left_out = sum(len(whole[part]) - len(parts[part]) for part in SPLITS)
         notes = (*self.notes, *[f"{left_out} images without a known label of {name} were left out"] * bool(left_out))
         digest = hashlib.sha256(f"{self.identity} {name}".encode()).hexdigest()
         task = replace(self.task, finding=name)
@@ -203,15 +203,11 @@ class Dataset:
         settings = ImageOptions.read(options, "Dataset.from_torch")
         items = Items(data, len(findings))
         known = classes if classes is not None else items.classes()
-        return cls(
-            **from_memory(
-                lambda: arrays.labelled("data", items.labels, items.columns, known, findings),
-                items,
-                items.total,
-                "data",
-                settings,
-            )
-        )
+
+        def labelled() -> Labelled:
+            return arrays.labelled("data", items.labels, items.columns, known, findings)
+
+        return cls(**from_memory(labelled, items, items.total, "data", settings))
 
 
 def load(
@@ -242,23 +238,13 @@ def load(
         InputError: unknown task or filter, missing data, or unusable tables.
     """
     spec = find_task(task)
+    given = {"size": size, "seed": seed, "filter": filter, "filter_at": filter_at, "deduplicate": spec.deduplicate}
     limits = {"train_images": train_images, "val_images": val_images, "test_images": test_images}
-    options = ImageOptions.read(
-        {
-            "size": size,
-            "seed": seed,
-            "filter": filter,
-            "filter_at": filter_at,
-            "channels": 3,
-            "deduplicate": spec.deduplicate,
-            **limits,
-        },
-        "load",
-    )
+    options = ImageOptions.read({**given, **limits, "channels": 3}, "load")
     prepared = spec.preprocess if filter is None else replace(spec.preprocess, filter=filter, filter_at=filter_at)
     if spec.kind == "synthetic":
         store, masks = open_synthetic(spec, size, seed, options.limits, prepared)
-        rows = manifest(store.index.with_columns(pl.lit("synthetic").alias("path")), spec.name)
+        rows = manifest(store.index.with_columns(path=pl.lit("synthetic")), spec.name)
         return Dataset(**assemble(spec, Labelled(rows, spec.classes), store, options, prepared, masks=masks))
     assert spec.reader is not None
     folders = task_folders(spec, root)

@@ -6,8 +6,6 @@ user (a photograph is turned by its EXIF tag, transparency is dropped) is a rema
 
 import hashlib
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -54,7 +52,8 @@ def decode(path: str, grey: bool = False, remarks: set[str] | None = None) -> np
         raise Unreadable(error.strerror or "cannot be opened") from None
     if not data:
         raise Unreadable("empty")
-    if is_truncated(data):
+    # in a JPEG's compressed data every ff is followed by 00, so the last scan must be closed by an end marker behind it
+    if data.startswith(b"\xff\xd8") and not 0 <= data.rfind(b"\xff\xda") <= data.rfind(b"\xff\xd9"):
         raise Unreadable("truncated")
     mode, orientation = _examine(data, path)
     remarks |= {text for text, holds in ((NO_ALPHA, "A" in mode), (CMYK, mode == "CMYK")) if holds}
@@ -67,14 +66,14 @@ def decode(path: str, grey: bool = False, remarks: set[str] | None = None) -> np
     if image is None:
         raise Unreadable("not an image")
     if image.dtype not in (np.uint8, np.uint16):
-        raise InputError(
-            f"{path}: holds {image.dtype} pixels, and 8 or 16 bits are read; give such images as arrays with a value_range"
-        )
+        remedy = "give such images as arrays with a value_range"
+        raise InputError(f"{path}: holds {image.dtype} pixels, and 8 or 16 bits are read; {remedy}")
     if grey and mode not in _GREY_MODES:
         remarks.add(MADE_GREY)
     if orientation > 1:
         remarks.add(TURNED)
-        image = image if is_tiff(data) else upright(image, orientation)  # of TIFF, OpenCV turns it whatever it is told
+        tiff = data.startswith((b"II*\0", b"MM\0*"))  # OpenCV turns it whatever it is told
+        image = image if tiff else upright(image, orientation)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image
 
 
@@ -98,9 +97,8 @@ def as_channels(image: np.ndarray, channels: int, remarks: set[str]) -> np.ndarr
 def check_pixels(width: int, height: int, path: str) -> None:
     """Raise InputError where an image has more pixels than Pillow allows: a small file may fill the memory."""
     if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
-        raise InputError(
-            f"{path}: {width} × {height} pixels are more than {Image.MAX_IMAGE_PIXELS:,}; save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
-        )
+        pixels = f"{width} × {height} pixels are more than {Image.MAX_IMAGE_PIXELS:,}"
+        raise InputError(f"{path}: {pixels}; save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS")
 
 
 def _examine(data: bytes, path: str) -> tuple[str, int]:
@@ -111,46 +109,16 @@ def _examine(data: bytes, path: str) -> tuple[str, int]:
             pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a photograph and its preview
             known = image.getexif() if "exif" in image.info or image.format == "TIFF" else {}
             mode, orientation = image.mode, known.get(_ORIENTATION, 1)
+            image.verify()  # the checksums of a PNG
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise InputError(
-            f"{path}: has more pixels than Pillow allows; save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
-        ) from None
+        remedy = "save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+        raise InputError(f"{path}: has more pixels than Pillow allows; {remedy}") from None
     except InputError:
         raise
     except Exception:  # of a damaged header Pillow raises anything; OpenCV decides
+        if data.startswith(b"\x89PNG\r\n\x1a\n"):
+            raise Unreadable("truncated") from None
         return "", 1
     if pages > 1:
-        raise InputError(
-            f"{path}: holds {pages} pages, and one image per file is read; save each page as a file of its own"
-        )
+        raise InputError(f"{path}: holds {pages} pages, and one image per file is read; save each as a file of its own")
     return mode, orientation if orientation in range(1, 9) else 1
-
-
-def is_tiff(data: bytes) -> bool:
-    """Whether the bytes are a TIFF file."""
-    return data.startswith((b"II*\0", b"MM\0*"))
-
-
-def is_truncated(data: bytes) -> bool:
-    """Whether the bytes of a JPEG or PNG stop before its end, or a PNG's checksums do not hold."""
-    if data.startswith(b"\xff\xd8"):
-        # in compressed data every ff is followed by 00, so the last scan must be closed by an end marker behind it
-        scan = data.rfind(b"\xff\xda")
-        return scan < 0 or data.rfind(b"\xff\xd9") < scan
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return not _png_is_whole(data)
-    return False
-
-
-def _png_is_whole(data: bytes) -> bool:
-    position = 8
-    while position + 12 <= len(data):
-        (length,) = struct.unpack(">I", data[position : position + 4])
-        kind = data[position + 4 : position + 8]
-        end = position + 8 + length
-        if data[end : end + 4] != struct.pack(">I", zlib.crc32(data[position + 4 : end])):
-            return False
-        if kind == b"IEND":
-            return True
-        position = end + 4
-    return False

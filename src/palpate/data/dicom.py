@@ -6,7 +6,6 @@ and GDCM for compressed files).
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -92,9 +91,8 @@ def survey(paths: Sequence[str]) -> Plan:
             data = dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
             frames = int(data.get("NumberOfFrames") or 1)
         except Exception as error:
-            raise InputError(
-                f"{file}: cannot be read as DICOM ({str(error).splitlines()[0]}); correct it, or leave it out"
-            ) from None
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{file}: cannot be read as DICOM ({reason}); correct it, or leave it out") from None
         _check(data, file, frame, frames)
         found.append(data)
     colour = [data.PhotometricInterpretation.startswith(("RGB", "YBR")) for data in found]
@@ -102,19 +100,17 @@ def survey(paths: Sequence[str]) -> Plan:
     low, high = min(each[0] for each in ranges), max(each[1] for each in ranges)
     step, notes = _step(found, low, high)
     if any(colour) and (low, step) != (0, 1):
-        raise InputError(
-            f"{paths[colour.index(True)]}: is in colour, and other files hold rescaled values; read them as two data sets"
-        )
-    units = Counter(str(data.get("RescaleType") or ("HU" if data.get("Modality") == "CT" else "")) for data in found)
-    windows = Counter(_window(data) for data in found)
-    window = next(iter(windows)) if len(windows) == 1 else None
+        first = paths[colour.index(True)]
+        raise InputError(f"{first}: is in colour, and other files hold rescaled values; read them as two data sets")
+    units = {str(data.get("RescaleType") or ("HU" if data.get("Modality") == "CT" else "")) for data in found}
+    windows = {_window(data) for data in found}
+    window = windows.pop() if len(windows) == 1 else None
     if window is not None:
-        notes.append(
-            f"all files name the window from {window[0]:g} to {window[1]:g}: it was not applied, so that a network may apply its own"
-        )
-    elif len(windows) > 1:
+        ends = f"{window[0]:g} to {window[1]:g}"
+        notes.append(f"all files name the window from {ends}: it was not applied, so that a network may apply its own")
+    elif windows:
         notes.append(f"the files name {len(windows)} different windows: none was applied")
-    unit = next(iter(units)) if len(units) == 1 else ""
+    unit = units.pop() if len(units) == 1 else ""
     return Plan(low, step, round((high - low) / step) + 1, unit, window, tuple(notes))
 
 
@@ -123,22 +119,19 @@ def _check(data: Any, file: str, frame: int | None, frames: int) -> None:
     if not kind or "Rows" not in data or "BitsStored" not in data:
         raise InputError(f"{file}: holds no image; leave it out")
     check_pixels(int(data.Columns), int(data.Rows), file)
+    fault = None
     if kind not in ("MONOCHROME1", "MONOCHROME2") and not kind.startswith(("RGB", "YBR")):
-        raise InputError(f"{file}: holds {kind} pixels, and grey, RGB and YBR are read; convert it, or leave it out")
-    if data.BitsStored > 16:
-        raise InputError(f"{file}: stores {data.BitsStored} bits, and at most 16 are read; convert it, or leave it out")
-    if "ModalityLUTSequence" in data:
-        raise InputError(
-            f"{file}: has a table of values (Modality LUT), and a rescale slope and intercept are read; convert it, or leave it out"
-        )
-    if frame is None and frames > 1:
-        raise InputError(
-            f"{file}: holds {frames} frames; give a table with a column of frame numbers counted from 0 (frame=…), or leave it out"
-        )
-    if frame is not None and frame >= frames:
-        raise InputError(
-            f"{file}: frame {frame} is asked for, and it holds frames 0 to {frames - 1}; correct the table"
-        )
+        fault = f"holds {kind} pixels, and grey, RGB and YBR are read; convert it"
+    elif data.BitsStored > 16:
+        fault = f"stores {data.BitsStored} bits, and at most 16 are read; convert it"
+    elif "ModalityLUTSequence" in data:
+        fault = "has a table of values (Modality LUT), and a rescale slope and intercept are read; convert it"
+    elif frame is None and frames > 1:
+        fault = f"holds {frames} frames; give a table with a column of frame numbers counted from 0 (frame=…)"
+    elif frame is not None and frame >= frames:
+        fault = f"frame {frame} is asked for, and it holds frames 0 to {frames - 1}; correct the table"
+    if fault:
+        raise InputError(f"{file}: {fault}, or leave it out")
 
 
 def _range(data: Any) -> tuple[float, float]:
@@ -164,11 +157,9 @@ def _step(found: Sequence[Any], low: float, high: float) -> tuple[float, list[st
 
 
 def _window(data: Any) -> tuple[float, float] | None:
-    centre, width = (data.get(name) for name in ("WindowCenter", "WindowWidth"))
-    if centre is None or width is None:
+    """The ends of the file's first window."""
+    given = [data.get(name) for name in ("WindowCenter", "WindowWidth")]
+    if None in given:
         return None
-    centre, width = (
-        float(value[0] if hasattr(value, "__len__") and not isinstance(value, str) else value)
-        for value in (centre, width)
-    )
+    centre, width = (float(np.ravel(value)[0]) for value in given)
     return centre - width / 2, centre + width / 2

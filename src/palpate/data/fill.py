@@ -26,6 +26,13 @@ from palpate.data.store import VERSION, Store, cache_folder, make, new_images, o
 UNREADABLE_LIMIT = 0.01
 WAVE = 64  # images decoded between two looks at how many failed
 REPEATED = "of one channel were repeated to three"
+INDEX = {
+    "pixels": pl.String(),  # SHA-256 of the decoded source
+    "error": pl.String(),  # null where readable
+    "remarks": pl.List(pl.String()),
+    "lowest": pl.Float64(),  # value of the decoded source
+    "highest": pl.Float64(),
+}
 
 Decoder = Callable[[str, bool, set[str]], np.ndarray]
 """From a path, whether to make it grey, and a set that takes remarks, to an image as `palpate.data.decode.decode` gives it."""
@@ -35,7 +42,7 @@ class UnreadableImages(UserWarning):
     """Some images could not be decoded and were left out."""
 
 
-class _Colour(Exception):
+class _Colour(InputError):
     """An image in colour where those before it are grey."""
 
 
@@ -44,117 +51,92 @@ class Filling:
     """A store that is being filled.
 
     Attributes:
-        name: of the data set, for messages.   ids: of the images, in the order of their rows; for arrays it may grow while they come.
-        total: number of images.   size: side in pixels; None for the images' own.   settings: how an image is prepared.
-        channels: 1 or 3; that of the first image where None.
+        name: of the data set, for messages.   ids: of the images, in the order of their rows.
+        size: side in pixels; None for the images' own.   settings: how an image is prepared.
+        channels: 1 or 3; that of the first image where None.   found: what is known of each row's image: the columns of `INDEX`.
     """
 
     name: str
     ids: list[str]
-    total: int
     size: int | None
     settings: Preprocess
     decoder: Decoder = decode
     channels: int | None = None
     images: np.ndarray | None = None
     found: dict[int, dict] = field(default_factory=dict)
+    unreadable: dict[int, str] = field(default_factory=dict)
 
     def run(self, sources: Iterable[tuple[int, str | np.ndarray]], beside: Path) -> pl.DataFrame:
         """Fill images.npy from the row and the file or pixels of every image; returns the index.
 
         Returns:
-            image_id, pixels (SHA-256 of the decoded source), error (null where readable), remarks, and the lowest and highest value of the
-            decoded source.
+            image_id and the columns of `INDEX`.
         """
         sources, done = iter(sources), 0
         bar = progress_bar(Console(stderr=True), f"decoding {self.name}")
         with _serial_opencv(), bar as told, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            while wave := list(itertools.islice(sources, WAVE)):
-                first = (
-                    next((i for i, each in enumerate(wave) if self._one(each, beside)), len(wave)) + 1
-                    if self.images is None
-                    else 0
-                )
-                for count, _ in enumerate(
-                    pool.map(lambda each: self._one(each, beside), wave[first:]), done + first + 1
-                ):
-                    told(count, self.total, "images")
-                done += len(wave)
+            # one by one until an image has said which depth and how many channels are stored
+            while wave := list(itertools.islice(sources, 1 if self.images is None else WAVE)):
+                for _ in pool.map(lambda each: self._one(each, beside), wave):
+                    done += 1
+                    told(done, len(self.ids), "images")
                 self._check_share()
-        rows = [self.found.get(row, {"error": "not in the file"}) for row in range(self.total)]
-        columns = {
-            "pixels": pl.String,
-            "error": pl.String,
-            "remarks": pl.List(pl.String),
-            "lowest": pl.Float64,
-            "highest": pl.Float64,
-        }
-        index = pl.DataFrame(
-            {name: pl.Series([row.get(name) for row in rows], dtype=kind) for name, kind in columns.items()}
-        )
-        self.found = dict(enumerate(rows))
+        self.unreadable |= {row: "not in the file" for row in range(len(self.ids)) if row not in self.found}
         self._check_share()
+        self.found |= {row: {"error": error} for row, error in self.unreadable.items()}
+        index = pl.DataFrame([self.found[row] for row in range(len(self.ids))], schema=INDEX)
         if isinstance(self.images, np.memmap):
             self.images.flush()
         return index.insert_column(0, pl.Series("image_id", self.ids, dtype=pl.String))
 
-    def _one(self, source: tuple[int, str | np.ndarray], beside: Path) -> bool:
-        """Decode and store one image; whether it could be read."""
+    def _one(self, source: tuple[int, str | np.ndarray], beside: Path) -> None:
+        """Decode and store one image."""
         row, image = source
         remarks: set[str] = set()
         what = image if isinstance(image, str) else f"{self.name}: image {row}"
         try:
             image = self.decoder(image, self.settings.grey, remarks) if isinstance(image, str) else image
         except Unreadable as error:
-            self.found[row] = {"error": str(error)}
-            return False
+            self.found[row], self.unreadable[row] = {}, str(error)
+            return
         if self.images is None:
             self._allocate(image, beside, what)
         assert self.images is not None
         if image.dtype != self.images.dtype:
-            raise InputError(
-                f"{what}: has {image.dtype} pixels, and the images before it {self.images.dtype}; give all images one depth"
-            )
+            depths = f"has {image.dtype} pixels, and the images before it {self.images.dtype}"
+            raise InputError(f"{what}: {depths}; give all images one depth")
         if self.channels == 1 and image.ndim == 3 and image.shape[2] == 3 and not self.settings.grey:
-            raise _Colour
+            mixed = "some images have one channel and others three"
+            raise _Colour(f"{self.name}: {mixed}; give channels=1, or bring them to one form")
         if self.channels == 3 and image.ndim == 2:
             remarks.add(REPEATED)
         image = as_channels(image, self.channels or 1, remarks)
         size = self.images.shape[1]
         if self.size is None and image.shape[:2] != (size, size):
-            raise InputError(
-                f"{what}: is {image.shape[1]} × {image.shape[0]}, and the images before it {size} × {size}; give the size to bring them to"
-            )
+            sizes = f"is {image.shape[1]} × {image.shape[0]}, and the images before it {size} × {size}"
+            raise InputError(f"{what}: {sizes}; give the size to bring them to")
         self.images[row] = prepare(image, size, self.settings)
         lowest, highest = float(image.min()), float(image.max())
         if not np.isfinite(lowest + highest):
             raise InputError(f"{what}: holds values that are not finite; replace them")
-        self.found[row] = {
-            "pixels": pixel_hash(image),
-            "remarks": sorted(remarks),
-            "lowest": lowest,
-            "highest": highest,
-        }
-        return True
+        told = {"pixels": pixel_hash(image), "remarks": sorted(remarks)}
+        self.found[row] = told | {"lowest": lowest, "highest": highest}
 
     def _allocate(self, image: np.ndarray, beside: Path, what: str) -> None:
         if self.size is None and image.shape[0] != image.shape[1]:
-            raise InputError(
-                f"{what}: is {image.shape[1]} × {image.shape[0]}, and squares are stored; give the size to bring it to"
-            )
+            given = f"is {image.shape[1]} × {image.shape[0]}, and squares are stored"
+            raise InputError(f"{what}: {given}; give the size to bring it to")
         if self.channels is None:
             self.channels = 1 if self.settings.grey or image.ndim == 2 or image.shape[2] == 1 else 3
         size = self.size or image.shape[0]
-        self.images = new_images(beside, (self.total, size, size, self.channels), image.dtype)
+        self.images = new_images(beside, (len(self.ids), size, size, self.channels), image.dtype)
 
     def _check_share(self) -> None:
-        bad = [(row, found["error"]) for row, found in sorted(self.found.items()) if found.get("error")]
-        if len(bad) > UNREADABLE_LIMIT * self.total:
+        bad = sorted(self.unreadable.items())
+        if len(bad) > UNREADABLE_LIMIT * len(self.ids):
             first = ", ".join(f"{self.ids[row]} ({error})" for row, error in bad[:5])
-            raise InputError(
-                f"{self.name}: {len(bad)} of {self.total} images are unreadable so far, more than {UNREADABLE_LIMIT:.0%}, first {first}; "
-                "replace them, or leave them out"
-            )
+            share = f"{len(bad)} of {len(self.ids)} images are unreadable so far, more than {UNREADABLE_LIMIT:.0%}"
+            raise InputError(f"{self.name}: {share}, first {first}; replace them, or leave them out")
 
 
 def open_files(
@@ -164,7 +146,6 @@ def open_files(
     settings: Preprocess,
     decoder: Decoder = decode,
     key: str = "",
-    cache: Path | None = None,
 ) -> Store:
     """Open the store of a manifest's files, making it first where it is absent.
 
@@ -173,7 +154,6 @@ def open_files(
         name: of the task, for the folder's name and the progress bar.
         size: side in pixels.
         decoder, key: what reads a file, and what else than the file shapes its pixels.
-        cache: folder of all stores; `cache_folder()` where None.
 
     Warns:
         UnreadableImages: files that are truncated or no images; count and first names.
@@ -181,14 +161,14 @@ def open_files(
     Raises:
         InputError: more than 1 % are unreadable, files differ in depth, the disk is too full, or the cache folder cannot be written.
     """
-    folder = (cache or cache_folder()) / f"{name}-{size}-{fingerprint(rows, size, settings, key)[:16]}"
+    folder = cache_folder() / f"{name}-{size}-{fingerprint(rows, size, settings, key)[:16]}"
     ids, paths = rows["image_id"].to_list(), rows["path"].to_list()
 
-    def fill(beside: Path) -> pl.DataFrame:
+    def fill(beside: Path, channels: int | None = None) -> pl.DataFrame:
         try:
-            return Filling(name, ids, len(ids), size, settings, decoder).run(_sources(paths), beside)
+            return Filling(name, ids, size, settings, decoder, channels).run(_sources(paths), beside)
         except _Colour:
-            return Filling(name, ids, len(ids), size, settings, decoder, channels=3).run(_sources(paths), beside)
+            return fill(beside, channels=3)
 
     store = open_or_make(folder, fill)
     bad = store.index.filter(pl.col("error").is_not_null())
@@ -208,44 +188,26 @@ def open_arrays(
         InputError: images differ in depth, channels or, where no size is given, in size; or as `open_files`.
     """
 
-    def fill(beside: Path) -> pl.DataFrame:
-        try:
-            return Filling(name, [str(row) for row in range(total)], total, size, settings).run(images, beside)
-        except _Colour:
-            raise InputError(
-                f"{name}: some images have one channel and others three; give channels=1, or bring them to one form"
-            ) from None
-
     def named(index: pl.DataFrame) -> str:
         digest = hashlib.sha256(json.dumps([VERSION, size, asdict(settings), index["pixels"].to_list()]).encode())
         return f"{name}-{size or 'as-given'}-{digest.hexdigest()[:16]}"
 
-    return make(cache_folder(), named, fill)
+    filling = Filling(name, [str(row) for row in range(total)], size, settings)
+    return make(cache_folder(), named, lambda beside: filling.run(images, beside))
 
 
 def fingerprint(rows: pl.DataFrame, size: int, settings: Preprocess, key: str = "") -> str:
     """SHA-256 over ids, paths, file sizes and times, the size and the settings: what shapes the stored pixels."""
     digest = hashlib.sha256(json.dumps([VERSION, size, asdict(settings), key], sort_keys=True).encode())
-    stats: dict[str, str] = {}
+    stats: dict[str, os.stat_result] = {}
     for image_id, path in rows.select("image_id", "path").iter_rows():
-        file = source_file(path)
-        if file not in stats:
-            try:
-                status = os.stat(file)
-            except OSError as error:
-                raise InputError(f"{file}: cannot be opened ({error.strerror}); finish the download") from None
-            stats[file] = f"{status.st_size} {status.st_mtime_ns}"
-        digest.update(f"{image_id}\n{path}\n{stats[file]}\n".encode())
+        file = path.rsplit("#", 2)[0] if ".npz#" in path or "#frame#" in path else path
+        try:
+            status = stats.get(file) or stats.setdefault(file, os.stat(file))
+        except OSError as error:
+            raise InputError(f"{file}: cannot be opened ({error.strerror}); finish the download") from None
+        digest.update(f"{image_id}\n{path}\n{status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def source_file(path: str) -> str:
-    """The file behind a manifest's path.
-
-    >>> source_file("/data/a.npz#images#7"), source_file("/data/a.dcm#frame#0"), source_file("/data/b.jpg")
-    ('/data/a.npz', '/data/a.dcm', '/data/b.jpg')
-    """
-    return path.rsplit("#", 2)[0] if ".npz#" in path or "#frame#" in path else path
 
 
 def _sources(paths: list[str]) -> Iterator[tuple[int, str | np.ndarray]]:

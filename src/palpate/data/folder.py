@@ -42,20 +42,15 @@ def read(folder: Path, classes: tuple[str, ...] | None = None, group: str | None
     depth = 2 if has_splits else 1  # of an image's class folder, counted from 1
     loose = [path for path in images if len(path.parts) <= depth]
     images = [path for path in images if len(path.parts) > depth]
+    direct = f"; {len(loose)} images lie in it without a class folder: give a table of their labels instead"
     if not images:
-        direct = (
-            f"; {len(loose)} images lie in it without a class folder: give a table of their labels instead"
-            if loose
-            else ""
-        )
-        raise InputError(f"{folder}: no class folder with images ({', '.join(sorted(SUFFIXES))}) is in it{direct}")
+        what = f"no class folder with images ({', '.join(sorted(SUFFIXES))}) is in it"
+        raise InputError(f"{folder}: {what}{direct if loose else ''}")
     labels = [path.parts[depth - 1] for path in images]
     names = number_classes(labels, classes, f"{folder}: class folders")
-    unknown = sorted(set(labels) - set(names))
+    unknown = ", ".join(map(repr, sorted(set(labels) - set(names))))
     if unknown:
-        raise InputError(
-            f"{folder}: folder {', '.join(map(repr, unknown))} is none of the classes {', '.join(names)}; add or remove it"
-        )
+        raise InputError(f"{folder}: folder {unknown} is none of the classes {', '.join(names)}; add or remove it")
     ids = [path.as_posix() for path in images]
     rows = pl.DataFrame(
         {
@@ -82,12 +77,10 @@ def _groups(ids: list[str], pattern: str | None, folder: Path) -> list[str | Non
     try:
         found = [re.search(pattern, image_id) for image_id in ids]
     except re.error as error:
-        raise InputError(
-            f"group: {pattern!r} is no regular expression ({error}); an example is '(patient[0-9]+)'"
-        ) from None
+        fault = f"{pattern!r} is no regular expression ({error})"
+        raise InputError(f"group: {fault}; an example is '(patient[0-9]+)'") from None
     absent = [image_id for image_id, match in zip(ids, found, strict=True) if match is None]
     if absent:
-        raise InputError(
-            f"{folder}: group {pattern!r} is not found in {len(absent)} of {len(ids)} paths, first {absent[0]}; correct it"
-        )
+        where = f"{len(absent)} of {len(ids)} paths, first {absent[0]}"
+        raise InputError(f"{folder}: group {pattern!r} is not found in {where}; correct it")
     return [match[1 if match.re.groups else 0] for match in found if match]

@@ -74,11 +74,7 @@ class Split:
 
     def where(self, chosen: np.ndarray, finding: int) -> "Split":
         """The chosen images (n,) bool, with the label of one finding."""
-        return Split(
-            self.images.where(chosen),
-            self.labels[chosen, finding],
-            self.groups[chosen],
-            self.ids[chosen],
-            None if self.masks is None else self.masks[chosen],
-            None if self.metadata is None else self.metadata.filter(pl.Series(chosen)),
-        )
+        masks = None if self.masks is None else self.masks[chosen]
+        metadata = None if self.metadata is None else self.metadata.filter(pl.Series(chosen))
+        labels, groups, ids = self.labels[chosen, finding], self.groups[chosen], self.ids[chosen]
+        return Split(self.images.where(chosen), labels, groups, ids, masks, metadata)

@@ -6,23 +6,16 @@ memory instead of generalisation. `resolve` makes safe and says what it did.
 
 import polars as pl
 
-from palpate.core.errors import InputError
-
 ORDER = {"train": 0, "val": 1, "test": 2}
 
 
-def twins(manifest: pl.DataFrame, pixels: list[str | None]) -> list[pl.DataFrame]:
+def twins(manifest: pl.DataFrame) -> list[pl.DataFrame]:
     """The sets of identical images: rows of the manifest sharing a hash, two or more each, in the manifest's order."""
-    if len(pixels) != len(manifest):
-        raise InputError(f"pixels: one hash per row is needed ({len(manifest)}), given {len(pixels)}")
-    hashed = manifest.with_columns(pl.Series("pixels", pixels, dtype=pl.String)).filter(pl.col("pixels").is_not_null())
-    double = hashed.filter(pl.col("pixels").is_duplicated())
-    return double.partition_by("pixels", maintain_order=True, include_key=False)
+    double = manifest.filter(pl.col("pixels").is_not_null() & pl.col("pixels").is_duplicated())
+    return double.partition_by("pixels", maintain_order=True)
 
 
-def resolve(
-    manifest: pl.DataFrame, pixels: list[str | None], deduplicate: bool = False
-) -> tuple[pl.DataFrame, list[str]]:
+def resolve(manifest: pl.DataFrame, deduplicate: bool = False) -> tuple[pl.DataFrame, list[str]]:
     """Make a manifest safe to split: identical images are never in two official splits, and share a group.
 
     A twin across official splits is dropped from train for val or test, and from val for test. With `deduplicate`, of
@@ -30,15 +23,12 @@ def resolve(
     of a set of twins is put into one group, so that our own split cannot part it.
 
     Args:
-        manifest: image_id, group_id, published, split.
-        pixels: one hash per row, None where unknown.
+        manifest: image_id, group_id, published, split, and pixels: a hash, null where unknown.
 
     Returns:
         The manifest, and sentences that say what was done (none where nothing was).
     """
-    crossing: list[str] = []
-    conflicting: list[str] = []
-    repeated: list[str] = []
+    crossing, conflicting, repeated = [], [], []
     joined: dict[str, str] = {}
 
     def root(group: str) -> str:
@@ -46,7 +36,7 @@ def resolve(
             group = joined[group]
         return group
 
-    for rows in twins(manifest, pixels):
+    for rows in twins(manifest):
         last = max((s for s in rows["split"] if s is not None), key=ORDER.__getitem__, default=None)
         if last is not None:
             crossing += rows.filter(pl.col("split").ne_missing(last))["image_id"].to_list()
@@ -62,20 +52,18 @@ def resolve(
         for group in others:
             if root(group) != root(first):
                 joined[root(group)] = root(first)
-    notes = [
-        _note(crossing, "dropped: the identical picture is in a later official split"),
-        _note(
-            conflicting, f"{'dropped' if deduplicate else 'kept'}: identical pictures with different published labels"
-        ),
-        _note(repeated, "dropped: the identical picture is kept already"),
-        _note(sorted(joined), "joined to another group: they share an identical picture"),
-    ]
+    done = "dropped" if deduplicate else "kept"
+    notes = {
+        "dropped: the identical picture is in a later official split": crossing,
+        f"{done}: identical pictures with different published labels": conflicting,
+        "dropped: the identical picture is kept already": repeated,
+        "joined to another group: they share an identical picture": sorted(joined),
+    }
     gone = {*crossing, *repeated, *(conflicting if deduplicate else ())}
     manifest = manifest.filter(~pl.col("image_id").is_in(list(gone)))
     groups = [root(group) for group in manifest["group_id"]]
-    return manifest.with_columns(pl.Series("group_id", groups, dtype=pl.String)), [note for note in notes if note]
-
-
-def _note(names: list[str], what: str) -> str:
-    shown = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-    return f"{len(names)} {what}: {shown}" if names else ""
+    return manifest.with_columns(pl.Series("group_id", groups, dtype=pl.String)), [
+        f"{len(names)} {what}: {', '.join(names[:10])}{' …' if len(names) > 10 else ''}"
+        for what, names in notes.items()
+        if names
+    ]

@@ -3,6 +3,8 @@
 Whatever is decided for the user while a manifest is made (which class got which number, which images have no group) is a note beside it.
 """
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,8 @@ MANIFEST: dict[str, Any] = {
 
 NO_VALUE = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "-", "?"})
 """What stands in tables, in any case, where there is no value."""
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -53,17 +57,17 @@ def manifest(rows: pl.DataFrame, source: object) -> pl.DataFrame:
     """
     missing = [name for name in ("image_id", "path", "label") if name not in rows.columns]
     if missing:
-        raise InputError(
-            f"{source}: the reader's manifest lacks column {', '.join(missing)}; found {', '.join(rows.columns)}"
-        )
+        found = ", ".join(rows.columns)
+        raise InputError(f"{source}: the reader's manifest lacks column {', '.join(missing)}; found {found}")
     blank = [pl.lit(None, dtype=pl.String).alias(name) for name in ("group_id", "split") if name not in rows.columns]
     if "published" not in rows.columns:
         blank.append(pl.col("label").cast(pl.String).alias("published"))
     rows = rows.with_columns(blank)
     twice = rows.filter(pl.col("image_id").is_duplicated())["image_id"].unique(maintain_order=True).to_list()
     if twice:
+        first = ", ".join(map(str, twice[:5]))
         raise InputError(
-            f"{source}: {len(twice)} images are listed more than once, first {', '.join(map(str, twice[:5]))}; keep one row of each"
+            f"{source}: {len(twice)} images are listed more than once, first {first}; keep one row of each"
         )
     group = pl.col("group_id").cast(pl.String).str.strip_chars()
     alone = group.is_null() | group.str.to_lowercase().is_in(list(NO_VALUE))
@@ -100,47 +104,32 @@ def number_classes(values: list[str], stated: tuple[str, ...] | None, where: str
     Raises:
         InputError: fewer than two classes, numbers mixed with words, fractions, or classes that differ in case only.
     """
-    found = sorted(set(values))
     remedy = "state the classes in the order of the network's outputs (classes=…)"
     if stated is not None:
         if len(stated) < 2 or len(set(stated)) < len(stated):
             raise InputError(f"classes: at least two different names are needed, given {list(stated)}")
         return stated
+    found = sorted(set(values))
+    numbers = [value for value in found if _NUMBER.fullmatch(value)]
+    words = [value for value in found if not _NUMBER.fullmatch(value)]
+    fractions = [value for value in numbers if not float(value).is_integer()]
+    spellings = Counter(value.casefold() for value in found)
+    alike = ", ".join(repr(value) for value in found if spellings[value.casefold()] > 1)
+    fault = ""
     if len(found) < 2:
-        raise InputError(
-            f"{where}: two or more classes are needed, found {found}; if the images are of one class only, {remedy}"
-        )
-    numbers = [value for value in found if _is_number(value)]
-    if numbers and len(numbers) < len(found):
-        words = [value for value in found if value not in numbers]
-        raise InputError(
-            f"{where}: labels mix numbers ({', '.join(numbers[:3])}) and words ({', '.join(words[:3])}); use one kind"
-        )
-    if numbers:
-        fractions = [value for value in numbers if not float(value).is_integer()]
-        if fractions:
-            raise InputError(
-                f"{where}: labels are whole numbers or words, found {fractions[0]!r}; name the column of the classes"
-            )
-        return tuple(sorted(found, key=float))
-    folded: dict[str, str] = {}
-    for value in found:
-        if folded.setdefault(value.casefold(), value) != value:
-            raise InputError(
-                f"{where}: classes {folded[value.casefold()]!r} and {value!r} differ in case only; write them alike"
-            )
-    return tuple(found)
+        fault = f"two or more classes are needed, found {found}; if the images are of one class only, {remedy}"
+    elif numbers and words:
+        fault = f"labels mix numbers ({', '.join(numbers[:3])}) and words ({', '.join(words[:3])}); use one kind"
+    elif fractions:
+        fault = f"labels are whole numbers or words, found {fractions[0]!r}; name the column of the classes"
+    elif alike:
+        fault = f"classes {alike} differ in case only; write them alike"
+    if fault:
+        raise InputError(f"{where}: {fault}")
+    return tuple(sorted(found, key=float)) if numbers else tuple(found)
 
 
 def class_note(classes: tuple[str, ...]) -> str:
     """The numbers that the classes got."""
     shown = ", ".join(f"{number} {name}" for number, name in enumerate(classes[:20]))
     return f"classes were numbered in order: {shown}{' …' if len(classes) > 20 else ''}"
-
-
-def _is_number(value: str) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True

@@ -1,11 +1,13 @@
 """How a user's images are read, split and served: the same settings whether they come from a folder, a table, arrays or a torch data set."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from palpate.core.spec import Name, Spec
 from palpate.data.split import FRACTIONS, check_fractions
+
+Fractions = Annotated[tuple[float, float, float], AfterValidator(check_fractions)]
 
 
 class ImageOptions(Spec):
@@ -15,53 +17,32 @@ class ImageOptions(Spec):
         SpecError: (an InputError) an unknown setting or a value that is not allowed.
     """
 
-    name: Name | None = Field(
-        None, description="of the data set, for tables and messages; made from the folder or file when absent"
-    )
+    name: Name | None = Field(None, description="of the data set; made from the folder or file when absent")
     finding: str = Field("class", description="what the label is about, for tables")
-    size: int | None = Field(
-        None,
-        ge=8,
-        le=1024,
-        description="side in pixels; 224 when absent, or the arrays' own where all are square and of one size",
-    )
+    size: int | None = Field(None, ge=8, le=1024, description="side in pixels; 224, or that of arrays, when absent")
     seed: int = Field(0, ge=0, description="of the split and of the subsets")
     train_images: int | None = Field(None, ge=1, description="at most so many, in the split's class proportions")
     val_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
     filter: str | None = Field(None, description="a registered image filter")
-    filter_at: Literal["before", "after"] = Field(
-        "after", description="whether the filter runs before or after the resize"
-    )
+    filter_at: Literal["before", "after"] = Field("after", description="when the filter runs: of the resize")
     channels: Literal[1, 3] | None = Field(
-        None, description="of the images served: 1 makes colour grey, 3 repeats grey; as the files have when absent"
+        None, description="1 makes colour grey, 3 repeats grey; the files' own if absent"
     )
     value_range: tuple[float, float] | None = Field(
-        None,
-        description="the values of the files that become 0 and 1; from the type of the files or DICOM's tags when absent",
+        None, description="what becomes 0 and 1; by type or tags when absent"
     )
-    fractions: tuple[float, float, float] = Field(
-        FRACTIONS, description="shares of train, val and test where no split is stated"
-    )
+    fractions: Fractions = Field(FRACTIONS, description="shares of train, val and test where no split is stated")
     stratify: bool = Field(True, description="keep the classes' proportions in every split")
-    test_only: bool = Field(
-        False, description="only a test set is wanted: the images of the stated test split, or all where none is stated"
-    )
+    test_only: bool = Field(False, description="only the stated test split is read, or all where none is stated")
     deduplicate: bool = Field(False, description="keep one of identical images, and none where their labels differ")
-
-    @field_validator("fractions")
-    @classmethod
-    def _sum_to_one(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
-        return check_fractions(fractions)
 
     @model_validator(mode="after")
     def _consistent(self) -> "ImageOptions":
         if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
             raise ValueError(f"value_range: the value of black comes first, given {self.value_range}")
         if self.filter is None and self.filter_at != "after":
-            raise ValueError(
-                f"filter_at {self.filter_at!r} is given without a filter; give filter too, or leave filter_at out"
-            )
+            raise ValueError(f"filter_at {self.filter_at!r} is given without a filter; give both, or neither")
         return self
 
     @property

@@ -26,8 +26,6 @@ class Preprocess:
     def __post_init__(self) -> None:
         if self.filter is not None:
             IMAGE_FILTERS[self.filter]  # raises where it is unknown
-        if self.filter_at not in ("before", "after"):
-            raise InputError(f"filter_at: 'before' or 'after' the resize is allowed, given {self.filter_at!r}")
 
 
 def prepare(image: np.ndarray, size: int, settings: Preprocess) -> np.ndarray:
@@ -62,12 +60,10 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 def _filtered(image: np.ndarray, name: str) -> np.ndarray:
     if image.dtype != np.uint8:
-        raise InputError(
-            f"image filter {name!r}: filters work on 8-bit images, and these are {image.dtype}; leave the filter out"
-        )
+        fault = f"filters work on 8-bit images, and these are {image.dtype}"
+        raise InputError(f"image filter {name!r}: {fault}; leave the filter out")
     result = IMAGE_FILTERS[name](image)
     if result.dtype != image.dtype or result.shape != image.shape:
-        raise InputError(
-            f"image filter {name!r}: {image.dtype} {image.shape} must stay so, and it gave {result.dtype} {result.shape}; correct the filter"
-        )
+        fault = f"{image.dtype} {image.shape} must stay so, and it gave {result.dtype} {result.shape}"
+        raise InputError(f"image filter {name!r}: {fault}; correct the filter")
     return result

@@ -5,8 +5,8 @@ the order of the publisher's table.
 """
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -52,38 +52,44 @@ def split(
 
     Args:
         manifest: `palpate.data.manifest.MANIFEST`.
-        fractions: of train, val and test, summing to 1.
+        fractions: of train, val and test, summing to 1 (`check_fractions`).
 
     Returns:
         The manifest with no null in `split`, in the same order.
 
     Raises:
-        InputError: a group is in two official splits, only some images have one, or fractions are unusable.
+        InputError: a group is in two official splits, or only some images have one.
     """
-    check_fractions(fractions)
     check_disjoint(manifest)
-    stated = set(manifest["split"].unique().to_list())
+    stated = set(manifest["split"].unique())
     if stated - {None, *SPLITS}:
         raise InputError(f"manifest: split must be train, val, test or null, given {sorted(map(str, stated))}")
     if stated == {None}:
-        result = _draw(manifest, seed, dict(zip(SPLITS, fractions, strict=True)), stratify)
-    elif None in stated:
+        return _draw(manifest, seed, dict(zip(SPLITS, fractions, strict=True)), stratify)
+    if None in stated:
         without = manifest.filter(pl.col("split").is_null())["image_id"]
         raise InputError(
             f"manifest: {len(without)} images have no official split, first {without[0]}; give all or none"
         )
-    elif "val" in stated or "train" not in stated:
-        result = manifest
-    else:
-        share = fractions[1] / (fractions[0] + fractions[1])
-        train = manifest.filter(pl.col("split") == "train")
-        drawn = _draw(train, seed, {"train": 1 - share, "val": share}, stratify)
-        where = dict(zip(drawn["image_id"], drawn["split"], strict=True))
-        result = manifest.with_columns(
-            pl.Series("split", [where.get(i, s) for i, s in manifest.select("image_id", "split").iter_rows()])
-        )
-    check_disjoint(result)
-    return result
+    if "val" in stated or "train" not in stated:
+        return manifest
+    share = fractions[1] / (fractions[0] + fractions[1])
+    drawn = _draw(manifest.filter(split="train"), seed, {"train": 1 - share, "val": share}, stratify)
+    return manifest.update(drawn.select("image_id", "split"), on="image_id")
+
+
+def split_note(
+    manifest: pl.DataFrame, seed: int, fractions: tuple[float, float, float] = FRACTIONS, stratify: bool = True
+) -> list[str]:
+    """What to say of a split, or of validation images, that `split` draws because nobody stated them."""
+    stated = set(manifest["split"].drop_nulls())
+    if "val" in stated or (stated and "train" not in stated):
+        return []
+    if stated:
+        return [f"validation images were drawn from the training images by group, seed {seed}"]
+    shares = ", ".join(f"{share:.0%} {name}" for name, share in zip(SPLITS, fractions, strict=True))
+    how = ", in the classes' proportions" if stratify else ""
+    return [f"the split was drawn by group{how}: {shares}, seed {seed}"]
 
 
 def check_disjoint(manifest: pl.DataFrame) -> None:
@@ -146,7 +152,7 @@ def quotas(counts: dict[int, int], limit: int) -> dict[int, int]:
 
 def _draw(manifest: pl.DataFrame, seed: int, shares: dict[str, float], stratify: bool) -> pl.DataFrame:
     """Deal groups, in hashed order inside each stratum, to the split that lacks most images of its share."""
-    frequency = dict(manifest["label"].value_counts().iter_rows())
+    frequency = Counter(manifest["label"])
     labels: dict[str, list[int]] = defaultdict(list)
     for group, label in manifest.select("group_id", "label").iter_rows():
         labels[group].append(label)
@@ -155,15 +161,9 @@ def _draw(manifest: pl.DataFrame, seed: int, shares: dict[str, float], stratify:
         strata[min(found, key=lambda label: (frequency[label], label)) if stratify else 0].append(group)
     where: dict[str, str] = {}
     for groups in strata.values():
-        _deal(sorted(groups, key=lambda group: shuffle_key(seed, group)), labels, shares, where)
+        total = sum(len(labels[group]) for group in groups)
+        lacking = {name: share * total for name, share in shares.items()}
+        for group in sorted(groups, key=lambda group: shuffle_key(seed, group)):
+            where[group] = max(lacking, key=lambda name: (lacking[name], name == "train", name == "test"))
+            lacking[where[group]] -= len(labels[group])
     return manifest.with_columns(pl.Series("split", [where[group] for group in manifest["group_id"]], dtype=pl.String))
-
-
-def _deal(groups: Iterable[str], labels: dict[str, list[int]], shares: dict[str, float], where: dict[str, str]) -> None:
-    groups = list(groups)
-    total = sum(len(labels[group]) for group in groups)
-    lacking = {name: share * total for name, share in shares.items()}
-    for group in groups:
-        name = max(lacking, key=lambda s: (lacking[s], s == "train", s == "test"))
-        where[group] = name
-        lacking[name] -= len(labels[group])

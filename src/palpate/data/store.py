@@ -4,7 +4,7 @@ Decoding a data set takes longer than a small training run and its result fits n
 beside its place and renamed, so it is whole or absent; its name is a hash of everything that shapes it.
 """
 
-import json
+import contextlib
 import os
 import shutil
 import time
@@ -67,18 +67,16 @@ def make(cache: Path, name: Callable[[pl.DataFrame], str], fill: Callable[[Path]
         _remove_abandoned(cache)
         index = fill(beside)
         index.write_parquet(beside / "index.parquet")
-        images = np.load(beside / "images.npy", mmap_mode="r")
-        (beside / "store.json").write_text(json.dumps({"version": VERSION, "shape": images.shape}) + "\n")
-        del images
         folder = cache / name(index)
-        _place(beside, folder)
+        found = _open(folder)  # made by another process meanwhile, or by an earlier run; what is damaged is removed
+        if found is None:
+            with contextlib.suppress(OSError):
+                beside.rename(folder)
+            found = _open(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    found = _open(folder)
     if found is None:
-        raise InputError(
-            f"{folder}: written, but it cannot be read back; check the disk, or set PALPATE_CACHE to another"
-        )
+        raise InputError(f"{folder}: written, but it cannot be read back; check the disk, or set PALPATE_CACHE")
     return found
 
 
@@ -88,59 +86,33 @@ def new_images(beside: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
     Raises:
         InputError: not enough disk.
     """
-    _check_disk(beside, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
-    images = np.lib.format.open_memmap(beside / "images.npy", mode="w+", dtype=dtype, shape=shape)
-    _reserve(beside / "images.npy")
+    needed, free = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize, shutil.disk_usage(beside).free
+    remedy = "free some, or set PALPATE_CACHE to a folder on a larger disk, or choose a smaller size"
+    if free < needed + DISK_MARGIN:
+        full = f"the decoded images need {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB are free"
+        raise InputError(f"{beside.parent}: {full}; {remedy}")
+    file = beside / "images.npy"
+    images = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # now, because a full disk under a memory map kills the process without a word
+        with file.open("r+b") as handle:
+            try:
+                os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
+            except OSError as error:
+                raise InputError(f"{beside.parent}: no room for the images ({error.strerror}); {remedy}") from None
     return images
 
 
 def _open(folder: Path) -> Store | None:
     """The store, or None where it is absent or damaged; what is damaged is removed."""
-    if not (folder / "store.json").is_file():
-        return None
-    try:
-        shape = json.loads((folder / "store.json").read_text())["shape"]
+    with contextlib.suppress(OSError, ValueError, pl.exceptions.PolarsError):
         images, index = np.load(folder / "images.npy", mmap_mode="r"), pl.read_parquet(folder / "index.parquet")
-        if list(images.shape) == shape and len(index) == len(images):
+        if len(index) == len(images):
             return Store(images, index, folder)
-    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError):
-        pass
     shutil.rmtree(folder, ignore_errors=True)
     return None
-
-
-def _check_disk(beside: Path, needed: int) -> None:
-    free = shutil.disk_usage(beside).free
-    if free < needed + DISK_MARGIN:
-        raise InputError(
-            f"{beside.parent}: the decoded images need {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB are free; free "
-            "some, or set PALPATE_CACHE to a folder on a larger disk, or choose a smaller size"
-        )
-
-
-def _reserve(file: Path) -> None:
-    """Take the disk space now: a full disk under a memory map kills the process without a word."""
-    if not hasattr(os, "posix_fallocate"):
-        return
-    with file.open("r+b") as handle:
-        try:
-            os.posix_fallocate(handle.fileno(), 0, file.stat().st_size)
-        except OSError as error:
-            raise InputError(
-                f"{file.parents[1]}: no room for the decoded images ({error.strerror}); set PALPATE_CACHE"
-            ) from None
 
 
 def _remove_abandoned(cache: Path) -> None:
     for path in cache.glob(".*-*"):
         if path.is_dir() and time.time() - path.stat().st_mtime > ABANDONED:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _place(beside: Path, folder: Path) -> None:
-    try:
-        beside.rename(folder)
-    except OSError:
-        if not (folder / "store.json").is_file():  # not another process that was faster, but a damaged one
-            shutil.rmtree(folder)
-            beside.rename(folder)

@@ -32,7 +32,7 @@ class Task:
         name: as users write it.   title: for reports.   classes: in label order.   finding: what the label is about.
         images: as published.   folder: its place below the data root.
         marker: a file in it, as a glob, that shows the set is there.   extra_folders: further folders that the reader takes.
-        reader: from the folders to a manifest (`palpate.data.readers.table.MANIFEST`).
+        reader: from the folders to a manifest (`palpate.data.manifest.MANIFEST`).
         caveat: what a reader of results must know about the data; becomes a note.
         deduplicate: keep one of identical images, and none where their published labels differ.
         sizes: published sizes.   at_size: the task at one of them, which users write as "NAME-SIZE".
@@ -64,6 +64,11 @@ class Task:
     def kind(self) -> Literal["real", "synthetic"]:
         """ "synthetic" where nothing is read and nothing must be downloaded."""
         return "real" if self.generate is None else "synthetic"
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Their places below the data root, its own first."""
+        return self.folder, *self.extra_folders
 
 
 def own_task(labelled: Labelled, name: str, options: ImageOptions) -> Task:
@@ -111,20 +116,16 @@ def task_folders(task: Task, root: Path | str | None) -> list[Path]:
         InputError: no data root was named, or a folder is missing in it; says where it looked and how to get the data.
     """
     base = data_root(root)
-    names = (task.folder, *task.extra_folders)
-    holds = " and ".join(f"{name}/" for name in names)
+    holds = " and ".join(f"{name}/" for name in task.folders)
+    get = f"that holds {holds}. To get the data: {task.how_to_get}"
     if base is None:
-        raise InputError(
-            f"{task.name}: no data root; give --data ROOT (in Python root=...) or set PALPATE_DATA to the folder that "
-            f"holds {holds}. To get the data: {task.how_to_get}"
-        )
-    folders = [base / name for name in names]
+        ways = "give --data ROOT (in Python root=...) or set PALPATE_DATA"
+        raise InputError(f"{task.name}: no data root; {ways} to the folder {get}")
+    folders = [base / name for name in task.folders]
     for folder in folders:
         if not folder.is_dir() and not (task.download and base.is_dir()):
-            raise InputError(
-                f"{task.name}: looked in {folder}, which is no folder; --data or PALPATE_DATA must name the folder that "
-                f"holds {holds}. To get the data: {task.how_to_get}"
-            )
+            looked = f"looked in {folder}, which is no folder"
+            raise InputError(f"{task.name}: {looked}; --data or PALPATE_DATA must name the folder {get}")
     return folders
 
 
@@ -136,7 +137,7 @@ def overview(root: Path | str | None = None) -> list[TaskStatus]:
         if task.kind == "synthetic" or base is None:
             lines.append(TaskStatus(task, None, task.kind == "synthetic"))
             continue
-        folders = [base / name for name in (task.folder, *task.extra_folders)]
+        folders = [base / name for name in task.folders]
         missing = [folder for folder in folders if not folder.is_dir()]
         present = not missing and any(folders[0].glob(task.marker))
         lines.append(TaskStatus(task, (missing or folders)[0], present))

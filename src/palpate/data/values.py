@@ -64,23 +64,18 @@ def value_range(
         outside = int(((lowest < stated[0]) | (highest > stated[1])).sum())
         if not outside:
             return stated, []
-        said = (
-            f"value_range {stated[0]:g} to {stated[1]:g} is stated, and {outside} of {len(index)} images have values outside it "
-            f"(from {ends}): they were cut off there"
-        )
+        beyond = f"{outside} of {len(index)} images have values outside it (from {ends}): they were cut off there"
+        said = f"value_range {stated[0]:g} to {stated[1]:g} is stated, and {beyond}"
         warnings.warn(said, ValueRangeWarning, stacklevel=4)
         return stated, [said]
     if not native.levels:
         if low < 0 or high > 1:
-            raise InputError(
-                f"images have values from {ends}; state the values of black and white (value_range=…), or leave out the step that standardises them"
-            )
+            remedy = "state the values of black and white (value_range=…), or leave out the step that standardises them"
+            raise InputError(f"images have values from {ends}; {remedy}")
         return (0.0, 1.0), []
     bits = math.ceil(math.log2(max((high - full[0]) / native.step, 1) + 1))
     if (native.levels > 256 and 2**bits < native.levels) or high - full[0] < 0.5 * (full[1] - full[0]):
         example = f"({full[0]:g}, {full[0] + native.step * (2**bits - 1):g})"
-        return full, [
-            f"{full[0]:g} to {full[1]:g} became 0 to 1, and the values found go from {ends}; state value_range, for example {example}, if no more "
-            "is possible"
-        ]
+        became = f"{full[0]:g} to {full[1]:g} became 0 to 1, and the values found go from {ends}"
+        return full, [f"{became}; state value_range, for example {example}, if no more is possible"]
     return full, []

@@ -7,21 +7,8 @@ line), and the vessels going on beyond it.
 
 import numpy as np
 
-from palpate.data.synthetic.canvas import (
-    Plane,
-    Points,
-    Scene,
-    around,
-    blend,
-    contrast,
-    curves,
-    ellipses,
-    fill,
-    smooth_noise,
-    soft,
-    stroke,
-    walks,
-)
+from palpate.data.synthetic import canvas
+from palpate.data.synthetic.canvas import Plane, Points, Scene
 
 _WAYS = np.array([-1.0, 1.0])  # towards the image's left and right
 _FAINTEST = 0.25  # of the signs meant to be seen
@@ -31,25 +18,25 @@ _LINE_WIDTH, _BAND_WIDTH = 0.018, 0.11
 def draw_chest(rng: np.random.Generator, positive: bool, hide: bool, side: int) -> Scene:
     """Draw one radiograph (1, side, side); `hide` leaves line, fold and missing vessels out and everything else as it is."""
     outlines = _lungs(rng)
-    lungs = fill(outlines, side, soften=0.01)
-    film = 0.58 + 0.05 * smooth_noise(rng, 4, side)
+    lungs = canvas.fill(outlines, side, soften=0.01)
+    film = 0.58 + 0.05 * canvas.smooth_noise(rng, 4, side)
     film -= np.float32(rng.uniform(0.32, 0.40)) * lungs
     film *= _body(rng, side)
     vessels = _vessels(rng, side)
     # Without its mean around, so that where the vessels are missing the film is as bright as where they are not.
-    texture = lungs * (0.09 * (vessels - soft(vessels, 0.05)) + 0.02 * smooth_noise(rng, 40, side))
+    texture = lungs * (0.09 * (vessels - canvas.soft(vessels, 0.05)) + 0.02 * canvas.smooth_noise(rng, 40, side))
 
     sick = int(rng.integers(0, 2))
     line = _pleura(rng, outlines[sick])
-    beyond = fill(np.concatenate([line, outlines[sick][: len(line)][::-1]])[None], side)
+    beyond = canvas.fill(np.concatenate([line, outlines[sick][: len(line)][::-1]])[None], side)
     mark = _mark(rng, positive, line, beyond, side)
-    strength = contrast(rng, _FAINTEST, 0.50)
+    strength = canvas.contrast(rng, _FAINTEST, 0.50)
     gone = min(np.float32(1), strength / np.float32(_FAINTEST)) * beyond if positive else np.zeros_like(beyond)
     film += texture if hide else texture * (1 - gone) + strength * mark
     picture = film[None]
     _bones(rng, picture, side)
     _heart(rng, picture, side)
-    return Scene(picture, around(np.abs(mark) + gone, 0.02))
+    return Scene(picture, canvas.around(np.abs(mark) + gone, 0.02))
 
 
 def _lungs(rng: np.random.Generator) -> Points:
@@ -62,8 +49,8 @@ def _lungs(rng: np.random.Generator) -> Points:
         outer = inner + way * width * np.sin(np.pi / 2 * np.minimum(1, 0.15 + 1.3 * t)) ** 0.9
         down = np.stack([outer, top + (bottom - top) * t**1.2], axis=1)
         hollow = np.array([inner + way * 0.01, bottom - 0.06])
-        base = curves(down[-1:], [[inner + way * 0.14, bottom - 0.10]], hollow[None], 16)[0]
-        middle = curves(hollow[None], [[inner + way * 0.02, 0.4]], down[:1], 16)[0]
+        base = canvas.curves(down[-1:], [[inner + way * 0.14, bottom - 0.10]], hollow[None], 16)[0]
+        middle = canvas.curves(hollow[None], [[inner + way * 0.02, 0.4]], down[:1], 16)[0]
         outlines.append(np.concatenate([down, base, middle]))
     return np.array(outlines)
 
@@ -82,9 +69,9 @@ def _mark(rng: np.random.Generator, positive: bool, line: Points, beyond: Plane,
     """Return the light (side, side) that the sign adds, to be scaled: a fine line, or a broad band with an edge; as much in all."""
     edge = rng.choice([-0.6, 0.6])  # which side of the fold is the brighter one
     if positive:
-        return stroke(line[None], _LINE_WIDTH, side, soften=0.003)
-    band = np.float32(1.4 * _LINE_WIDTH / _BAND_WIDTH) * stroke(line[None], _BAND_WIDTH, side, soften=0.012)
-    return band * (1 + np.float32(edge) * (2 * soft(beyond, 0.003) - 1) * 2)
+        return canvas.stroke(line[None], _LINE_WIDTH, side, soften=0.003)
+    band = np.float32(1.4 * _LINE_WIDTH / _BAND_WIDTH) * canvas.stroke(line[None], _BAND_WIDTH, side, soften=0.012)
+    return band * (1 + np.float32(edge) * (2 * canvas.soft(beyond, 0.003) - 1) * 2)
 
 
 def _vessels(rng: np.random.Generator, side: int) -> Plane:
@@ -92,13 +79,14 @@ def _vessels(rng: np.random.Generator, side: int) -> Plane:
     fan = (np.linspace(-1.25, 1.25, 12) + rng.uniform(-0.1, 0.1, (2, 12))).ravel()
     way = np.repeat(_WAYS, 12)
     hila = np.stack([0.5 + way * 0.10, np.full(24, 0.45)], axis=1)
-    trunks = walks(rng, hila, np.where(way > 0, fan, np.pi - fan), step=0.03, wander=0.16, steps=14)  # (24, 15, 2)
+    outward = np.where(way > 0, fan, np.pi - fan)
+    trunks = canvas.walks(rng, hila, outward, step=0.03, wander=0.16, steps=14)  # (24, 15, 2)
     onward = trunks[:, 6] - trunks[:, 5]
     headings = np.arctan2(onward[:, 1], onward[:, 0]) + rng.choice([-0.6, 0.6], 24)
-    twigs = walks(rng, trunks[:, 5], headings, step=0.026, wander=0.16, steps=9)
-    thick = stroke(trunks[:, :8], 0.016, side, soften=0.004)
-    thin = np.maximum(stroke(trunks[:, 7:], 0.009, side), stroke(twigs, 0.009, side))
-    return np.maximum(thick, 0.8 * soft(thin, 0.002))
+    twigs = canvas.walks(rng, trunks[:, 5], headings, step=0.026, wander=0.16, steps=9)
+    thick = canvas.stroke(trunks[:, :8], 0.016, side, soften=0.004)
+    thin = np.maximum(canvas.stroke(trunks[:, 7:], 0.009, side), canvas.stroke(twigs, 0.009, side))
+    return np.maximum(thick, 0.8 * canvas.soft(thin, 0.002))
 
 
 def _bones(rng: np.random.Generator, picture: Plane, side: int) -> None:
@@ -106,40 +94,36 @@ def _bones(rng: np.random.Generator, picture: Plane, side: int) -> None:
     spacing, slope = rng.uniform(0.075, 0.09), rng.uniform(0.06, 0.12)
     way, y = np.repeat(_WAYS, 8), np.tile(0.10 + spacing * np.arange(8), 2)
     reach = 0.5 + way * np.tile(0.30 + 0.012 * np.arange(8), 2)
-    ribs = curves(np.stack([0.5 + way * 0.06, y], 1), np.stack([reach, y - 0.07], 1), np.stack([reach, y + slope], 1))
-    blend(picture, (0.9,), 0.12 * stroke(ribs, 0.03, side, soften=0.004))
-    collar = curves(
+    ribs = canvas.curves(
+        np.stack([0.5 + way * 0.06, y], 1), np.stack([reach, y - 0.07], 1), np.stack([reach, y + slope], 1)
+    )
+    canvas.blend(picture, (0.9,), 0.12 * canvas.stroke(ribs, 0.03, side, soften=0.004))
+    collar = canvas.curves(
         np.stack([0.5 + _WAYS * 0.04, [0.17, 0.17]], 1),
         np.stack([0.5 + _WAYS * 0.2, [0.16, 0.16]], 1),
         np.stack([0.5 + _WAYS * 0.38, [0.08, 0.08]], 1),
     )
-    blend(picture, (0.9,), 0.25 * stroke(collar, 0.03, side, soften=0.005))
-    spine = fill(ellipses([[0.5, 0.5]], (0.06, 0.6)), side, soften=0.02)
-    blend(picture, (0.85,), np.float32(rng.uniform(0.3, 0.5)) * spine)
+    canvas.blend(picture, (0.9,), 0.25 * canvas.stroke(collar, 0.03, side, soften=0.005))
+    spine = canvas.fill(canvas.ellipses([[0.5, 0.5]], (0.06, 0.6)), side, soften=0.02)
+    canvas.blend(picture, (0.85,), np.float32(rng.uniform(0.3, 0.5)) * spine)
 
 
 def _heart(rng: np.random.Generator, picture: Plane, side: int) -> None:
     """Draw heart and diaphragm, in place."""
     low, wide = rng.uniform(0.60, 0.64), rng.uniform(0.13, 0.17)
-    heart = ellipses([[0.57, low], [0.50, low - 0.12]], [(wide, 0.12), (0.085, 0.2)], [0.5, 0.0])
-    blend(picture, (0.82,), 0.75 * fill(heart, side, soften=0.014))
-    domes = ellipses(
+    heart = canvas.ellipses([[0.57, low], [0.50, low - 0.12]], [(wide, 0.12), (0.085, 0.2)], [0.5, 0.0])
+    canvas.blend(picture, (0.82,), 0.75 * canvas.fill(heart, side, soften=0.014))
+    domes = canvas.ellipses(
         np.stack([0.5 + _WAYS * 0.22, [0.98, 1.0]], 1), np.stack([[0.24, 0.24], rng.uniform(0.17, 0.22, 2)], 1)
     )
-    blend(picture, (0.80,), 0.75 * fill(domes, side, soften=0.012))
+    canvas.blend(picture, (0.80,), 0.75 * canvas.fill(domes, side, soften=0.012))
 
 
 def _body(rng: np.random.Generator, side: int) -> Plane:
     """Return the body's outline (side, side), near 0 in the air and 1 inside, with shoulders and a neck."""
     waist, shoulder = rng.uniform(0.40, 0.47), rng.uniform(0.10, 0.16)
-    right = [
-        [0.09, -0.1],
-        [0.12, shoulder - 0.06],
-        [0.40, shoulder],
-        [0.52, shoulder + 0.15],
-        [waist, 0.5],
-        [waist, 1.1],
-    ]
-    half = np.array(right)
+    across = [0.09, 0.12, 0.40, 0.52, waist, waist]
+    down = [-0.1, shoulder - 0.06, shoulder, shoulder + 0.15, 0.5, 1.1]
+    half = np.stack([across, down], axis=1)
     outline = np.concatenate([half, half[::-1] * (-1, 1)]) + np.array([0.5, 0.0])
-    return 0.04 + 0.96 * fill(outline[None], side, soften=0.015)
+    return 0.04 + 0.96 * canvas.fill(outline[None], side, soften=0.015)

@@ -8,18 +8,8 @@ tells them apart.
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate.data.synthetic.canvas import (
-    Plane,
-    Scene,
-    around,
-    blend,
-    contrast,
-    curves,
-    ellipses,
-    fill,
-    smooth_noise,
-    stroke,
-)
+from palpate.data.synthetic import canvas
+from palpate.data.synthetic.canvas import Plane, Scene
 
 _STREAK_LENGTH, _STREAK_WIDTH = 0.25, 0.042
 _PIGMENT = (0.20, 0.11, 0.09)
@@ -30,23 +20,23 @@ def draw_skin(rng: np.random.Generator, positive: bool, hide: bool, side: int) -
     tone = np.array([0.86, 0.66, 0.60]) * rng.uniform(0.85, 1.05) + rng.uniform(-0.04, 0.04, 3)
     picture = np.empty((3, side, side), np.float32)
     picture[:] = tone[:, None, None]
-    picture += 0.022 * smooth_noise(rng, 6, side) + 0.018 * smooth_noise(rng, 40, side)
+    picture += 0.022 * canvas.smooth_noise(rng, 6, side) + 0.018 * canvas.smooth_noise(rng, 40, side)
 
     centre = rng.uniform(0.43, 0.57, 2)
     angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     border = _border(rng, angles)  # (72,) distance of the border from the centre
     body = centre + border[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    alpha = fill(body[None], side, soften=rng.uniform(0.008, 0.03)) * np.float32(rng.uniform(0.55, 0.9))
+    alpha = canvas.fill(body[None], side, soften=rng.uniform(0.008, 0.03)) * np.float32(rng.uniform(0.55, 0.9))
     brown = np.array([0.50, 0.32, 0.24]) * rng.uniform(0.75, 1.2) + rng.uniform(-0.03, 0.03, 3)
-    mottle = 0.07 * smooth_noise(rng, 7, side) + 0.05 * smooth_noise(rng, 22, side)
-    blend(picture, brown[:, None, None] + mottle, alpha)
+    mottle = 0.07 * canvas.smooth_noise(rng, 7, side) + 0.05 * canvas.smooth_noise(rng, 22, side)
+    canvas.blend(picture, brown[:, None, None] + mottle, alpha)
 
     sign = _sign(rng, positive, centre, angles, border, side)
-    strength = contrast(rng, 0.35, 0.95)
+    strength = canvas.contrast(rng, 0.35, 0.95)
     if not hide:
-        blend(picture, _PIGMENT, strength * sign)
+        canvas.blend(picture, _PIGMENT, strength * sign)
     _hairs(rng, picture, side)
-    return Scene(picture, around(sign, 0.03))
+    return Scene(picture, canvas.around(sign, 0.03))
 
 
 def _border(rng: np.random.Generator, angles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -76,8 +66,10 @@ def _sign(
     # An ellipse's area is π·a·b: the globule has the streak's, and a little more because a thin shape gains more at its rim when drawn.
     round_radius = 1.09 * np.sqrt(length * _STREAK_WIDTH) / 2
     streak = np.stack([length / 2, np.full(count, _STREAK_WIDTH / 2)], axis=1)
-    return fill(
-        ellipses(centres, streak if positive else np.stack([round_radius] * 2, axis=1), turns), side, soften=0.004
+    return canvas.fill(
+        canvas.ellipses(centres, streak if positive else np.stack([round_radius] * 2, axis=1), turns),
+        side,
+        soften=0.004,
     )
 
 
@@ -88,5 +80,5 @@ def _hairs(rng: np.random.Generator, picture: Plane, side: int) -> None:
     along = 0.75 * np.stack([np.cos(bearing), np.sin(bearing)], axis=1)
     middle = rng.uniform(0.1, 0.9, (count, 2))
     bend = middle + rng.uniform(-0.25, 0.25, (count, 2))
-    hair = stroke(curves(middle - along, bend, middle + along), 0.008, side)
-    blend(picture, (0.22, 0.15, 0.12), hair * np.float32(rng.uniform(0.3, 0.8)))
+    hair = canvas.stroke(canvas.curves(middle - along, bend, middle + along), 0.008, side)
+    canvas.blend(picture, (0.22, 0.15, 0.12), hair * np.float32(rng.uniform(0.3, 0.8)))
