@@ -51,7 +51,7 @@ def test_normalisation_can_be_timms_own():
 
 @pytest.mark.parametrize(
     ("backbone", "size", "stride"),
-    [("resnet18", 64, 32), ("resnet50", 32, 16), ("vit_tiny_patch16_224", 48, 32), ("inception_resnet_v2", 96, 32)],
+    [("resnet18", 64, 32), ("resnet50", 32, 16), ("vit_tiny_patch16_224", 48, 32), ("mobilenetv3_small_050", 96, 32)],
 )
 def test_attention_without_room_is_refused_with_a_pair_that_works(backbone, size, stride):
     with pytest.raises(InputError, match=f"size={size} and output_stride={stride} leaves a map of") as caught:
