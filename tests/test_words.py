@@ -30,7 +30,7 @@ BANNED = """
 """Words of the first version that readers could not understand (the table of the design); "_" stands for a space or an underscore."""
 
 ELSEWHERE = {
-    "src/palpate/data/readers/medmnist.py": {"cell", "cells"},  # of blood, and of kidneys
+    "src/palpate/data/readers/medmnist.toml": {"cell", "cells"},  # of blood, and of kidneys
     "src/palpate/report/": {"cell", "cells"},  # of a table
     "tests/report/": {"cell", "cells"},
 }

@@ -152,7 +152,7 @@ def test_a_group_in_two_official_splits_stops_before_decoding(
     )
     (folder / "train_val_list.txt").write_text("00000001_000.png\n")
     (folder / "test_list.txt").write_text("00000001_001.png\n")
-    monkeypatch.setattr("palpate.data.dataset.open_files", lambda *_: pytest.fail("decoded all the same"))
+    monkeypatch.setattr("palpate.data.assemble.open_files", lambda *_: pytest.fail("decoded all the same"))
     with pytest.raises(InputError, match="1 in test and train"):
         palpate.load("chestxray14", tmp_path)
 
@@ -192,7 +192,7 @@ def test_unreadable_images_are_left_out_and_noted(tmp_path: Path, publish: Simpl
         ({"task": "ham10000", "root": "/nowhere"}, "looked in /nowhere/ham10000"),
         ({"task": "ham10000", "size": 4}, "load: size: .* greater than or equal to 8, given 4"),
         ({"task": "ham10000", "filter": "blur"}, "image filter must be one of .*, given 'blur'"),
-        ({"task": "ham10000", "filter_at": "before"}, "load: filter_at 'before' is given without a filter"),
+        ({"task": "ham10000", "filter_at": "before"}, "load: filter_at is given without a filter"),
         ({"task": "phantom-skin", "train_images": 0}, "load: train_images: .* greater than or equal to 1, given 0"),
         ({"task": "breastmnist", "root": "/nowhere"}, "looked in /nowhere/medmnist"),
     ],

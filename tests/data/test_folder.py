@@ -97,7 +97,7 @@ def test_one_stem_in_two_folders_is_two_images(tmp_path: Path, publish: SimpleNa
     [
         ([], r"no class folder with images \(.bmp, .*\) is in it$"),
         (["1.png", "2.png"], "2 images lie in it without a class folder: give a table of their labels"),
-        (["a/1.png"], r"class folders: two or more classes are needed, found \['a'\]; if .* state the classes"),
+        (["a/1.png"], r"'class folder': two or more classes are needed, found \['a'\]; if .* state the classes"),
         (["Nevus/1.png", "nevus/1.png"], "'Nevus', 'nevus' differ in case only"),
         (["test/1.png"], "no class folder with images"),
     ],
@@ -110,7 +110,7 @@ def test_folders_without_classes_are_refused(tmp_path: Path, publish: SimpleName
 
 def test_an_unknown_class_and_a_missing_folder_are_named(tmp_path: Path, publish: SimpleNamespace) -> None:
     write(tmp_path, publish, ["a/1.png", "b/1.png"])
-    with pytest.raises(InputError, match="folder 'b' is none of the classes a, c; add or remove it"):
+    with pytest.raises(InputError, match=r"'class folder' has 1 labels outside a, c: b/1.png \('b'\); correct them"):
         read(tmp_path, ("a", "c"))
     assert read(tmp_path, ("b", "c", "a")).rows["label"].to_list() == [2, 0]
     with pytest.raises(InputError, match=r"nowhere: is no folder"):

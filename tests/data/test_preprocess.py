@@ -35,7 +35,7 @@ def test_shrinking_averages_areas() -> None:
 
 def test_unknown_settings_and_a_filter_that_changes_the_type_are_refused(enter: Callable) -> None:
     with pytest.raises(InputError, match="image filter must be one of"):
-        Preprocess(filter="later")
+        ImageOptions.read({"filter": "later"}, "options")
     with pytest.raises(InputError, match="filter_at: Input should be 'before' or 'after', given 'never'"):
         ImageOptions.read({"filter": "blur", "filter_at": "never"}, "options")
     enter(IMAGE_FILTERS, "halve", lambda pixels: pixels / 2)

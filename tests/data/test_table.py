@@ -70,7 +70,7 @@ def test_columns_of_other_names_groups_and_stated_splits(tmp_path: Path, publish
     assert found.rows["split"].to_list() == ["train", "val", "test", "train"]
     assert found.rows["group_id"].to_list() == ["L1", "L2", "image:c", "L1"]
     assert found.rows["metadata"].struct.unnest().columns == ["label"]
-    assert found.notes == ("column 'dx' holds the numbers of the stated classes, from 0 healthy",)
+    assert found.notes == ("'dx' holds the numbers of the stated classes, from 0 healthy",)
 
 
 def test_columns_group_and_split_are_used_where_they_are(tmp_path: Path, publish: SimpleNamespace) -> None:
@@ -153,7 +153,7 @@ def test_images_in_another_folder_and_linked_ones(tmp_path: Path, publish: Simpl
             r"column 'label' is blank in 2 rows: line 3, line 5; label or remove those rows",
         ),
         (["path,label", "a,0", ",1"], r"column 'path' is blank in 1 rows: line 3"),
-        (["path,label", "a,0", "b,mel"], r"column 'label': labels mix numbers \(0\) and words \(mel\)"),
+        (["path,label", "a,0", "b,mel"], r"'label': labels mix numbers \(0\) and words \(mel\)"),
         (["path,dx", "a,0", "b,1"], r"column 'label' is missing; found 'path', 'dx'"),
         (
             ["path,label,split", "a,0,train", "b,1,fold 3"],
@@ -175,7 +175,7 @@ def test_labels_outside_the_stated_classes_and_unknown_columns(tmp_path: Path, p
     path = write(tmp_path, publish, FOUR)
     with pytest.raises(
         InputError,
-        match=r"column 'label' has 2 labels outside mel, bcc: line 3 \('nv'\), line 4 \('nv'\); correct them",
+        match=r"'label' has 2 labels outside mel, bcc: line 3 \('nv'\), line 4 \('nv'\); correct them",
     ):
         read(path, classes=["mel", "bcc"])
     with pytest.raises(InputError, match="column 'lesion_id' is missing; found 'path', 'label', 'age'"):

@@ -23,19 +23,19 @@ from palpate.data.tasks import Task, own_task
 from palpate.data.values import Native, plain, value_range
 
 
-def from_files(labelled: Labelled, name: str, options: ImageOptions) -> dict[str, Any]:
-    """The parts of a data set whose images are files, or lie in an npz file."""
+def from_files(task: Task, labelled: Labelled, options: ImageOptions) -> dict[str, Any]:
+    """The fields of a `palpate.data.dataset.Dataset` whose images are files, or lie in an npz file."""
     labelled = replace(labelled, rows=_wanted(labelled.rows, options))
     check_disjoint(labelled.rows)
     paths = labelled.rows["path"].to_list()
     kinds = [dicom.is_dicom(path) for path in paths]
     if any(kinds) and not all(kinds):
         odd = f"{kinds.count(False)} are not, first {paths[kinds.index(False)]}"
-        raise InputError(f"{name}: {sum(kinds)} images are DICOM files and {odd}; read them apart")
+        raise InputError(f"{task.name}: {sum(kinds)} images are DICOM files and {odd}; read them apart")
     plan = dicom.survey(paths) if any(kinds) else None
-    task, prepared = own_task(labelled, name, options), _preprocess(options)
-    decoder = plan.decode if plan else decode
-    store = open_files(labelled.rows, task.name, options.size or 224, prepared, decoder, repr(plan))
+    prepared, decoder = preprocess(task.preprocess, options), plan.decode if plan else decode
+    name = task.folder or task.name  # two tasks of one folder may share their images
+    store = open_files(labelled.rows, name, options.size or 224, prepared, decoder, repr(plan))
     return assemble(task, labelled, store, options, prepared, native=plan)
 
 
@@ -43,14 +43,16 @@ def from_memory(
     labelled: Callable[[], Labelled], images: Any, total: int, name: str, options: ImageOptions
 ) -> dict[str, Any]:
     """The same of arrays. `labelled` is asked once all images came, because the labels of a torch data set come with them."""
-    prepared = _preprocess(options)
+    prepared = preprocess(Preprocess(grey=options.channels == 1), options)
     store = open_arrays(images, total, options.name or name, options.size, prepared)
     found = labelled()
     return assemble(own_task(found, name, options), found, store, options, prepared)
 
 
-def _preprocess(options: ImageOptions) -> Preprocess:
-    return Preprocess(grey=options.channels == 1, filter=options.filter, filter_at=options.filter_at)
+def preprocess(usual: Preprocess, options: ImageOptions) -> Preprocess:
+    """What a task's images usually go through, but for the filter that the options name."""
+    own = {"filter": options.filter, "filter_at": options.filter_at or "after"}
+    return replace(usual, **own) if options.filter else usual
 
 
 def _wanted(rows: pl.DataFrame, options: ImageOptions) -> pl.DataFrame:
@@ -69,7 +71,7 @@ def assemble(
     native: Native | None = None,
     masks: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """The fields of a `palpate.data.dataset.Dataset`.
+    """The fields of a data set whose pixels are stored.
 
     Args:
         store: a row for each of the manifest.   native: what its values mean, where these do not mean themselves.

@@ -14,15 +14,14 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.data import arrays, folder, table, table_file
-from palpate.data.assemble import assemble, from_files, from_memory
+from palpate.data.assemble import assemble, from_files, from_memory, preprocess
 from palpate.data.download import fetch
-from palpate.data.fill import open_files
 from palpate.data.images import Split
 from palpate.data.manifest import Labelled, manifest
 from palpate.data.options import ImageOptions
-from palpate.data.split import SPLITS, check_disjoint
+from palpate.data.split import SPLITS
 from palpate.data.synthetic.stored import open_synthetic
-from palpate.data.tasks import Task, find_task, task_folders
+from palpate.data.tasks import Task, find_task, own_task, task_folders
 from palpate.data.torch_data import Items
 from palpate.data.values import Native
 
@@ -96,14 +95,11 @@ class Dataset:
         return replace(self, task=task, findings=(), identity=digest, notes=notes, **parts)
 
     @classmethod
-    def from_folder(
-        cls, path: Path | str, *, classes: Sequence[str] | None = None, group: str | None = None, **options: Any
-    ) -> "Dataset":
+    def from_folder(cls, path: Path | str, *, group: str | None = None, **options: Any) -> "Dataset":
         """Read a folder of class folders, with or without folders train, val and test above them.
 
         Args:
             path: FOLDER/CLASS/…/image or FOLDER/SPLIT/CLASS/…/image; linked folders are followed.
-            classes: in label order; alphabetical where None.
             group: a regular expression that finds the patient or lesion in an image's path below the folder.
             options: `palpate.data.options.ImageOptions`.
 
@@ -112,8 +108,8 @@ class Dataset:
         """
         settings = ImageOptions.read(options, "Dataset.from_folder")
         place = Path(path).expanduser()
-        labelled = folder.read(place, tuple(classes) if classes is not None else None, group)
-        return cls(**from_files(labelled, place.resolve().name, settings))
+        labelled = folder.read(place, settings.classes, group)
+        return cls(**from_files(own_task(labelled, place.resolve().name, settings), labelled, settings))
 
     @classmethod
     def from_table(
@@ -122,7 +118,6 @@ class Dataset:
         images: Path | str | None = None,
         *,
         columns: Mapping[str, Any] | None = None,
-        classes: Sequence[str] | None = None,
         **options: Any,
     ) -> "Dataset":
         """Read a table of images: CSV, TSV or parquet, a row per image.
@@ -131,7 +126,6 @@ class Dataset:
             path: of the table.   images: the folder below which all images lie; the table's own where None.
             columns: which column holds what, as {"path": "image_id", "label": "dx", "group": "lesion_id"}; see
                 `palpate.data.table.Columns`. All other columns are kept as metadata.
-            classes: in label order; by size or alphabet where None.
             options: `palpate.data.options.ImageOptions`.
 
         Raises:
@@ -141,8 +135,8 @@ class Dataset:
         place = Path(path).expanduser()
         names = table.Columns.read(columns or {}, "columns")
         below = Path(images).expanduser() if images else place.parent
-        labelled = table.read(table_file.open_table(place), below, names, classes)
-        return cls(**from_files(labelled, place.stem, settings))
+        labelled = table.read(table_file.open_table(place), below, names, settings.classes)
+        return cls(**from_files(own_task(labelled, place.stem, settings), labelled, settings))
 
     @classmethod
     def from_arrays(
@@ -151,7 +145,6 @@ class Dataset:
         labels: Any = None,
         *,
         columns: Mapping[str, Any] | pl.DataFrame | None = None,
-        classes: Sequence[str] | None = None,
         findings: Sequence[str] = (),
         layout: Literal["CHW", "HWC"] | None = None,
         **options: Any,
@@ -163,7 +156,7 @@ class Dataset:
                 `labels` (or `train_images`, `train_labels`, …).
             labels: (N,) of whole numbers or words; with `findings` (N, F) of 1, 0 and -1 (unknown).
             columns: `image_id`, `group` and `split`, N values each, and any others, which are kept as metadata.
-            classes: in label order.   findings: names of the columns of labels.
+            findings: names of the columns of labels.
             layout: where an image's channels are, if its shape can be read both ways.
             options: `palpate.data.options.ImageOptions`.
 
@@ -176,35 +169,33 @@ class Dataset:
                 raise InputError("labels: an npz file holds its own; leave labels out")
             place = Path(images).expanduser()
             values, beside, files = arrays.open_npz(place)
-            found = arrays.labelled(str(place), values, beside, classes, findings, files=files)
-            return cls(**from_files(found, place.stem, settings))
+            labelled = arrays.labelled(str(place), values, beside, settings.classes, findings, files=files)
+            return cls(**from_files(own_task(labelled, place.stem, settings), labelled, settings))
         beside = columns.to_dict(as_series=False) if isinstance(columns, pl.DataFrame) else dict(columns or {})
-        labelled = arrays.labelled("arrays", labels, beside, classes, findings)
+        labelled = arrays.labelled("arrays", labels, beside, settings.classes, findings)
         if len(images) != len(labelled.rows):
             raise InputError(f"images and labels differ in number: {len(images)} and {len(labelled.rows)}")
         return cls(**from_memory(lambda: labelled, arrays.images_of(images, layout), len(images), "arrays", settings))
 
     @classmethod
-    def from_torch(
-        cls, data: Any, *, classes: Sequence[str] | None = None, findings: Sequence[str] = (), **options: Any
-    ) -> "Dataset":
+    def from_torch(cls, data: Any, *, findings: Sequence[str] = (), **options: Any) -> "Dataset":
         """Take the images of a torch `Dataset` or `DataLoader`, or of a MAITE data set; each is asked for once.
 
         Args:
             data: gives (image, label), (image, target, dictionary), or a dictionary with "image" and "label"; images before any
                 standardisation, in [0, 1] or with a `value_range`. Entries "image_id", "group" and "split" of the dictionaries are used, other
                 numbers and words are kept as metadata.
-            classes: in label order; those that the data set names where None.   findings: names of the columns of the labels.
-            options: `palpate.data.options.ImageOptions`.
+            findings: names of the columns of the labels.
+            options: `palpate.data.options.ImageOptions`; the classes are those that the data set names where none are given.
 
         Raises:
             InputError: a data set without length, items of another form, or as `from_arrays`.
         """
         settings = ImageOptions.read(options, "Dataset.from_torch")
         items = Items(data, len(findings))
-        known = classes if classes is not None else items.classes()
 
         def labelled() -> Labelled:
+            known = settings.classes or items.classes()
             return arrays.labelled("data", items.labels, items.columns, known, findings)
 
         return cls(**from_memory(labelled, items, items.total, "data", settings))
@@ -220,7 +211,7 @@ def load(
     val_images: int | None = None,
     test_images: int | None = None,
     filter: str | None = None,
-    filter_at: Literal["before", "after"] = "after",
+    filter_at: Literal["before", "after"] | None = None,
 ) -> Dataset:
     """Load a task, decoding and resizing it first where that was not done before. Its images are served with three channels.
 
@@ -232,7 +223,7 @@ def load(
         train_images, val_images, test_images: at most so many, in the split's class proportions; exactly so many
             synthetic images.
         filter: a registered image filter, instead of the task's own; None for the task's own, which most tasks lack.
-        filter_at: whether `filter` runs "before" or "after" the resize.
+        filter_at: whether `filter` runs "before" or, where None, "after" the resize.
 
     Raises:
         InputError: unknown task or filter, missing data, or unusable tables.
@@ -241,8 +232,8 @@ def load(
     given = {"size": size, "seed": seed, "filter": filter, "filter_at": filter_at, "deduplicate": spec.deduplicate}
     limits = {"train_images": train_images, "val_images": val_images, "test_images": test_images}
     options = ImageOptions.read({**given, **limits, "channels": 3}, "load")
-    prepared = spec.preprocess if filter is None else replace(spec.preprocess, filter=filter, filter_at=filter_at)
     if spec.kind == "synthetic":
+        prepared = preprocess(spec.preprocess, options)
         store, masks = open_synthetic(spec, size, seed, options.limits, prepared)
         rows = manifest(store.index.with_columns(path=pl.lit("synthetic")), spec.name)
         return Dataset(**assemble(spec, Labelled(rows, spec.classes), store, options, prepared, masks=masks))
@@ -251,6 +242,4 @@ def load(
     if spec.download is not None:
         fetch(spec.download, folders[0])
     rows = manifest(spec.reader(*folders), spec.name)
-    check_disjoint(rows)
-    store = open_files(rows, spec.folder, size, prepared)  # not spec.name: two tasks may share their images
-    return Dataset(**assemble(spec, Labelled(rows, spec.classes), store, options, prepared))
+    return Dataset(**from_files(spec, Labelled(rows, spec.classes), options))

@@ -3,14 +3,17 @@
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.data.files import SUFFIXES, walk
-from palpate.data.manifest import Labelled, class_note, manifest, number_classes
+from palpate.data.manifest import Labelled
 from palpate.data.split import split_name
+from palpate.data.table import Columns, label
+from palpate.data.table_file import Table
 
 
 def read(folder: Path, classes: tuple[str, ...] | None = None, group: str | None = None) -> Labelled:
@@ -46,29 +49,19 @@ def read(folder: Path, classes: tuple[str, ...] | None = None, group: str | None
     if not images:
         what = f"no class folder with images ({', '.join(sorted(SUFFIXES))}) is in it"
         raise InputError(f"{folder}: {what}{direct if loose else ''}")
-    labels = [path.parts[depth - 1] for path in images]
-    names = number_classes(labels, classes, f"{folder}: class folders")
-    unknown = ", ".join(map(repr, sorted(set(labels) - set(names))))
-    if unknown:
-        raise InputError(f"{folder}: folder {unknown} is none of the classes {', '.join(names)}; add or remove it")
     ids = [path.as_posix() for path in images]
-    rows = pl.DataFrame(
-        {
-            "image_id": ids,
-            "path": [str(base / path) for path in images],
-            "group_id": pl.Series(_groups(ids, group, folder), dtype=pl.String),
-            "label": [names.index(label) for label in labels],
-            "published": labels,
-            "split": pl.Series([splits[path.parts[0]] if has_splits else None for path in images], dtype=pl.String),
-        }
-    )
+    columns = {"class folder": [path.parts[depth - 1] for path in images], "group": _groups(ids, group, folder)}
+    if has_splits:
+        columns["split"] = [path.parts[0] for path in images]
+    found = Table(folder, pl.DataFrame(columns, schema_overrides={"group": pl.String}), ids, "")
+    names = Columns.read({"path": "", "label": "class folder"}, "columns")
+    labelled = label(found, names, ids, [str(base / path) for path in images], classes)
     others = Counter(path.suffix or path.name for path in below if path.suffix.lower() not in SUFFIXES)
     notes = [
-        class_note(names) if classes is None else "",
         f"{len(loose)} images outside the class folders were left out, first {loose[0].as_posix()}" if loose else "",
         f"{others.total()} files that are no images were left out ({', '.join(sorted(others)[:5])})" if others else "",
     ]
-    return Labelled(manifest(rows, folder), names, notes=tuple(note for note in notes if note))
+    return replace(labelled, notes=(*labelled.notes, *(note for note in notes if note)))
 
 
 def _groups(ids: list[str], pattern: str | None, folder: Path) -> list[str | None]:

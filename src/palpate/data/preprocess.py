@@ -23,10 +23,6 @@ class Preprocess:
     filter: str | None = None
     filter_at: Literal["before", "after"] = "after"
 
-    def __post_init__(self) -> None:
-        if self.filter is not None:
-            IMAGE_FILTERS[self.filter]  # raises where it is unknown
-
 
 def prepare(image: np.ndarray, size: int, settings: Preprocess) -> np.ndarray:
     """Filter and resize one decoded image.

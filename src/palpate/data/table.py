@@ -122,14 +122,14 @@ def _labels(table: Table, column: str, stated: Sequence[str] | None, codes: Mapp
     classes, notes = tuple(stated or codes or ()), ()
     if stated and not set(values) & set(stated) and all(v.isdigit() and int(v) < len(stated) for v in values):
         values = [stated[int(value)] for value in values]
-        notes = (f"column {column!r} holds the numbers of the stated classes, from 0 {stated[0]}",)
+        notes = (f"{column!r} holds the numbers of the stated classes, from 0 {stated[0]}",)
     if codes is None:
-        classes = number_classes(values, None if stated is None else classes, f"{table.path}: column {column!r}")
+        classes = number_classes(values, None if stated is None else classes, f"{table.path}: {column!r}")
         notes = (class_note(classes),) if stated is None else notes
         codes = {name: number for number, name in enumerate(classes)}
     odd = [row for row, value in enumerate(values) if value not in codes]
     known = ", ".join(list(codes)[:20])
-    fault = f"column {column!r} has {len(odd)} labels outside {known}"
+    fault = f"{column!r} has {len(odd)} labels outside {known}"
     table.refuse(odd, fault, "correct them, or state all classes", values)
     rows = pl.DataFrame({"label": [codes[value] for value in values], "published": values})
     return Labelled(rows, classes, notes=notes)

@@ -24,13 +24,13 @@ class Table:
 
     Attributes:
         rows: text without surrounding blanks, null where a field is blank; parquet keeps its own types.
-        lines: the line of the file that each row ends at, the header being line 1; else the place of the row.
+        lines: the line of the file that each row ends at, the header being line 1; else the place or the name of the row.
         unit: what the places are.
     """
 
     path: Path
     rows: pl.DataFrame
-    lines: Sequence[int]
+    lines: Sequence[object]
     unit: str = "line"
 
     def column(self, name: str) -> pl.Series:
@@ -56,7 +56,8 @@ class Table:
             values: of all rows of the table, to be shown.
         """
         shown = [
-            f"{self.unit} {self.lines[row]}" + ("" if values is None else f" ({values[row]!r})") for row in rows[:5]
+            f"{self.unit} {self.lines[row]}".strip() + ("" if values is None else f" ({values[row]!r})")
+            for row in rows[:5]
         ]
         if rows:
             more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""

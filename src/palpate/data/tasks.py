@@ -7,7 +7,7 @@ get the rest without decoding anything.
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -74,8 +74,9 @@ class Task:
 def own_task(labelled: Labelled, name: str, options: ImageOptions) -> Task:
     """The task of a user's own images; `name` stands where the options have none."""
     name = options.name or re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "images"
-    unsaid = "not stated"
-    return Task(name, name, labelled.classes, options.finding, len(labelled.rows), unsaid, unsaid, "your own images")
+    count, unsaid, grey = len(labelled.rows), "not stated", Preprocess(grey=options.channels == 1)
+    task = Task(name, name, labelled.classes, options.finding, count, unsaid, unsaid, "your own images")
+    return replace(task, preprocess=grey)
 
 
 @dataclass(frozen=True)
