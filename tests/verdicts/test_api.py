@@ -1,60 +1,26 @@
 """`trust`: every check answers whatever it is given, the budget holds, and the model is left as it was."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 import torch
+from tests.verdicts.helpers import Net, by_name, sane
 from tests.verdicts.linear import EPSILONS, SIZE, Line, claim, images
-from torch import nn
 
 import palpate
 from palpate.core.errors import InputError
-from palpate.core.records import VerdictRecord, summarise_verdicts
+from palpate.core.records import summarise_verdicts
 from palpate.verdicts.api import trust
 from palpate.verdicts.check import checks
 
 COUNT = sum(check.threshold is not None for check in checks())
 
 
-class Net(nn.Module):
-    """Small, with everything that has a state: batch norm, dropout, buffers."""
-
-    def __init__(self, outputs: int = 2) -> None:
-        super().__init__()
-        self.line = Line()
-        self.norm, self.drop = nn.BatchNorm2d(3), nn.Dropout(0.3)
-        self.outputs = outputs
-
-    def forward(self, x):
-        z = self.line(self.drop(self.norm(x)))
-        return z[:, 1:] - z[:, :1] if self.outputs == 1 else z
-
-
-def _of(verdicts: list[VerdictRecord]) -> dict[str, VerdictRecord]:
-    return {verdict.name: verdict for verdict in verdicts}
-
-
-def _sane(verdicts: list[VerdictRecord]) -> None:
-    """Every check answered, in words, with numbers that JSON knows."""
-    assert [verdict.name for verdict in verdicts] == [check.name for check in checks()]
-    text = json.dumps([verdict.to_dict() for verdict in verdicts], allow_nan=False)
-    assert json.loads(text)
-    for verdict in verdicts:
-        assert verdict.status in ("pass", "warn", "fail", "not run")
-        assert verdict.advice.endswith(".")
-        assert "\n" not in verdict.advice
-        assert "robust" not in verdict.advice.lower().replace("robust accuracy", "")
-        assert verdict.source
-        if verdict.status != "not run":
-            assert verdict.figure is not None
-
-
 def test_a_line_passes_every_check():
     x, y, _ = images(20, (0.012, 0.1))
     verdicts = trust(Line(0.5).eval(), x, y, EPSILONS)  # half: no margin near 17 logits, where cross-entropy saturates
-    _sane(verdicts)
+    sane(verdicts)
     assert not [verdict.name for verdict in verdicts if verdict.status in ("fail", "warn")]
     assert [verdict.name for verdict in verdicts if verdict.status == "not run"] == [
         "ball and box",
@@ -81,7 +47,7 @@ def test_modes_flags_buffers_and_gradients_are_put_back():
     model.norm.weight.grad = torch.ones(3)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     x, y, _ = images()
-    found = _of(trust(model, x, y, EPSILONS))
+    found = by_name(trust(model, x, y, EPSILONS))
     assert found["mode and logits"].status == "fail"  # the dropout was left on
     assert [model.training, model.norm.training, model.drop.training] == [True, False, True]
     assert not model.line.weight.requires_grad
@@ -103,7 +69,7 @@ def test_the_budget_is_kept_and_what_does_not_fit_says_so(budget):
 
     x, y, _ = images(12, (0.05, 0.1))
     verdicts = trust(Watched().eval(), x, y, EPSILONS, budget=budget, sibling=Watched())
-    _sane(verdicts)
+    sane(verdicts)
     forward, backward = (
         sum(getattr(verdict, f"passes_{side}") for verdict in verdicts) for side in ("forward", "backward")
     )
@@ -168,59 +134,10 @@ def test_mistakes_are_named_before_any_pass(change, message):
         trust(Never(), **arguments)
 
 
-def _cases():
-    x, y, _ = images(12)
-    yield "one class", x[::2], y[::2], Line()
-    yield "two images", x[:2], y[:2], Line()
-    yield "one image", x[:1], y[:1], Line()
-    yield "all wrong when clean", x, 1 - y, Line()
-    yield "never fooled", *images(12, (0.4, 0.45))[:2], Line()
-    yield "all fooled everywhere", *images(12, (0.0001, 0.0002))[:2], Line()
-    yield "images in bytes", 255 * x, y, Line()
-    yield "not a number", x * torch.nan, y, Line()
-    yield "answers not a number", x, y, nn.Sequential(Line(), _Lambda(lambda z: z * torch.nan))
-    yield "labels beyond the classes", x, y + 5, Line()
-    yield "one logit", x, y, Net(1)
-    yield "flat logit", x, y, nn.Sequential(Net(1), nn.Flatten(0))
-    yield "constant", x, y, nn.Sequential(Line(), _Lambda(lambda z: 0 * z))
-    yield "crashing", x, y, nn.Sequential(Line(), _Lambda(lambda z: z[:, 7]))
-    yield "three classes", x, y, nn.Sequential(Line(0.25), _Lambda(lambda z: torch.cat([z, -z[:, 1:] - 5], 1)))
-    yield "integers", x, y.to(torch.int32), Line()
-
-
-class _Lambda(nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, z):
-        return self.function(z)
-
-
-@pytest.mark.parametrize(("name", "x", "y", "model"), list(_cases()), ids=[name for name, *_ in _cases()])
-@pytest.mark.parametrize("swept", [False, True])
-def test_odd_inputs_end_in_a_verdict_and_a_reason(name, x, y, model, swept):
-    radius = torch.full((len(x),), 0.03, dtype=torch.float64)
-    sweep = claim(x, y.long(), radius, x.clone()).sweep if swept else None
-    verdicts = trust(model.eval(), x, y, EPSILONS, sweep)
-    _sane(verdicts)
-    if name == "all wrong when clean":
-        assert "0 of 12 images are classified correctly" in _of(verdicts)["gradients"].advice
-    if name == "two images":
-        assert not [verdict.name for verdict in verdicts if verdict.status == "fail"]
-    if name == "crashing":
-        assert "IndexError" in _of(verdicts)["gradients"].advice
-    if name == "images in bytes":
-        assert _of(verdicts)["input range"].status == "fail"
-        assert _of(verdicts)["margin loss"].status == "not run"
-    if name in ("one logit", "flat logit", "three classes", "integers") and not swept:
-        assert not [verdict.name for verdict in verdicts if verdict.status == "fail"]
-
-
 def test_a_sweep_of_other_images_is_not_compared():
     x, y, _ = images(12)
     sweep = claim(x[:6], y[:6], torch.full((6,), 0.03, dtype=torch.float64), None).sweep
-    found = _of(trust(Line().eval(), x, y, EPSILONS, sweep))
+    found = by_name(trust(Line().eval(), x, y, EPSILONS, sweep))
     for name in ("ball and box", "noise", "square", "independent attacks"):
         assert found[name].subject == "result"
         assert found[name].status == "not run"
@@ -231,7 +148,7 @@ def test_a_sweep_of_other_images_is_not_compared():
 def test_a_sweep_in_another_norm_is_audited_and_not_compared():
     x, y, _ = images(12)
     sweep = claim(x, y, torch.full((12,), torch.inf, dtype=torch.float64), x.clone()).sweep
-    found = _of(trust(Line().eval(), x, y, EPSILONS, dataclasses.replace(sweep, norm="l2")))
+    found = by_name(trust(Line().eval(), x, y, EPSILONS, dataclasses.replace(sweep, norm="l2")))
     assert found["ball and box"].status == "pass"
     assert "in l2" in found["square"].advice
     with pytest.raises(InputError, match="'l2', that of the sweep"):
@@ -253,7 +170,7 @@ def test_at_most_64_images_are_taken_each_class_in_proportion_and_by_slices_only
             return x[index]
 
     verdicts = trust(Line().eval(), Lazy(), torch.as_tensor(np.asarray(y)), EPSILONS, budget=200)
-    _sane(verdicts)
+    sane(verdicts)
     assert len(taken) == len(set(taken)) == 64
     rare = sum(start >= 180 for start in taken)
     assert 6 <= rare <= 7  # a tenth of 64
@@ -273,7 +190,7 @@ def test_a_finding_of_a_multi_label_head_is_examined_as_its_sweep_was():
     sweep = palpate.sweep(model, x, labels, EPSILONS, finding=1)
     torch.testing.assert_close(sweep.radius[exact < 0.079], exact[exact < 0.079], rtol=0.01, atol=0)
     verdicts = trust(model, x, labels, EPSILONS, sweep, finding=1, expect=1.0)
-    _sane(verdicts)
+    sane(verdicts)
     assert not [verdict.name for verdict in verdicts if verdict.status in ("fail", "warn")]
     assert [verdict.name for verdict in verdicts if verdict.status == "not run"] == ["transfer"]
 
@@ -284,13 +201,13 @@ def test_an_l2_sweep_is_examined_in_l2():
     model = Line(0.5).eval()
     sweep = palpate.sweep(model, x, y, epsilons, {"attack": "standard", "norm": "l2"})
     verdicts = trust(model, x, y, epsilons, sweep)
-    _sane(verdicts)
+    sane(verdicts)
     assert not [verdict.name for verdict in verdicts if verdict.status in ("fail", "warn")]
-    found = _of(verdicts)
+    found = by_name(verdicts)
     assert found["independent attacks"].status == "pass"
     assert "in linf" in found["square"].advice
     doubled = dataclasses.replace(sweep, radius=2 * sweep.radius)
-    assert _of(trust(model, x, y, epsilons, doubled))["independent attacks"].status == "fail"
+    assert by_name(trust(model, x, y, epsilons, doubled))["independent attacks"].status == "fail"
 
 
 @pytest.mark.parametrize(

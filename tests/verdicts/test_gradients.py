@@ -64,7 +64,7 @@ def test_a_few_images_without_a_gradient_are_a_warning():
             (points[:, :1, :1, :1] == x[:3, :1, :1, :1].view(1, 3, 1, 1)).any(1, keepdim=True), points.detach(), points
         )
 
-    finding = usable(context_of(Front(dead), x, y), 0.25)
+    finding = usable(context_of(Front(dead), x, y), 0.2)
     assert finding.status == "warn"
     assert finding.figure == pytest.approx(3 / 40)
     assert "3 of 40" in finding.advice
@@ -170,7 +170,7 @@ def test_an_image_whose_answer_is_stored_is_memorised(distance):
 
 def test_the_gradient_of_a_line_accounts_for_every_change():
     x, y, _ = images(20)
-    finding = along_a_path(context_of(Line(), x, y), 0.25)
+    finding = along_a_path(context_of(Line(), x, y), 0.2)
     assert (finding.status, finding.figure) == ("pass", pytest.approx(0, abs=1e-4))
 
 
@@ -178,7 +178,7 @@ def test_a_lookup_changes_without_a_gradient():
     """Between two memorised images the logits change by twice the bonus more than the line: 2b / (2b + 192 · (r₁ + r₂))."""
     x, y, exact = images(12, (0.02, 0.06))
     for distance in (1e-6, 0.01):
-        finding = along_a_path(context_of(Stored(x, y, distance), x, y), 0.25)
+        finding = along_a_path(context_of(Stored(x, y, distance), x, y), 0.2)
         assert finding.status == "fail"
         assert "memorised" in finding.advice
         line = 2 * 192 * float(exact.mean())
@@ -188,4 +188,4 @@ def test_a_lookup_changes_without_a_gradient():
 def test_a_path_needs_two_classes():
     x, y, _ = images()
     with pytest.raises(NotRun, match="second class"):
-        along_a_path(context_of(Line(), x[::2], y[::2]), 0.25)
+        along_a_path(context_of(Line(), x[::2], y[::2]), 0.2)

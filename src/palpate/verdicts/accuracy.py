@@ -10,7 +10,7 @@ from torch import Tensor
 
 from palpate.core.formatting import percent
 from palpate.models.predict import as_tensor
-from palpate.verdicts.check import CARLINI, LEAST, Finding, check, out_of, status_of
+from palpate.verdicts.check import CARLINI, LEAST, Finding, check, judge, out_of, status_of
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.inputs import CHANCE, better_input
 
@@ -53,17 +53,12 @@ def class_order(context: CheckContext, threshold: float) -> Finding:
     lost = int(((renamed != labels) & (predicted == labels)).sum())
     gain, sure = gained - lost, gained > lost and binomtest(gained, gained + lost).pvalue <= RENAMED
     figure = context.points(max(gain, 0))
-    status = status_of(figure, gain if sure else 0, threshold)
     accuracy = percent(float((predicted == labels).float().mean()))
-    if status == "pass":
-        return Finding(
-            status,
-            figure,
-            f"The model is right on {accuracy} of the images, and other names of its classes would not help.",
-        )
-    return Finding(
-        status,
+    return judge(
         figure,
+        gain if sure else 0,
+        threshold,
+        f"The model is right on {accuracy} of the images, and other names of its classes would not help.",
         f"The model is right on {accuracy} of the images, and on {out_of(gain, len(labels))} more if its classes are given other names: labels and "
         "classes are in different orders (permuted, counted from 1, or inverted).",
     )
@@ -111,6 +106,7 @@ def _predictions(context: CheckContext) -> tuple[int, Tensor, Tensor | None]:
     sweep, budget = context.swept.whole, context.access.budget
     everything = len(sweep) * SHARE <= (budget.limit or 0)
     places = torch.arange(len(sweep)) if everything else context.swept.places
+    context.need(len(places))
     claimed = (sweep.radius > 0)[places]
     right = torch.zeros(len(places), dtype=torch.bool)
     left = torch.arange(len(places))

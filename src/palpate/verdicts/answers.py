@@ -5,10 +5,10 @@ from torch import Tensor
 
 from palpate.attacks.losses import margin, unusable
 from palpate.verdicts.baselines import random_point
-from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, out_of, status_of
+from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, judge, out_of, status_of
 from palpate.verdicts.context import CheckContext
 
-SAME = 1e-3
+SAME = 1e-2
 """Share of the usual logit up to which two answers to one image are called equal: rounding differs between batches."""
 
 ALIKE, EMPTY, OFTEN = 0.05, 0.01, 0.2
@@ -33,12 +33,11 @@ def mode_and_logits(context: CheckContext, threshold: float) -> Finding:
             "where the model is sure: remove the last softmax or sigmoid and attack again.",
         )
     changed = _changed_by_mode(context, outputs)
-    status = status_of(changed / total, changed, threshold)
-    if status == "pass":
-        return Finding(status, changed / total, "The model is in evaluation mode and returns logits.")
-    return Finding(
-        status,
+    return judge(
         changed / total,
+        changed,
+        threshold,
+        "The model is in evaluation mode and returns logits.",
         f"The model was handed over in train() mode, where dropout and batch statistics change the answer on {out_of(changed, total)}: call "
         "model.eval() before measuring anything outside palpate, which does so itself.",
     )
@@ -57,7 +56,7 @@ def _probabilities(table: Tensor, labels: Tensor) -> bool:
         return False
     if table.shape[1] > 1:
         sums = table.sum(1)
-        if bool((sums - sums.mean()).abs().amax() > SAME * (high - low)):
+        if bool((sums - sums.mean()).abs().amax() > 0.1 * SAME * (high - low)):
             return False
         rest = table.scatter(1, table.argmax(1, keepdim=True), float("inf"))  # the classes that are not answered
         none = int((rest <= low + EMPTY * (high - low)).sum())
@@ -99,15 +98,14 @@ def deterministic(context: CheckContext, threshold: float) -> Finding:
     answers = context.repeated  # (calls, m, K)
     classes = answers.argmax(2)
     changed = int((classes != classes[0]).any(0).sum())
-    status = status_of(changed / total, changed, threshold)
-    if status != "pass":
-        return Finding(
-            status,
-            changed / total,
-            f"The model gives {out_of(changed, total)} another class when asked again, so noise in the model and not its strength may stop the "
-            "attack: switch the randomness off, or average gradients and answers over many draws.",
-        )
-    return Finding(status, changed / total, f"{len(answers)} repeated predictions agree on the class.")
+    return judge(
+        changed / total,
+        changed,
+        threshold,
+        f"{len(answers)} repeated predictions agree on the class.",
+        f"The model gives {out_of(changed, total)} another class when asked again, so noise in the model and not its strength may stop the attack: "
+        "switch the randomness off, or average gradients and answers over many draws.",
+    )
 
 
 @check("same logits", 50, 0.05, "share of the margin", f"{ATHALYE} 3.2")
@@ -124,22 +122,18 @@ def same_logits(context: CheckContext, threshold: float) -> Finding:
     usual = float(margins[0].abs().median().clamp(min=1e-12))
     spread = margins.std(0) / usual
     figure = float(spread.median())
-    status = status_of(figure, int((spread > threshold).sum()), threshold)
-    if status != "pass":
-        return Finding(
-            status,
-            figure,
-            f"Asked again, the model gives other logits: they vary by {figure:.0%} of the usual margin, though the class seldom changes, so each "
-            "step of an attack meets another model: switch the randomness off, or average over many draws (draws=20).",
-        )
-    if bool(differ(context.repeated.flatten(0, 1), context.repeated[0].repeat(len(context.repeated), 1)).any()):
-        return Finding(
-            "warn",
-            figure,
-            f"The model's answers vary from one forward to the next (by {figure:.1%} of the usual margin), though hardly a class changes: report it, "
-            "and repeat the attack with other seeds.",
-        )
-    return Finding(status, figure, "Repeated predictions give the same logits.")
+    finding = judge(
+        figure,
+        int((spread > threshold).sum()),
+        threshold,
+        "Repeated predictions give the same logits.",
+        f"Asked again, the model gives other logits: they vary by {figure:.0%} of the usual margin, though the class seldom changes, so each step "
+        "of an attack meets another model: switch the randomness off, or average over many draws (draws=20).",
+    )
+    if finding.status == "pass" and context.varies:
+        advice = f"The model's logits vary from one forward to the next, by {figure:.1%} of the usual margin: repeat the attack with other seeds."
+        return Finding("warn", figure, advice)
+    return finding
 
 
 @check("same answers at the end", 260, 0.05, "share", f"{ATHALYE} 3.2")
@@ -150,12 +144,11 @@ def same_at_end(context: CheckContext, threshold: float) -> Finding:
     if changed and context.varies:
         raise NotRun("the model's answers vary from one forward to the next anyway")
     share = changed / len(context.images)
-    status = status_of(share, changed, threshold)
-    if status == "pass":
-        return Finding(status, share, "After all checks the model answers as it did before them.")
-    return Finding(
-        status,
+    return judge(
         share,
+        changed,
+        threshold,
+        "After all checks the model answers as it did before them.",
         f"After all checks the model gives {out_of(changed, len(context.images))} other logits than before them: it keeps a state, such as a count "
         "of its calls, so no attack meets the model that is used.",
     )
@@ -173,12 +166,11 @@ def batch(context: CheckContext, threshold: float) -> Finding:
     order = context.clean[:, 0].argsort()  # so that the batches differ as much as they can
     apart = torch.cat([context.access.logits(part) for part in context.images[order].split(max(1, total // 3))])
     changed = int(differ(apart, context.clean[order]).sum())
-    status = status_of(changed / total, changed, threshold)
-    if status == "pass":
-        return Finding(status, changed / total, "An image's answer does not depend on its batch.")
-    return Finding(
-        status,
+    return judge(
         changed / total,
+        changed,
+        threshold,
+        "An image's answer does not depend on its batch.",
         f"On {out_of(changed, total)} the logits depend on the other images of the batch (statistics of the batch, or a mean over it), so an attack "
         "and its evaluation see other models: use running statistics, or give images one at a time.",
     )
@@ -195,12 +187,11 @@ def numbers(context: CheckContext, threshold: float) -> Finding:
     for points in (*moved, context.images.roll((1, 1), (2, 3))):
         lost |= unusable(context.access.logits(points))
     count = int(lost.sum())
-    status = status_of(count / total, count, threshold)
-    if status == "pass":
-        return Finding(status, count / total, "The model answers with numbers, on the images and near them.")
-    return Finding(
-        status,
+    return judge(
         count / total,
+        count,
+        threshold,
+        "The model answers with numbers, on the images and near them.",
         f"The model's answer is not a number on or near {out_of(count, total)}, so an attack cannot see what it does there, and no figure "
         "holds for such an image: find the operation that gives NaN.",
     )

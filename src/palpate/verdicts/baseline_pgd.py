@@ -4,14 +4,15 @@ Each repeats the attack in a way that cannot help against a model that is merely
 (Athalye et al. 2018, arXiv 1802.00420, section 3.1; Carlini et al. 2019, arXiv 1902.06705, section 5).
 """
 
+import dataclasses
+
 import torch
 from scipy.stats import binomtest
 
 from palpate.attacks.losses import cross_entropy, margin
 from palpate.attacks.norms import distance, project, steepest
-from palpate.core.records import Status
 from palpate.verdicts.baselines import STEPS, price
-from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, status_of
+from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, judge
 from palpate.verdicts.context import CheckContext
 
 RESTARTED = 16
@@ -49,15 +50,14 @@ def one_step(context: CheckContext, threshold: float) -> Finding:
         count = int((fooled & ~context.baseline(epsilon).fooled).sum())
         if count > worst:
             worst, where = count, epsilon
-    status = status_of(context.points(worst), worst, threshold)
-    if status == "pass":
-        advice = "A single gradient step fools hardly an image that PGD does not, as it should be."
-    else:
-        advice = (
-            f"A single gradient step fools {context.of(worst)} that twenty steps at epsilon {context.written(where)} do not, so this "
-            "model misleads PGD: do not report its robust accuracy; use the margin loss, restarts and attacks without gradients."
-        )
-    return Finding(status, context.points(worst), advice)
+    return judge(
+        context.points(worst),
+        worst,
+        threshold,
+        "A single gradient step fools hardly an image that PGD does not, as it should be.",
+        f"A single gradient step fools {context.of(worst)} that twenty steps at epsilon {context.written(where)} do not, so this "
+        "model misleads PGD: do not report its robust accuracy; use the margin loss, restarts and attacks without gradients.",
+    )
 
 
 @check("margin loss", 170, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 4")
@@ -73,26 +73,25 @@ def margin_loss(context: CheckContext, threshold: float) -> Finding:
         plain, other = (run.fooled for run in runs)
     count = int((other & ~plain).sum()) - int((plain & ~other).sum())
     figure = context.points(count)
-    status = _abnormal(context, figure, count, int((~plain).sum()), threshold)
-    left = [context.points(int((~fooled).sum())) for fooled in (plain, other)]
-    if status == "pass":
-        advice = f"At epsilon {context.written(epsilon)} cross-entropy and margin leave {left[0]:.1f} and {left[1]:.1f} % of the images right."
-    else:
-        why = "cross-entropy misleads the attack"
-        if context.median_margin > SATURATION:
-            why = f"the head is saturated (median clean margin {context.median_margin:.4g} logits)"
-        advice = (
-            f"At epsilon {context.written(epsilon)} cross-entropy PGD reports {left[0]:.1f} % robust accuracy where the margin leaves "
-            f"{left[1]:.1f} %, {figure:.1f} points too many: {why}, so report the margin's figure."
-        )
-    return Finding(status, max(figure, 0.0), advice)
+    one, two = (context.points(int((~fooled).sum())) for fooled in (plain, other))
+    why = "cross-entropy misleads the attack"
+    if context.median_margin > SATURATION:
+        why = f"the head is saturated (median clean margin {context.median_margin:.4g} logits)"
+    return judge(
+        max(figure, 0.0),
+        _abnormal(context, count, int((~plain).sum())),
+        threshold,
+        f"At epsilon {context.written(epsilon)} cross-entropy and margin leave {one:.1f} and {two:.1f} % of the images right.",
+        f"At epsilon {context.written(epsilon)} cross-entropy PGD reports {one:.1f} % robust accuracy where the margin leaves {two:.1f} %, "
+        f"{figure:.1f} points too many: {why}, so report the margin's figure.",
+    )
 
 
-def _abnormal(context: CheckContext, figure: float, count: int, tried: int, threshold: float) -> Status:
-    """The status of a loss of `count` among `tried` images, which must be more than an honest network of as many classes normally loses."""
+def _abnormal(context: CheckContext, count: int, tried: int) -> int:
+    """`count` if so many of the images that were tried are more than an honest network of as many classes normally loses, else 0."""
     share = NORMAL if context.varies or context.clean.shape[1] > 2 else NORMAL_OF_TWO
     unlikely = count > 0 and binomtest(count, max(tried, count), share, "greater").pvalue <= UNLIKELY
-    return status_of(figure, count if unlikely else 0, threshold)
+    return count if unlikely else 0
 
 
 @check("loss at the end", 160, 0.25, "share", f"{CARLINI} 5.2")
@@ -107,15 +106,14 @@ def loss_at_end(context: CheckContext, threshold: float) -> Finding:
         raise NotRun("baseline PGD did not raise the loss at all, so its end says nothing")
     share = float(late[known].sum() / whole[known].sum())
     rising = int((late > threshold * whole.clamp(min=0))[known & (late > 0)].sum())
-    status = status_of(share, rising, threshold)
-    if status == "pass":
-        advice = f"The loss has settled: the last quarter of the steps brought {max(share, 0):.0%} of its rise."
-    else:
-        advice = (
-            f"The loss was still rising when the attack ended: the last quarter of its steps brought {share:.0%} of the rise, so "
-            "more steps, or larger ones, will fool more images."
-        )
-    return Finding(status, max(share, 0.0), advice)
+    return judge(
+        max(share, 0.0),
+        rising,
+        threshold,
+        f"The loss has settled: the last quarter of the steps brought {max(share, 0):.0%} of its rise.",
+        f"The loss was still rising when the attack ended: the last quarter of its steps brought {share:.0%} of the rise, so "
+        "more steps, or larger ones, will fool more images.",
+    )
 
 
 @check("unbounded", 180, 5.0, "points", f"{ATHALYE} 3.1")
@@ -132,17 +130,16 @@ def unbounded(context: CheckContext, threshold: float) -> Finding:
             fooled[still] = context.pgd(still, share * diameter, 3).ever
     count = int((~fooled[tried]).sum())
     figure = context.points(count) * len(left) / max(len(tried), 1)
-    status = status_of(figure, count, threshold)
-    if not count:
-        advice = "With any change allowed, baseline PGD fools every image, as it must."
-    elif status == "pass":
-        advice = f"With any change allowed, baseline PGD fools all but {context.of(count)}."
-    else:
-        advice = (
-            f"With any change allowed, {context.of(count)} are still classified correctly, which no model can achieve: the attack "
-            "finds no direction (zero, saturated or wrong gradients), so its robust accuracy means nothing at any epsilon."
-        )
-    return Finding("warn" if status == "pass" and count else status, figure, advice)
+    what = f"With any change allowed, baseline PGD fools all but {context.of(count)}"
+    finding = judge(
+        figure,
+        count,
+        threshold,
+        f"{what}, as it must.",
+        f"{what}, which no model can achieve: the attack finds no direction (zero, saturated or wrong gradients), so its robust accuracy means "
+        "nothing at any epsilon.",
+    )
+    return dataclasses.replace(finding, status="warn") if finding.status == "pass" and count else finding
 
 
 @check("rising accuracy", 140, 1.0, "points", f"{ATHALYE} 3.1")
@@ -154,15 +151,14 @@ def rising_accuracy(context: CheckContext, threshold: float) -> Finding:
     rises = [after - min(counts[: place + 1]) for place, after in enumerate(counts[1:])]
     worst = max(0, *rises)
     figure = context.points(worst)
-    status = status_of(figure, worst, threshold)
-    if status == "pass":
-        advice = "Robust accuracy of independent attacks falls as epsilon grows, as it must."
-    else:
-        advice = (
-            f"Robust accuracy rises by {figure:.1f} points when epsilon grows, which is impossible for a working attack: "
-            "it gets stuck in this model, so use restarts, the margin and attacks without gradients."
-        )
-    return Finding(status, figure, advice)
+    return judge(
+        figure,
+        worst,
+        threshold,
+        "Robust accuracy of independent attacks falls as epsilon grows, as it must.",
+        f"Robust accuracy rises by {figure:.1f} points when epsilon grows, which is impossible for a working attack: "
+        "it gets stuck in this model, so use restarts, the margin and attacks without gradients.",
+    )
 
 
 @check("best iterate", 150, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 3")
@@ -177,15 +173,14 @@ def best_iterate(context: CheckContext, threshold: float) -> Finding:
             if confirmed > worst:
                 worst, where = confirmed, epsilon
     figure = context.points(worst)
-    status = status_of(figure, worst, threshold)
-    if status == "pass":
-        advice = "The last iterate is as good as the best one."
-    else:
-        advice = (
-            f"At epsilon {context.written(where)} an earlier iterate fools {context.of(worst)} that the last one does not: keep the best "
-            f"iterate, or the attack overstates robust accuracy by {figure:.1f} points."
-        )
-    return Finding(status, figure, advice)
+    return judge(
+        figure,
+        worst,
+        threshold,
+        "The last iterate is as good as the best one.",
+        f"At epsilon {context.written(where)} an earlier iterate fools {context.of(worst)} that the last one does not: keep the best "
+        f"iterate, or the attack overstates robust accuracy by {figure:.1f} points.",
+    )
 
 
 @check("steps and restarts", 230, 1.0, "points", f"{CARLINI} 5.2")
@@ -213,12 +208,11 @@ def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
     again = context.fooled(context.baseline(epsilon).last[chosen], chosen)
     count = max(int(fooled.sum()) - int(again.sum()), 0)
     figure = context.points(count) * len(left) / len(chosen)
-    status = _abnormal(context, figure, count, len(chosen), threshold)
-    if status == "pass":
-        advice = f"Twice the steps and five restarts take away {figure:.1f} points at epsilon {context.written(epsilon)}: no more than is usual."
-    else:
-        advice = (
-            f"Twice the steps and five restarts take away {figure:.1f} points of robust accuracy at epsilon {context.written(epsilon)}: a single run "
-            "of PGD does not find what is there, so report the stronger attack."
-        )
-    return Finding(status, figure, advice)
+    what = f"Twice the steps and five restarts take away {figure:.1f} points of robust accuracy at epsilon {context.written(epsilon)}"
+    return judge(
+        figure,
+        _abnormal(context, count, len(chosen)),
+        threshold,
+        f"{what}, no more than is usual.",
+        f"{what}: a single run of PGD does not find what is there, so report the stronger attack.",
+    )

@@ -92,6 +92,12 @@ def status_of(figure: float, images: int, threshold: float) -> Status:
     return "fail" if images >= LEAST else "warn"
 
 
+def judge(figure: float, images: int, threshold: float, good: str, bad: str) -> Finding:
+    """The finding about a figure that `images` images show: the first sentence where it passes, else the second."""
+    status = status_of(figure, images, threshold)
+    return Finding(status, figure, good if status == "pass" else bad)
+
+
 def out_of(count: int, total: int) -> str:
     """A count for a reader.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from palpate.attacks.losses import margin
 from palpate.verdicts import baselines
 from palpate.verdicts.baselines import STEPS, pgd, price
-from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, status_of
+from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, judge
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.minimum_norm import NORMS as FMN_NORMS
 from palpate.verdicts.minimum_norm import STEPS as FMN_STEPS
@@ -82,13 +82,12 @@ def _beaten(
     """
     context.note(attack, epsilon, fooled)
     figure = share * context.points(len(fooled))
-    status = status_of(figure, len(fooled), threshold)
     what = f"{attack[0].upper()}{attack[1:]} at epsilon {context.written(epsilon)}"
-    if status == "pass":
-        return Finding(status, figure, f"{what} fools no more than {context.examined} does.")
-    return Finding(
-        status,
+    return judge(
         figure,
+        len(fooled),
+        threshold,
+        f"{what} fools no more than {context.examined} does.",
         f"{what} fools {context.of(len(fooled))} that {context.examined} does not: gradients of this model mislead, or that "
         "attack is broken (steps, sign or unit of epsilon), so its robust accuracy is too high.",
     )
@@ -108,12 +107,11 @@ def independent_attacks(context: CheckContext, threshold: float) -> Finding:
         if count > best:
             best, where, by = count, epsilon, attack
     figure = context.points(best)
-    status = status_of(figure, best, threshold)
-    if status == "pass":
-        return Finding(status, figure, "None of the independent attacks fools noticeably more than the sweep.")
-    return Finding(
-        status,
+    return judge(
         figure,
+        best,
+        threshold,
+        "None of the independent attacks fools noticeably more than the sweep.",
         f"{by[0].upper()}{by[1:]} fools {context.of(best)} that the sweep does not at epsilon {context.written(where)}, so its robust "
         f"accuracy is at least {figure:.1f} points too high: look at its number of steps, its step size, the sign of its loss and the unit of its "
         "epsilon.",

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palpate.verdicts.baselines import STEPS, fools, pgd, price
-from palpate.verdicts.check import CARLINI, LEAST, Finding, NotRun, check, out_of, status_of
+from palpate.verdicts.check import CARLINI, LEAST, Finding, NotRun, check, judge, out_of
 from palpate.verdicts.context import CheckContext
 
 COPIED = 24
@@ -32,7 +32,7 @@ MOVES: tuple[Callable[[Tensor], Tensor], ...] = (_shifted, _enlarged, lambda x: 
 """Ways to move an image that leave its class as it is for most tasks: shifted by two pixels, enlarged by an eighth, mirrored."""
 
 
-@check("moved copies", 200, 40.0, "points", f"{CARLINI} 5")
+@check("moved copies", 200, 60.0, "points", f"{CARLINI} 5")
 def moved_copies(context: CheckContext, threshold: float) -> Finding:
     """How many points more of moved copies than of the images themselves baseline PGD fools; copies that the model gets wrong are left out.
 
@@ -55,12 +55,11 @@ def moved_copies(context: CheckContext, threshold: float) -> Finding:
     count = easier - harder
     unlikely = count > 0 and binomtest(easier, easier + harder).pvalue <= CHANCE
     figure = 100 * max(count, 0) / int(known.sum())
-    status = status_of(figure, count if unlikely else 0, threshold)
-    if status == "pass":
-        return Finding(status, figure, "Moved copies of the images are about as hard to attack as the images.")
-    return Finding(
-        status,
+    return judge(
         figure,
+        count if unlikely else 0,
+        threshold,
+        "Moved copies of the images are about as hard to attack as the images.",
         f"At epsilon {context.written(epsilon)} PGD fools {out_of(count, int(known.sum()))} more when they are shifted, enlarged or mirrored: "
         "the model has memorised the images themselves, so its robustness does not hold for others.",
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.losses import cross_entropy, margin
-from palpate.verdicts.check import ATHALYE, LEAST, Finding, NotRun, check, out_of, status_of
+from palpate.verdicts.check import ATHALYE, LEAST, Finding, NotRun, check, judge, out_of, status_of
 from palpate.verdicts.context import CheckContext
 
 IMAGES, REPEATS = 24, 6
@@ -87,12 +87,11 @@ def repeatable(context: CheckContext, threshold: float) -> Finding:
     pairs = [(a, b) for a in range(REPEATS) for b in range(a)]
     cosine = torch.stack([_cosine(slopes[a], slopes[b]) for a, b in pairs]).amin(0)
     figure = max(1 - float(cosine.median()), 0.0)
-    status = status_of(figure, int((1 - cosine > threshold).sum()), threshold)
-    if status == "pass":
-        return Finding(status, figure, f"Computed again, the gradient is the same (cosine {1 - figure:.2f}).")
-    return Finding(
-        status,
+    return judge(
         figure,
+        int((1 - cosine > threshold).sum()),
+        threshold,
+        f"Computed again, the gradient is the same (cosine {1 - figure:.2f}).",
         f"Computed again, the gradient is another one (cosine {1 - figure:.2f}; 1 is the same), so noise in the model and not its strength may stop "
         "the attack: switch the randomness off, or average over many draws (draws=20).",
     )
@@ -147,18 +146,17 @@ def finite_differences(context: CheckContext, threshold: float) -> Finding:
     cosine = _cosine(slopes[moving], differences[moving])
     figure = 1 - float(cosine.median())
     bad = int((1 - cosine > threshold).sum())
-    status = status_of(figure, bad, threshold)
-    if status != "pass":
-        advice = (
-            f"The gradient does not describe the model: over one grey level its prediction and the measured change agree with a cosine of only "
-            f"{1 - figure:.2f} (1 is perfect); some step is hidden from the gradient or jumps, so use attacks without gradients."
-        )
-    else:
-        advice = f"The gradient describes the model (cosine {1 - figure:.2f} with measured differences)."
-    return Finding(status, figure, advice)
+    return judge(
+        figure,
+        bad,
+        threshold,
+        f"The gradient describes the model (cosine {1 - figure:.2f} with measured differences).",
+        "The gradient does not describe the model: over one grey level its prediction and the measured change agree with a cosine of only "
+        f"{1 - figure:.2f} (1 is perfect); some step is hidden from the gradient or jumps, so use attacks without gradients.",
+    )
 
 
-@check("gradient along a path", 110, 0.25, "share", "Sundararajan et al. 2017, arXiv 1703.01365, section 3")
+@check("gradient along a path", 110, 0.2, "share", "Sundararajan et al. 2017, arXiv 1703.01365, section 3")
 def along_a_path(context: CheckContext, threshold: float) -> Finding:
     """Share of a logit difference's change, from one image to another of another class, that the gradient along the way does not account for.
 
@@ -190,14 +188,11 @@ def along_a_path(context: CheckContext, threshold: float) -> Finding:
     change = difference(context.clean[end], one, other) - difference(context.clean[start], one, other)
     missing = (change - integral).abs() / change.abs().clamp(min=1e-12)
     figure = float(missing.median())
-    status = status_of(figure, int((missing > threshold).sum()), threshold)
-    if status == "pass":
-        return Finding(
-            status, figure, f"The gradient accounts for the change from one image to another, within {figure:.0%}."
-        )
-    return Finding(
-        status,
+    return judge(
         figure,
+        int((missing > threshold).sum()),
+        threshold,
+        f"The gradient accounts for the change from one image to another, within {figure:.0%}.",
         f"Between two images {figure:.0%} of the change of a logit is not in the gradient: it comes from a jump (a lookup of memorised images, a "
         "threshold, rounding) that no attack by gradients can see.",
     )

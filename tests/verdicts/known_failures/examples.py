@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
-from tests.verdicts.known_failures import failures, sweeps
+from tests.verdicts.known_failures import failures, memory, sweeps
 from tests.verdicts.known_failures.networks import Cnn, copied, initialised
 from tests.verdicts.known_failures.trained import EPSILONS, Trained
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ def _pruned(nets: Trained) -> Made:
     return Made(model.eval())
 
 
-def _memory(kind: type[failures.Memory], radius: float, weak: bool = False) -> Make:
+def _memory(kind: type[memory.Memory], radius: float, weak: bool = False) -> Make:
     def make(nets: Trained) -> Made:
         model = kind(copied(nets.weak if weak else nets.plain), nets.x, nets.y, radius)
         model.finding = nets.finding
@@ -202,12 +202,12 @@ FAILURES: tuple[Example, ...] = (
         "statistics of the batch", "B",
         lambda nets: Made(failures.with_batch_statistics(copied(nets.plain))), BATCH, MISTAKE,
     ),
-    Example("memorised in a ball", "A", _memory(failures.Memory, 0.08), MEMORISED, MISTAKE),
-    Example("memorised exactly", "B", _memory(failures.Memory, 1e-6, weak=True), MEMORISED, MISTAKE),
-    Example("nearest image", "B", _memory(failures.Nearest, 0.0), MEMORISED, MISTAKE),
-    Example("replaced by memory", "A", _memory(failures.Snapped, 0.08), MEMORISED, MISTAKE),
-    Example("NaN when moved", "A", _memory(failures.OnlyThese, 1e-6), NAN, MISTAKE),
-    Example("NaN between grey levels", "B", lambda nets: Made(failures.OnlyGreyLevels(copied(nets.plain))), NAN, MISTAKE),
+    Example("memorised in a ball", "A", _memory(memory.Memory, 0.08), MEMORISED, MISTAKE),
+    Example("memorised exactly", "B", _memory(memory.Memory, 1e-6, weak=True), MEMORISED, MISTAKE),
+    Example("nearest image", "B", _memory(memory.Nearest, 0.0), MEMORISED, MISTAKE),
+    Example("replaced by memory", "A", _memory(memory.Snapped, 0.08), MEMORISED, MISTAKE),
+    Example("NaN when moved", "A", _memory(memory.OnlyThese, 1e-6), NAN, MISTAKE),
+    Example("NaN between grey levels", "B", lambda nets: Made(memory.OnlyGreyLevels(copied(nets.plain))), NAN, MISTAKE),
     Example(
         "permuted classes", "A",
         lambda nets: Made(failures.Permuted(copied(nets.plain), nets.finding is not None)), ORDER, MISTAKE,
