@@ -13,7 +13,7 @@ from palpate.core.records import Kind, Parent, Role, StageOutput
 from palpate.core.spec import Spec, fingerprint
 from palpate.study.spec import ModelSpec, Study, TaskSpec
 
-VERSIONS: dict[Kind, int] = {"train": 2, "predict": 2, "attack": 3, "explain": 2, "trust": 3}
+VERSIONS: dict[Kind, int] = {"train": 2, "predict": 2, "attack": 3, "explain": 2, "trust": 4}
 """Raised when a kind of stage changes what it computes, so that old results are not taken for new ones."""
 
 
