@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 OURS = {f"palpate {strength}": strength for strength in ("fast", "standard", "ensemble")}
 SHORT = ("FMN 100", "PDPGD 100", "TR 100")
-LONG = ("FMN 1000", "PDPGD 1000", "APGD-T", "APGD")
+LONG = ("FMN 1000", "PDPGD 1000", "APGD-T 3 × 25", "APGD")
 
 
 def palpate_run(
