@@ -13,7 +13,7 @@ from palpate.core.errors import InputError
 from palpate.data.manifest import Labelled
 from palpate.data.npz import plain_image
 from palpate.data.split import SPLITS
-from palpate.data.table import Columns, label
+from palpate.data.table import Classes, Columns, label
 from palpate.data.table_file import Table
 
 
@@ -21,9 +21,8 @@ def labelled(
     what: str,
     labels: Any,
     columns: Mapping[str, Any],
-    classes: Sequence[str] | None = None,
+    classes: Classes = None,
     findings: Sequence[str] = (),
-    codes: Mapping[str, int] | None = None,
     files: Sequence[str] = (),
 ) -> Labelled:
     """The manifest of images that are no files, as that of a table would be.
@@ -53,7 +52,7 @@ def labelled(
     ids = rows["image_id"].cast(pl.String).to_list() if "image_id" in table else [f"{i:06d}" for i in range(len(rows))]
     source = Table(Path(what), rows.drop("image_id", strict=False), range(len(rows)), "image")
     wanted = Columns.read({"path": "", "findings": tuple(findings)}, "columns")
-    return label(source, wanted, ids, list(files) or ["memory"] * len(rows), classes, codes)
+    return label(source, wanted, ids, list(files) or ["memory"] * len(rows), classes)
 
 
 def images_of(array: Any, layout: str | None) -> Iterator[tuple[int, np.ndarray]]:

@@ -43,7 +43,8 @@ class Plan(Native):
             pixels = pixel_array(data, index=frame)
         except Exception as error:  # of damaged files pydicom and its decoders raise anything
             raise Unreadable(" ".join(str(error).split())[:200] or type(error).__name__) from None
-        values = pixels.astype(np.float64) * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0))
+        slope, intercept = _rescale(data)
+        values = pixels.astype(np.float64) * slope + intercept
         stored = np.clip(np.rint((values - self.low) / self.step), 0, self.levels - 1)
         if data.get("PhotometricInterpretation") == "MONOCHROME1":
             remarks.add(INVERTED)
@@ -96,8 +97,8 @@ def survey(paths: Sequence[str]) -> Plan:
         _check(data, file, frame, frames)
         found.append(data)
     colour = [data.PhotometricInterpretation.startswith(("RGB", "YBR")) for data in found]
-    ranges = [_range(data) for data in found]
-    low, high = min(each[0] for each in ranges), max(each[1] for each in ranges)
+    lowest, highest = zip(*map(_range, found), strict=True)
+    low, high = min(lowest), max(highest)
     step, notes = _step(found, low, high)
     if any(colour) and (low, step) != (0, 1):
         first = paths[colour.index(True)]
@@ -138,15 +139,18 @@ def _range(data: Any) -> tuple[float, float]:
     """The rescaled values that the file's bits allow."""
     bits, signed = int(data.BitsStored), bool(data.get("PixelRepresentation", 0))
     ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    low, high = sorted(
-        end * float(data.get("RescaleSlope", 1)) + float(data.get("RescaleIntercept", 0)) for end in ends
-    )
+    slope, intercept = _rescale(data)
+    low, high = sorted(end * slope + intercept for end in ends)
     return low, high
+
+
+def _rescale(data: Any) -> tuple[float, float]:
+    return float(data.get("RescaleSlope", 1)), float(data.get("RescaleIntercept", 0))
 
 
 def _step(found: Sequence[Any], low: float, high: float) -> tuple[float, list[str]]:
     """The files' common slope where their values are multiples of it apart, else what 16 bits allow; and what to say of it."""
-    slopes = {abs(float(data.get("RescaleSlope", 1))) for data in found}
+    slopes = {abs(_rescale(data)[0]) for data in found}
     step = min(slopes)
     offsets = [(_range(data)[0] - low) / step for data in found]
     whole = all(math.isclose(offset, round(offset), abs_tol=1e-6) for offset in offsets)

@@ -42,30 +42,24 @@ def fetch(download: Download, folder: Path) -> Path:
     remedy = f"get {download.url} on a machine with a network and put it at {target}"
     try:
         with atomic(target) as draft, urllib.request.urlopen(download.url, timeout=TIMEOUT) as answer:
-            found = _save(answer, draft, download.file)
-            if found != download.md5:
-                raise InputError(
-                    f"{download.url}: MD5 {found} where {download.md5} is published, so the download was damaged or the file "
-                    f"replaced; try again, or {remedy}"
-                )
+            length, free = int(answer.headers.get("Content-Length") or 0), shutil.disk_usage(draft.parent).free
+            if free < length:
+                needs = f"{download.file} needs {length / 1e9:.2f} GB and {free / 1e9:.2f} GB are free"
+                raise InputError(f"{draft.parent}: {needs}")
+            digest = hashlib.md5(usedforsecurity=False)
+            bar = progress_bar(Console(stderr=True), f"downloading {download.file}")
+            with bar as told, draft.open("wb") as file:
+                while block := answer.read(BLOCK):
+                    digest.update(block)
+                    file.write(block)
+                    told(file.tell() // 2**20, length // 2**20, "MB")
+            if digest.hexdigest() != download.md5:
+                sums = f"MD5 {digest.hexdigest()} where {download.md5} is published"
+                why = "the download was damaged or the file replaced"
+                raise InputError(f"{download.url}: {sums}, so {why}; try again, or {remedy}")
     except urllib.error.HTTPError as error:
         raise InputError(f"{download.file} cannot be downloaded (HTTP {error.code} {error.reason}); {remedy}") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise InputError(f"{download.file} cannot be downloaded ({reason}); {remedy}") from None
     return target
-
-
-def _save(answer: http.client.HTTPResponse, draft: Path, name: str) -> str:
-    """Write the answer to a file and return its MD5."""
-    length = int(answer.headers.get("Content-Length") or 0)
-    free = shutil.disk_usage(draft.parent).free
-    if free < length:
-        raise InputError(f"{draft.parent}: {name} needs {length / 1e9:.2f} GB and {free / 1e9:.2f} GB are free")
-    digest = hashlib.md5(usedforsecurity=False)
-    with progress_bar(Console(stderr=True), f"downloading {name}") as told, draft.open("wb") as file:
-        while block := answer.read(BLOCK):
-            digest.update(block)
-            file.write(block)
-            told(file.tell() // 2**20, length // 2**20, "MB")
-    return digest.hexdigest()

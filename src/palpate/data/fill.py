@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -74,13 +73,18 @@ class Filling:
         """
         sources, done = iter(sources), 0
         bar = progress_bar(Console(stderr=True), f"decoding {self.name}")
-        with _serial_opencv(), bar as told, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            # one by one until an image has said which depth and how many channels are stored
-            while wave := list(itertools.islice(sources, 1 if self.images is None else WAVE)):
-                for _ in pool.map(lambda each: self._one(each, beside), wave):
-                    done += 1
-                    told(done, len(self.ids), "images")
-                self._check_share()
+        opencv = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # while our own threads share the work: nested, they take twice the processor time
+        try:
+            with bar as told, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+                # one by one until an image has said which depth and how many channels are stored
+                while wave := list(itertools.islice(sources, 1 if self.images is None else WAVE)):
+                    for _ in pool.map(lambda each: self._one(each, beside), wave):
+                        done += 1
+                        told(done, len(self.ids), "images")
+                    self._check_share()
+        finally:
+            cv2.setNumThreads(opencv)
         self.unreadable |= {row: "not in the file" for row in range(len(self.ids)) if row not in self.found}
         self._check_share()
         self.found |= {row: {"error": error} for row, error in self.unreadable.items()}
@@ -223,14 +227,3 @@ def _sources(paths: list[str]) -> Iterator[tuple[int, str | np.ndarray]]:
         for index, image in enumerate(npz_images(file, array)):
             if index in rows:
                 yield rows[index], image
-
-
-@contextmanager
-def _serial_opencv() -> Iterator[None]:
-    """One thread inside OpenCV while our own threads share the work: nested, they take twice the processor time."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)

@@ -33,19 +33,15 @@ class Columns(Spec):
     frame: str | None = Field(None, description="of a multi-frame DICOM file, counted from 0")
 
 
-def read(
-    table: Table,
-    images: Path,
-    columns: Columns,
-    classes: Sequence[str] | None = None,
-    codes: Mapping[str, int] | None = None,
-) -> Labelled:
+Classes = Sequence[str] | Mapping[str, int] | None
+"""Names in label order; or the label of each value that stands in the table; or by size or alphabet where None."""
+
+
+def read(table: Table, images: Path, columns: Columns, classes: Classes = None) -> Labelled:
     """Read a table of images.
 
     Args:
         images: the folder below which all images lie.
-        classes: in label order; by size or alphabet where None.
-        codes: the label of each value that the column of labels may hold, where these are no names of classes.
 
     Returns:
         The images; `image_id` is what the table's column of paths says.
@@ -63,24 +59,17 @@ def read(
         table.refuse(odd, fault, "correct it", numbers)
         files = [f"{file}#frame#{int(number)}" for file, number in zip(files, numbers, strict=True)]
         names = [f"{name}#{int(number)}" for name, number in zip(names, numbers, strict=True)]
-    found = label(table, columns, names, files, classes, codes)
+    found = label(table, columns, names, files, classes)
     return replace(found, notes=(*found.notes, *notes))
 
 
 def read_published(source: Path | Table, images: Path, codes: Mapping[str, int], **columns: str) -> pl.DataFrame:
     """The manifest of a publisher's table, without its metadata: `read` with fixed labels and the names of the columns as keywords."""
     table = source if isinstance(source, Table) else open_table(source)
-    return read(table, images, Columns.read(columns, "columns"), codes=codes).rows.select(list(MANIFEST))
+    return read(table, images, Columns.read(columns, "columns"), codes).rows.select(list(MANIFEST))
 
 
-def label(
-    table: Table,
-    columns: Columns,
-    ids: list[str],
-    files: list[str],
-    classes: Sequence[str] | None,
-    codes: Mapping[str, int] | None = None,
-) -> Labelled:
+def label(table: Table, columns: Columns, ids: list[str], files: list[str], classes: Classes) -> Labelled:
     """The manifest of a table whose images are found: labels, groups, splits, and the columns that are none of these as metadata.
 
     Raises:
@@ -95,7 +84,7 @@ def label(
     first = {value: row for row, value in reversed(list(enumerate(ids)))}
     twice = [row for row, value in enumerate(ids) if first[value] != row]
     table.refuse(twice, f"{len(twice)} images are listed more than once", "keep one row of each", ids)
-    found = _findings(table, columns.findings) if columns.findings else _labels(table, columns.label, classes, codes)
+    found = _findings(table, columns.findings) if columns.findings else _labels(table, columns.label, classes)
     rows = found.rows.with_columns(
         pl.Series("image_id", ids, dtype=pl.String),
         pl.Series("path", files, dtype=pl.String),
@@ -117,13 +106,15 @@ def _filled(table: Table, column: str, remedy: str) -> list[str]:
     return values
 
 
-def _labels(table: Table, column: str, stated: Sequence[str] | None, codes: Mapping[str, int] | None) -> Labelled:
+def _labels(table: Table, column: str, stated: Classes) -> Labelled:
     values = [_plain(value) for value in _filled(table, column, "label or remove those rows")]
-    classes, notes = tuple(stated or codes or ()), ()
-    if stated and not set(values) & set(stated) and all(v.isdigit() and int(v) < len(stated) for v in values):
-        values = [stated[int(value)] for value in values]
-        notes = (f"{column!r} holds the numbers of the stated classes, from 0 {stated[0]}",)
-    if codes is None:
+    classes, notes = tuple(stated or ()), ()
+    if isinstance(stated, Mapping):
+        codes = stated
+    else:
+        if classes and not set(values) & set(classes) and all(v.isdigit() and int(v) < len(classes) for v in values):
+            values = [classes[int(value)] for value in values]
+            notes = (f"{column!r} holds the numbers of the stated classes, from 0 {classes[0]}",)
         classes = number_classes(values, None if stated is None else classes, f"{table.path}: {column!r}")
         notes = (class_note(classes),) if stated is None else notes
         codes = {name: number for number, name in enumerate(classes)}

@@ -51,7 +51,7 @@ def read(folder: Path, name: str, size: int = 28) -> pl.DataFrame:
     if "column" in spec:
         labels = np.reshape(labels, (len(labels), -1))[:, spec["column"] : spec["column"] + 1]
     codes = {str(number): number for number in range(len(spec["classes"]))}
-    return labelled(str(path), labels, columns, codes=codes, files=files).rows.with_columns(group_id="image_id")
+    return labelled(str(path), labels, columns, codes, files=files).rows.with_columns(group_id="image_id")
 
 
 def task(name: str, size: int = 28) -> Task:

@@ -55,17 +55,10 @@ def _fill(beside: Path, size: int, task: Task, seed: int, counts: dict[str, int]
             made = task.generate(count, size, len(SPLITS) * seed + offset)
             for row, image in enumerate(made.images, start):
                 images[row] = prepare(image, size, settings)
-            parts.append(
-                pl.DataFrame(
-                    {
-                        "image_id": [f"{name}/{image_id}" for image_id in made.ids],
-                        "group_id": [f"{name}/{group}" for group in made.groups],
-                        "label": pl.Series(made.labels, dtype=pl.Int32),
-                        "split": [name] * count,
-                        "pixels": [pixel_hash(image) for image in made.images],
-                    }
-                )
-            )
+            rows = pl.DataFrame({"image_id": made.ids, "group_id": made.groups, "label": made.labels})
+            names = (pl.lit(f"{name}/") + pl.col("image_id", "group_id")).name.keep()
+            pixels = pl.Series("pixels", [pixel_hash(image) for image in made.images])
+            parts.append(rows.with_columns(names, pl.col("label").cast(pl.Int32), pixels, split=pl.lit(name)))
             masks.append(made.masks)
             start += count
             told(start, total, "images")
