@@ -11,7 +11,6 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.data import dicom, leaks
-from palpate.data.decode import decode
 from palpate.data.fill import open_arrays, open_files
 from palpate.data.images import Images, Split
 from palpate.data.manifest import Labelled, group_note
@@ -33,9 +32,9 @@ def from_files(task: Task, labelled: Labelled, options: ImageOptions) -> dict[st
         odd = f"{kinds.count(False)} are not, first {paths[kinds.index(False)]}"
         raise InputError(f"{task.name}: {sum(kinds)} images are DICOM files and {odd}; read them apart")
     plan = dicom.survey(paths) if any(kinds) else None
-    prepared, decoder = preprocess(task.preprocess, options), plan.decode if plan else decode
+    prepared = preprocess(task.preprocess, options)
     name = task.folder or task.name  # two tasks of one folder may share their images
-    store = open_files(labelled.rows, name, options.size or 224, prepared, decoder, repr(plan))
+    store = open_files(labelled.rows, name, options.size or 224, prepared, plan)
     return assemble(task, labelled, store, options, prepared, native=plan)
 
 

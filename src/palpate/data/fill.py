@@ -18,6 +18,7 @@ from rich.console import Console
 from palpate.core.errors import InputError
 from palpate.core.progress import progress_bar
 from palpate.data.decode import Unreadable, as_channels, decode, pixel_hash
+from palpate.data.dicom import Plan
 from palpate.data.npz import npz_images
 from palpate.data.preprocess import Preprocess, prepare
 from palpate.data.store import VERSION, Store, cache_folder, make, new_images, open_or_make
@@ -143,21 +144,14 @@ class Filling:
             raise InputError(f"{self.name}: {share}, first {first}; replace them, or leave them out")
 
 
-def open_files(
-    rows: pl.DataFrame,
-    name: str,
-    size: int,
-    settings: Preprocess,
-    decoder: Decoder = decode,
-    key: str = "",
-) -> Store:
+def open_files(rows: pl.DataFrame, name: str, size: int, settings: Preprocess, plan: Plan | None = None) -> Store:
     """Open the store of a manifest's files, making it first where it is absent.
 
     Args:
         rows: a manifest; its order is the order of the store's rows.
         name: of the task, for the folder's name and the progress bar.
         size: side in pixels.
-        decoder, key: what reads a file, and what else than the file shapes its pixels.
+        plan: of DICOM files.
 
     Warns:
         UnreadableImages: files that are truncated or no images; count and first names.
@@ -165,12 +159,14 @@ def open_files(
     Raises:
         InputError: more than 1 % are unreadable, files differ in depth, the disk is too full, or the cache folder cannot be written.
     """
-    folder = cache_folder() / f"{name}-{size}-{fingerprint(rows, size, settings, key)[:16]}"
+    folder = cache_folder() / f"{name}-{size}-{fingerprint(rows, size, settings, repr(plan))[:16]}"
     ids, paths = rows["image_id"].to_list(), rows["path"].to_list()
 
     def fill(beside: Path, channels: int | None = None) -> pl.DataFrame:
         try:
-            return Filling(name, ids, size, settings, decoder, channels).run(_sources(paths), beside)
+            return Filling(name, ids, size, settings, plan.decode if plan else decode, channels).run(
+                _sources(paths), beside
+            )
         except _Colour:
             return fill(beside, channels=3)
 
@@ -200,9 +196,9 @@ def open_arrays(
     return make(cache_folder(), named, lambda beside: filling.run(images, beside))
 
 
-def fingerprint(rows: pl.DataFrame, size: int, settings: Preprocess, key: str = "") -> str:
+def fingerprint(rows: pl.DataFrame, size: int, settings: Preprocess, plan: str) -> str:
     """SHA-256 over ids, paths, file sizes and times, the size and the settings: what shapes the stored pixels."""
-    digest = hashlib.sha256(json.dumps([VERSION, size, asdict(settings), key], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([VERSION, size, asdict(settings), plan], sort_keys=True).encode())
     stats: dict[str, os.stat_result] = {}
     for image_id, path in rows.select("image_id", "path").iter_rows():
         file = path.rsplit("#", 2)[0] if ".npz#" in path or "#frame#" in path else path
