@@ -15,10 +15,11 @@ from palpate.data.fill import open_arrays, open_files
 from palpate.data.images import Images, Split
 from palpate.data.manifest import Labelled, group_note
 from palpate.data.options import ImageOptions
+from palpate.data.own import own_task
 from palpate.data.preprocess import Preprocess
 from palpate.data.split import SPLITS, check_disjoint, split, split_note, take
 from palpate.data.store import Store
-from palpate.data.tasks import Task, own_task
+from palpate.data.tasks import Task
 from palpate.data.values import Native, plain, value_range
 
 

@@ -13,15 +13,17 @@ import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.data import arrays, folder, table, table_file
+from palpate.data import arrays
 from palpate.data.assemble import assemble, from_files, from_memory, preprocess
 from palpate.data.download import fetch
 from palpate.data.images import Split
 from palpate.data.manifest import Labelled, manifest
 from palpate.data.options import ImageOptions
+from palpate.data.own import own_task, read_folder, read_table
 from palpate.data.split import SPLITS
 from palpate.data.synthetic.stored import open_synthetic
-from palpate.data.tasks import Task, find_task, own_task, task_folders
+from palpate.data.table import Columns
+from palpate.data.tasks import Task, find_task, task_folders
 from palpate.data.torch_data import Items
 from palpate.data.values import Native
 
@@ -107,9 +109,7 @@ class Dataset:
             InputError: an unknown option, no or one class, unreadable images, or images that do not fit together; names the file and the remedy.
         """
         settings = ImageOptions.read(options, "Dataset.from_folder")
-        place = Path(path).expanduser()
-        labelled = folder.read(place, settings.classes, group)
-        return cls(**from_files(own_task(labelled, place.resolve().name, settings), labelled, settings))
+        return cls(**from_files(*read_folder(path, group, settings), settings))
 
     @classmethod
     def from_table(
@@ -132,11 +132,8 @@ class Dataset:
             InputError: an unknown option or column, a blank or unknown label, an absent or doubled image, with file, line and column.
         """
         settings = ImageOptions.read(options, "Dataset.from_table")
-        place = Path(path).expanduser()
-        names = table.Columns.read(columns or {}, "columns")
-        below = Path(images).expanduser() if images else place.parent
-        labelled = table.read(table_file.open_table(place), below, names, settings.classes)
-        return cls(**from_files(own_task(labelled, place.stem, settings), labelled, settings))
+        names = Columns.read(columns or {}, "columns")
+        return cls(**from_files(*read_table(path, images, names, settings), settings))
 
     @classmethod
     def from_arrays(

@@ -5,9 +5,8 @@ get the rest without decoding anything.
 """
 
 import os
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,8 +15,6 @@ import polars as pl
 from palpate.core.errors import InputError
 from palpate.core.registry import TASKS
 from palpate.data.download import Download
-from palpate.data.manifest import Labelled
-from palpate.data.options import ImageOptions
 from palpate.data.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -69,14 +66,6 @@ class Task:
     def folders(self) -> tuple[str, ...]:
         """Their places below the data root, its own first."""
         return self.folder, *self.extra_folders
-
-
-def own_task(labelled: Labelled, name: str, options: ImageOptions) -> Task:
-    """The task of a user's own images; `name` stands where the options have none."""
-    name = options.name or re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "images"
-    count, unsaid, grey = len(labelled.rows), "not stated", Preprocess(grey=options.channels == 1)
-    task = Task(name, name, labelled.classes, options.finding, count, unsaid, unsaid, "your own images")
-    return replace(task, preprocess=grey)
 
 
 @dataclass(frozen=True)

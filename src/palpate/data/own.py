@@ -1,0 +1,53 @@
+"""A user's own images, in a folder of class folders or listed in a table: the task they make, and their manifest. Nothing is decoded here."""
+
+import re
+from pathlib import Path
+
+from palpate.data import folder, table
+from palpate.data.manifest import Labelled
+from palpate.data.options import ImageOptions
+from palpate.data.preprocess import Preprocess
+from palpate.data.table_file import open_table
+from palpate.data.tasks import Task
+
+
+def plain_name(text: str) -> str:
+    """A text as the name of a data set.
+
+    >>> plain_name("my skin images (2024)")
+    'my-skin-images-2024'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "images"
+
+
+def own_task(labelled: Labelled, name: str, options: ImageOptions) -> Task:
+    """The task that labelled images make; `name` stands where the options have none."""
+    name = options.name or plain_name(name)
+    return Task(
+        name,
+        title=name,
+        classes=labelled.classes,
+        finding=options.finding,
+        images=len(labelled.rows),
+        licence="not stated",
+        cite="not stated",
+        how_to_get="your own images",
+        preprocess=Preprocess(grey=options.channels == 1),
+    )
+
+
+def read_folder(path: Path | str, group: str | None, options: ImageOptions) -> tuple[Task, Labelled]:
+    """The images of a folder, see `palpate.data.dataset.Dataset.from_folder`."""
+    place = Path(path).expanduser()
+    labelled = folder.read(place, options.classes, group)
+    return own_task(labelled, place.resolve().name, options), labelled
+
+
+def read_table(
+    path: Path | str, images: Path | str | None, columns: table.Columns, options: ImageOptions
+) -> tuple[Task, Labelled]:
+    """The images of a table, see `palpate.data.dataset.Dataset.from_table`."""
+    place = Path(path).expanduser()
+    below = Path(images).expanduser() if images else place.parent
+    labelled = table.read(open_table(place), below, columns, options.classes)
+    return own_task(labelled, place.stem, options), labelled
