@@ -33,8 +33,10 @@ def test_cross_entropy_is_the_softplus_of_the_log_odds():
     torch.testing.assert_close(torch.nn.functional.softplus(log_odds(LOGITS, LABELS)), cross_entropy(LOGITS, LABELS))
 
 
-def test_margins_within_rounding_are_not_believed():
-    near, labels = torch.tensor([[100.0, 100.0001], [100.0, 101.0]]), torch.tensor([0, 0])
-    assert (margin(near, labels) > 0).all()
-    assert (certain_margin(near, labels) > 0).tolist() == [False, True]
-    assert (certain_margin(near, labels, scale=1e6) > 0).tolist() == [False, False]
+def test_a_margin_counts_beyond_the_rounding_of_its_two_logits_and_of_no_other():
+    step = 100 * torch.finfo(torch.float32).eps  # about a unit in the last place of 100
+    logits, labels = torch.tensor([[100.0, 100.0 + step, 0.0], [100.0, 100.0, 0.0]]), torch.tensor([0, 0])
+    assert (certain_margin(logits, labels) > 0).tolist() == [True, False]
+    for low in (-50.0, -1e9, -float("inf")):
+        logits[:, 2] = low
+        assert (certain_margin(logits, labels) > 0).tolist() == [True, False]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palpate.attacks.norms import distance, dual_norm, power_of_two, project, random_start, round_bits, seeded, steepest
+from palpate.attacks.norms import distance, dual_norm, project, random_start, round_bits, seeded, steepest
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -44,14 +44,6 @@ def test_zero_gradient_has_no_direction():
 def test_round_bits_keeps_four_figures(value):
     exact = torch.tensor([value], dtype=torch.float64)
     assert (round_bits(exact) / exact - 1).abs().item() <= 2**-12
-
-
-@given(st.floats(1e-30, 1e30))
-def test_power_of_two_divides_without_rounding(value):
-    divisor = power_of_two(torch.tensor([value], dtype=torch.float64))
-    assert divisor.item() >= value
-    assert divisor.item() <= 2 * value
-    assert torch.frexp(divisor).mantissa.item() == 0.5
 
 
 def test_draws_depend_on_seed_image_and_stage():

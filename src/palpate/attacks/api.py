@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from palpate.attacks.problem import Problem
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack, make_attack
-from palpate.attacks.validation import check_images, check_model, true_labels
+from palpate.attacks.validation import check_batch, check_gradient, check_images, check_model, true_labels
 from palpate.core.epsilon import epsilon_grid
 from palpate.core.errors import InputError
-from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating
+from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating, in_training_mode
 
 
 def sweep(
@@ -123,14 +123,23 @@ def sweep_blocks(
         if size is not None and size < 1:
             raise InputError(f"{name} must be at least 1, given {size}")
     grid = epsilon_grid(epsilons, chosen.norm)
+    if not hasattr(images, "__getitem__"):
+        raise InputError(
+            f"images must be a tensor, an array or a sequence whose slices are such, given {type(images).__name__}; "
+            "of a DataLoader take its dataset's images, for example torch.cat([images for images, _ in loader])"
+        )
     if len(images) == 0:
         raise InputError("images must hold at least one image, given none")
     label = true_labels(labels, len(images), finding)
-    if any(module.training for module in model.modules()):
+    if in_training_mode(model):
         warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=3)
-    with evaluating(model):
+    with torch.inference_mode(False), evaluating(model):
         example = check_images(as_tensor(images[0:2])).to(device_of(model))
         subject = check_model(model, example, label, finding, getattr(chosen, "draws", 1))
+        if chosen.uses_gradients:
+            check_gradient(subject, example)
+        if batch_size != 1 and getattr(chosen, "draws", 1) == 1:
+            check_batch(subject, example)
     problem = Problem(subject, images, label, grid, example, keep, batch_size, block, progress)
     return _attacked(model, chosen.run(problem))
 
@@ -138,7 +147,7 @@ def sweep_blocks(
 def _attacked(model: nn.Module, parts: Iterator[Sweep]) -> Iterator[tuple[slice, Sweep]]:
     start = 0
     while True:
-        with evaluating(model):
+        with torch.inference_mode(False), evaluating(model):
             part = next(parts, None)
         if part is None:
             return

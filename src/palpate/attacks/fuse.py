@@ -5,6 +5,7 @@ forward pass, not by tracing the code, so any module can be folded; and the copy
 """
 
 import copy
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -25,19 +26,24 @@ def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
         cannot be copied.
     """
     try:
-        plain = copy.deepcopy(model).eval().requires_grad_(False)
+        plain = copy.deepcopy(model).eval()  # which an exported program refuses
     except (RuntimeError, TypeError, NotImplementedError):
         return model
     if set(plain.modules()) & set(model.modules()):  # a module that gives itself for its copy
         return model
+    for parameter in plain.parameters():
+        parameter.requires_grad_(False)
     with torch.no_grad():
         expected = plain(example)
         folded = copy.deepcopy(plain)
         for convolution, norm in _pairs(folded, example):
             _merge(folded, convolution, norm)
-        for candidate in (folded, plain):
-            candidate.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-            given = candidate(example.contiguous(memory_format=torch.channels_last))
+        for candidate, layout in itertools.product((folded, plain), (torch.channels_last, torch.contiguous_format)):
+            candidate.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+            try:
+                given = candidate(example.contiguous(memory_format=torch.channels_last))
+            except RuntimeError:  # it views its feature maps
+                continue
             if given.shape == expected.shape and (given - expected).abs().max() <= TOLERANCE * expected.abs().max():
                 return candidate
     return model

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.fuse import fuse_batchnorm
+from palpate.models.adapt import Contiguous, takes_channels_last
 
 
 def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, precision: str) -> ModelAccess:
@@ -17,6 +18,8 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
         precision: "float32", or "bfloat16" for gradients.
     """
     device, half = example.device, precision == "bfloat16"
+    if not takes_channels_last(model, example):
+        model = Contiguous(model)
     fused = fuse_batchnorm(model, example)
     fast: Model = _in_bfloat16(fused) if half else fused
     judge: Model = _in_float32(model) if device.type == "cuda" else model

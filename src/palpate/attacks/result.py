@@ -36,7 +36,8 @@ class Sweep:
         labels: (N,) the true classes.
         epsilons: the epsilons asked for, rising, in [0, 1].
         passes: (N, 2) forward and backward passes spent on each image.
-        status: per image "ok"; "failed", the model gave NaN or no answer; "not run", the sweep was interrupted.
+        status: per image "ok"; "failed", the model gave NaN or no answer; "no gradient", right when clean, but its gradient is not a number and a
+            search without gradients found nothing, so that nothing is known beyond epsilon 0; "not run", the sweep was interrupted.
         images: the clean images, as they were given.
         adversarials: (N, C, H, W), the image at its radius, the clean image where there is none; None if not kept.
         worst: (E, N, C, H, W), the image that the attack gives at each epsilon, of attacks that make one ("max-loss", "foolbox-pgd"); else None.
@@ -66,11 +67,18 @@ class Sweep:
     def robust_accuracy(self, epsilon: float | str) -> float:
         """Share in [0, 1] of the images that no perturbation found within `epsilon` fools; at 0 the clean accuracy.
 
-        Failed images count as fooled. NaN if nothing was run.
+        Failed images count as fooled. Images of status "no gradient" are right at 0 and left out beyond. NaN if nothing was run.
         """
-        value = parse_epsilon(epsilon, self.norm)
-        done = int(self.done.sum())
-        return float((self.radius > value).sum()) / done if done else float("nan")
+        right, counted = self._counts(parse_epsilon(epsilon, self.norm))
+        return right / counted if counted else float("nan")
+
+    def _counts(self, epsilon: float) -> tuple[int, int]:
+        """Images that are right at this epsilon, and those that count there."""
+        blind = torch.tensor([status == "no gradient" for status in self.status], dtype=torch.bool)
+        right = self.radius > epsilon
+        if epsilon == 0:
+            return int((right | blind).sum()), int(self.done.sum())
+        return int(right.sum()), int((self.done & ~blind).sum())
 
     def images_at(self, epsilon: float | str, indices: slice | Tensor | None = None) -> Tensor:
         """Images (n, C, H, W) valid at `epsilon`: adversarial where the radius allows it, clean elsewhere.
@@ -173,15 +181,16 @@ class Sweep:
         done, top = int(self.done.sum()), self.epsilons[-1]
         lines = [f"{'epsilon':>18} {'robust accuracy':>16} {'fooled':>8}"]
         for value in (0.0, *self.epsilons):
-            accuracy = self.robust_accuracy(value)
-            fooled = round((1 - accuracy) * done) if done else 0
+            accuracy, (right, counted) = self.robust_accuracy(value), self._counts(value)
+            fooled = counted - right
             lines.append(f"{epsilon_text(value, self.norm):>18} {accuracy:>16.3f} {fooled:>8}")
         middle, forward, backward = "not known", 0.0, 0.0
         if done:
-            median = self.radius[self.done].nan_to_num(nan=0.0, posinf=float("inf")).median().item()
+            known = [state in ("ok", "failed") for state in self.status]
+            median = self.radius[torch.tensor(known)].nan_to_num(nan=0.0, posinf=float("inf")).median().item()
             middle = epsilon_text(median, self.norm) if median <= top else f"beyond {epsilon_text(top, self.norm)}"
             forward, backward = self.passes[self.done].double().mean(0).tolist()
         lines.append(f"{done} images, {self.norm}, attack {self.how.get('name', '?')}; median radius {middle}")
         lines.append(f"passes per image: {forward:.1f} forward, {backward:.1f} backward")
-        counts = [(self.status.count(status), status) for status in ("failed", "not run")]
+        counts = [(self.status.count(status), status) for status in ("failed", "no gradient", "not run")]
         return "\n".join([*lines, *(f"{count} images {status}" for count, status in counts if count)])

@@ -27,6 +27,9 @@ class Attack(Spec):
     spelled: ClassVar[frozenset[str]] = frozenset({"norm", "seed"})
     """Settings that `name` writes in a way of their own."""
 
+    uses_gradients: ClassVar[bool] = True
+    """Whether it needs a network through which a gradient reaches the images."""
+
     every_epsilon: ClassVar[bool] = False
     """Whether it makes an image at each epsilon (`Sweep.worst`), and not one image that is valid at all larger ones."""
 

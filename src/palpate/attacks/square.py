@@ -88,6 +88,7 @@ class Square(FixedEpsilon):
     """Square at each epsilon, in l∞."""
 
     kind: ClassVar[str] = "square"
+    uses_gradients: ClassVar[bool] = False
 
     norm: Literal["linf"] = "linf"
     queries: int = Field(1000, ge=1, description="forward passes per image and epsilon, at most")

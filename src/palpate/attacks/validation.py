@@ -11,10 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from palpate.core.errors import InputError
-from palpate.models.adapt import as_logits_model, without_probabilities
+from palpate.models.adapt import as_logits_model, in_full_precision, without_probabilities
 
 REPEATS = 2.0**-16
 """Share of its largest logit by which two answers to the same image may differ by rounding alone."""
+
+
+DEPENDS = 2.0**-8
+"""Share of the largest logit by which an answer may differ between batches; half precision comes near it, what depends on the batch is far above."""
 
 
 def true_labels(labels: Any, count: int, finding: int | None) -> Tensor:
@@ -23,7 +27,12 @@ def true_labels(labels: Any, count: int, finding: int | None) -> Tensor:
     Raises:
         InputError: not as many as images, not whole numbers, negative, or a matrix without a finding.
     """
-    values = torch.as_tensor(labels).detach().cpu()
+    try:
+        values = torch.as_tensor(labels).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(
+            f"labels must be whole numbers from 0, given {type(labels).__name__} of other things; map names to numbers in the order of the logits"
+        ) from None
     if values.ndim == 2 and finding is not None and 0 <= finding < values.shape[1]:
         values = values[:, finding]
     if values.ndim != 1 or len(values) != count:
@@ -63,10 +72,11 @@ def check_model(model: nn.Module, example: Tensor, labels: Tensor, finding: int 
     Raises:
         InputError: its output is not logits (N, K) or (N,), K is too small for the labels, or there is no such finding.
     """
+    model = in_full_precision(model)
     with torch.no_grad():
         try:
             output = model(example)
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
             if isinstance(error, InputError):
                 raise
             shape = tuple(example.shape)
@@ -99,6 +109,48 @@ def check_model(model: nn.Module, example: Tensor, labels: Tensor, finding: int 
                     stacklevel=4,
                 )
     return model
+
+
+def check_gradient(model: nn.Module, example: Tensor) -> None:
+    """Make sure that a gradient reaches the images (n, C, H, W) of the example.
+
+    Raises:
+        InputError: the network detaches them, forbids autograd, or has layers without a derivative, as quantised ones are.
+    """
+    reason = "its output does not depend on them in a way that can be differentiated"
+    try:
+        with torch.enable_grad():
+            leaf = example.detach().clone().requires_grad_(True)
+            output = model(leaf)
+            if output.requires_grad:
+                (gradient,) = torch.autograd.grad(output.sum(), leaf, allow_unused=True)
+                if gradient is not None:
+                    return
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+    raise InputError(
+        f"model: no gradient reaches the images ({reason}), so an attack by gradients finds nothing; remove detach, no_grad or "
+        'quantisation from the network, or attack it without gradients: attack="square"'
+    )
+
+
+def check_batch(model: nn.Module, example: Tensor) -> None:
+    """Make sure that the answer to an image does not depend on the other images of its batch (n, C, H, W).
+
+    Raises:
+        InputError: it does, as with batch norm without running statistics; one image by itself would not be fooled by what fooled it in a batch.
+    """
+    if len(example) < 2:
+        return
+    with torch.no_grad():
+        together, again, alone = model(example), model(example), model(example[:1])
+    if not torch.equal(together, again):  # a random model, of which `check_model` warns
+        return
+    if bool((together[:1] - alone).abs().max() > DEPENDS * together.abs().max()):
+        raise InputError(
+            "model: its answer to an image depends on the other images of the batch, as with batch norm without running statistics "
+            "(track_running_stats=False); give it statistics of its own, or attack images one by one: batch_size=1"
+        )
 
 
 def _warn_of_probabilities(output: Tensor, columns: int) -> None:

@@ -21,6 +21,8 @@ def parse_epsilon(value: Any, norm: str = "linf") -> float:
         InputError: not a number or fraction, negative, or in l∞ above 1 (images lie in [0, 1], so 8 grey levels are "8/255").
     """
     number: float | None = None
+    if getattr(value, "ndim", None) == 0:  # a 0-d array or tensor
+        value = value.item()
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = float(value)
     elif isinstance(value, str):
@@ -51,7 +53,8 @@ def epsilon_grid(epsilons: Any, norm: str = "linf") -> tuple[float, ...]:
     Raises:
         InputError: one of them cannot be read, or none is above 0.
     """
-    given = [epsilons] if isinstance(epsilons, int | float | str) else list(epsilons)
+    one = isinstance(epsilons, int | float | str) or getattr(epsilons, "ndim", None) == 0
+    given = [epsilons] if one else list(epsilons)
     grid = tuple(sorted({parse_epsilon(each, norm) for each in given} - {0.0}))
     if not grid:
         raise InputError(f'epsilons must hold at least one value above 0, such as "2/255", given {given}')

@@ -31,6 +31,47 @@ class OneFinding(nn.Module):
         return torch.stack([torch.zeros_like(logit), logit], 1)
 
 
+class Contiguous(nn.Module):
+    """A network that is given contiguous images, because it views its feature maps and so fails on channels-last ones."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to (n, K)."""
+        return self.model(images.contiguous())
+
+
+class HalfPrecision(nn.Module):
+    """A float16 or bfloat16 network between images and logits in float32, which are cast inside."""
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to (n, K)."""
+        return self.model(images.to(self.dtype)).float()
+
+
+def in_full_precision(model: nn.Module) -> nn.Module:
+    """The model itself, or as `HalfPrecision` where its parameters are float16 or bfloat16."""
+    kinds = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+    half = kinds & {torch.float16, torch.bfloat16}
+    return HalfPrecision(model, half.pop()) if half and half == kinds else model
+
+
+def takes_channels_last(model: nn.Module, example: Tensor) -> bool:
+    """Whether the model works on images (n, C, H, W) in channels-last layout."""
+    try:
+        with torch.no_grad():
+            model(example.contiguous(memory_format=torch.channels_last))
+    except RuntimeError:
+        return False
+    return True
+
+
 class LogProbabilities(nn.Module):
     """A head of probabilities as logits with the same decisions: log p where they sum to 1, else log(p / (1 − p)) of each.
 

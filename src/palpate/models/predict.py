@@ -25,13 +25,13 @@ class Images(Protocol):
 
 
 def as_tensor(values: Any) -> Tensor:
-    """A tensor as it is; anything with `__array__` as a tensor, without a copy where it can be written to.
+    """A tensor as it is, without its graph; anything with `__array__` as a tensor, without a copy where it can be written to.
 
     Raises:
         InputError: it is neither.
     """
     if isinstance(values, Tensor):
-        return values
+        return values.detach().clone() if values.is_inference() else values.detach()
     if not hasattr(values, "__array__"):
         raise InputError(
             f"images must be a tensor or an array (N, C, H, W), or a sequence whose slices are such, given {type(values).__name__}"
@@ -45,8 +45,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Hold the model in evaluation mode with frozen parameters, and restore each module's mode and each parameter's flag."""
     modes = {module: module.training for module in model.modules()}
     flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    model.eval()
-    model.requires_grad_(False)
+    with contextlib.suppress(NotImplementedError):  # an exported program has the mode that it was exported in
+        model.eval()
+    for parameter in flags:  # one by one, since a scripted module has no requires_grad_
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
@@ -54,6 +56,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
         for parameter, flag in flags.items():
             parameter.requires_grad_(flag)
+
+
+def in_training_mode(model: nn.Module) -> bool:
+    """Whether a module that answers otherwise while training, dropout or batch norm, is in training mode."""
+    kinds = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd)
+    return any(module.training for module in model.modules() if isinstance(module, kinds))
 
 
 def device_of(model: nn.Module) -> torch.device:
