@@ -14,7 +14,7 @@ def test_passes_are_counted_per_image(five):
     points, place = five.images[:6], torch.tensor([0, 1, 2, 2, 2, 9])
     access.logits(points, place)
     access.gradient(points, margin, five.labels[:6], image=place)
-    access.class_gradients(points, five.labels[:6], 3, place)
+    access.class_gradients(points, five.labels[:6], range(3), place)
     assert access.passes[:, 0].tolist() == [3, 3, 9, 0, 0, 0, 0, 0, 0, 3]
     assert access.passes[:, 1].tolist() == [4, 4, 12, 0, 0, 0, 0, 0, 0, 4]
     assert (access.budget.forward, access.budget.backward) == (18, 24)
@@ -33,7 +33,7 @@ def test_points_belong_to_the_images_selected(five):
 
 def test_class_gradients_are_those_of_autograd(five):
     points, labels = five.images[:5], five.labels[:5]
-    logits, classes, gradients = ModelAccess(five.model, batch=2).class_gradients(points, labels, 9)
+    logits, classes, gradients = ModelAccess(five.model, batch=2).class_gradients(points, labels, range(9))
     assert classes.shape == (5, 4)
     assert gradients.shape == (4, 5, 3, 16, 16)
     leaf = points[3:4].clone().requires_grad_(True)
@@ -61,7 +61,7 @@ def test_without_a_differentiable_way_the_gradient_is_zero(model):
     points, labels = torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)
     with torch.no_grad():  # gradients are asked for whatever the caller's mode
         _, _, gradient = ModelAccess(model).gradient(points, cross_entropy, labels)
-        _, _, gradients = ModelAccess(model).class_gradients(points, labels, 2)
+        _, _, gradients = ModelAccess(model).class_gradients(points, labels, range(2))
     assert torch.equal(gradient, torch.zeros_like(points))
     assert torch.equal(gradients, torch.zeros(2, *points.shape))
 

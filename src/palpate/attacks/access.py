@@ -171,24 +171,24 @@ class ModelAccess:
         return logits, values, self._usable(gradient, image)
 
     def class_gradients(
-        self, points: Tensor, label: Tensor, most: int, image: Tensor | None = None
+        self, points: Tensor, label: Tensor, ranks: range, image: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Towards the wrong classes of largest logit: logits (n, K), classes (n, k) and gradients of z_class − z_label (k, n, C, H, W).
+        """Towards the wrong classes of these ranks by logit: logits (n, K), classes (n, k) and gradients of z_class − z_label (k, n, C, H, W).
 
-        One forward and k = min(most, K − 1) backward passes each.
+        One forward and k backward passes each; of the ranks those below K − 1 count.
         """
 
         def ask(part: slice) -> tuple[Tensor, ...]:
             answers = []
             for _ in range(self.draws):
                 leaf, logits = self._differentiable(points[part])
-                count = min(most, logits.shape[1] - 1)
+                last = min(ranks.stop, logits.shape[1] - 1)
                 true = logits.gather(1, label[part][:, None])
                 if not answers:  # the classes must stay the same for every draw
                     wrong = logits.detach().nan_to_num(nan=-1e30).scatter(1, label[part][:, None], float("-inf"))
-                    classes = wrong.topk(count, dim=1).indices
+                    classes = wrong.topk(last, dim=1).indices[:, ranks.start :]
                 gaps = (logits.gather(1, classes) - true).sum(0)
-                gradients = [_slope(gap, leaf, retain=rank + 1 < count) for rank, gap in enumerate(gaps)]
+                gradients = [_slope(gap, leaf, retain=rank + 1 < len(gaps)) for rank, gap in enumerate(gaps)]
                 answers.append((logits.detach(), torch.stack(gradients, 1)))
             logits, gradients = (_mean(list(column)) for column in zip(*answers, strict=True))
             return logits, classes, gradients

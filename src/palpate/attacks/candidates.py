@@ -19,10 +19,15 @@ class Config:
     """How hard to try; the defaults are strength "standard"."""
 
     steps: int = 12  # gradients per candidate, the clean image's included, before it is asked whether more would pay
-    classes: int = 5  # classes whose gradient is taken at the clean image, by descending logit
-    candidates: int = 3  # classes that start as candidates, by ascending distance
-    reach: float = 1.5  # of the nearest distance; farther classes do not start
-    prune: tuple[tuple[int, int], ...] = ((1, 2), (3, 1))  # after that step, keep that many candidates per image
+    classes: int = 6  # classes whose gradient is taken at the clean image, by descending logit
+    further: int = 15  # classes after these, whose gradient is taken where the model is as good as linear
+    candidates: int = 4  # classes that start as candidates, by ascending distance
+    reach: float = 1.7  # of the nearest distance; farther classes do not start
+    prune: tuple[tuple[int, int], ...] = (
+        (1, 3),
+        (2, 2),
+        (4, 1),
+    )  # after that step, keep that many candidates per image
     prune_beyond: tuple[
         tuple[int, float], ...
     ] = ()  # after that step, drop those beyond that multiple of their image's best
@@ -33,8 +38,8 @@ class Config:
     momentum: float = 0.25  # share of the last direction that is kept
     shrink: float = 0.005  # how far below the best radius of its image a candidate aims, at least
     window: int = 4  # an image goes on whose best radius fell in so many last steps of a round
-    falling: float = 0.03  # by this share
-    still: float = 0.008  # and one ends early whose best radius fell by less in the window before
+    falling: float = 0.015  # by this share
+    still: float = 0.004  # and one ends early whose best radius fell by less in the window before
     round: int = 12  # steps of a further round
     limit: int = 60  # steps in all
     attempt: int = 2  # steps at the largest epsilon on images that nothing has fooled

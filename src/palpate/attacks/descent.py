@@ -29,9 +29,10 @@ from palpate.attacks.candidates import (
     join,
     leading,
     no_candidates,
+    rank_within,
 )
 from palpate.attacks.losses import margin_towards, rounding_tolerance, unusable
-from palpate.attacks.norms import per_image, project, round_bits, total
+from palpate.attacks.norms import per_image, project, round_bits, slack, total
 from palpate.attacks.problem import Block
 from palpate.attacks.reach import Reach, rate
 
@@ -49,6 +50,10 @@ LOST = 0.5
 
 HOPELESS = 1.1
 """A candidate whose linear model puts the boundary that far beyond the largest epsilon after two thirds of its steps is given up."""
+
+EXACT = 0.005
+"""In l2 and l1 a point scaled to another radius is not the best one in the box. Where the first prediction misses by less than this share, the
+next point is the best one of the linear model."""
 
 SMALLEST = 1e-12
 """No ball is smaller, so that no division by a radius overflows."""
@@ -84,33 +89,64 @@ def descend(block: Block, config: Config, image: Tensor, start: Callable[[Tensor
 
 def init(block: Block, config: Config, image: Tensor) -> Candidates:
     """Look at clean images (n,) and start a candidate for each of their nearest classes; images already wrong are noted as fooled."""
-    access, best, label, clean = block.access, block.best, block.labels[image], block.clean[image]
-    logits, targets, gradients = access.class_gradients(clean, label, config.classes, image)  # (n, k), (k, n, C, H, W)
+    best, label = block.best, block.labels[image]
+    logits, row, *found = _towards(block, image, range(config.classes))
+    block.head.classes = logits.shape[1]
     sound = ~unusable(logits)
     best.fail(image[~sound])
     wrong = sound & (logits.argmax(1) != label)
-    best.update(image, clean, torch.zeros(len(image), dtype=torch.float64, device=image.device), wrong)
-    missing = (logits.gather(1, label[:, None]).double() - logits.gather(1, targets).double()).clamp(min=0)
-    missing = missing + rounding_tolerance(logits, label)[:, None]  # (n, k); infinite for a class at −∞
-    distances = torch.stack(
-        [
-            round_bits(Reach(clean, each, block.norm).radius(gap))
-            for each, gap in zip(gradients, missing.T, strict=True)
-        ],
-        1,
-    )
-    order = distances.argsort(dim=1, stable=True)
-    nearest = distances.gather(1, order[:, :1])[:, 0]
-    started = [no_candidates(block)]
-    for rank in range(min(config.candidates, targets.shape[1])):
-        pick = order[:, rank]
-        near = distances.gather(1, pick[:, None])[:, 0] <= config.reach * nearest
-        possible = missing.gather(1, pick[:, None])[:, 0].isfinite()
-        chosen = (sound & ~wrong & near & possible).nonzero()[:, 0]
-        which = pick[chosen]
-        first = (image[chosen], gradients[which, chosen], OVERSHOOT * nearest[chosen], missing[chosen, which])
-        started.append(_first_step(block, config, *first))
-    return join(started)
+    best.update(image, block.clean[image], torch.zeros(len(image), dtype=torch.float64, device=image.device), wrong)
+    return _start(block, config, image, row, *found, (sound & ~wrong)[row])
+
+
+def further_classes(block: Block, config: Config) -> None:
+    """Where the model is as good as linear, look at more classes than the first few and descend towards those nearer than what was found."""
+    ranks = range(config.classes, config.classes + config.further)
+    if not block.head.straight or block.head.classes - 1 <= config.classes or not config.further:
+        return
+
+    def start(image: Tensor) -> Candidates:
+        _, row, gradient, missing, distance = _towards(block, image, ranks)
+        return _start(block, config, image, row, gradient, missing, distance, distance < block.best.limit[image[row]])
+
+    descend(block, config, block.best.alive(), start, "further classes")
+
+
+def _towards(block: Block, image: Tensor, ranks: range) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What the linear model at the clean images (n,) says of the wrong classes of these ranks by logit (k of them).
+
+    Returns:
+        Logits (n, K), and for each image and class (k · n,): the image's row, the gradient (k · n, C, H, W), the margin to be made up for,
+        infinite for a class at −∞, and the radius that does.
+    """
+    clean, label = block.clean[image], block.labels[image]
+    logits, classes, gradients = block.access.class_gradients(clean, label, ranks, image)
+    missing = (logits.gather(1, label[:, None]).double() - logits.gather(1, classes).double()).clamp(min=0)
+    missing = (missing + rounding_tolerance(logits, label)[:, None]).T
+    radii = [Reach(clean, each, block.norm).radius(gap) for each, gap in zip(gradients, missing, strict=True)]
+    row = torch.arange(len(image), device=image.device).repeat(len(missing))
+    return logits, row, gradients.flatten(0, 1), missing.flatten(), round_bits(torch.cat(radii))
+
+
+def _start(
+    block: Block,
+    config: Config,
+    image: Tensor,
+    row: Tensor,
+    gradient: Tensor,
+    missing: Tensor,
+    distance: Tensor,
+    possible: Tensor,
+) -> Candidates:
+    """Candidates towards the nearest classes of each image, of those that are possible (k · n,), all with the radius of the nearest."""
+    distance = torch.where(possible & missing.isfinite(), distance, float("nan"))
+    nearest = torch.full_like(block.best.limit[image], float("inf"))
+    nearest.scatter_reduce_(0, row, distance.nan_to_num(float("inf"), float("inf")), "amin")
+    near = (distance <= config.reach * nearest[row]).nonzero()[:, 0]
+    rank = rank_within(row[near], distance[near])
+    chosen = near[rank.argsort(stable=True)][: int((rank < config.candidates).sum())]
+    place = row[chosen]
+    return _first_step(block, config, image[place], gradient[chosen], OVERSHOOT * nearest[place], missing[chosen])
 
 
 def _first_step(
@@ -123,7 +159,7 @@ def _first_step(
     point, momentum = project(clean + reach.delta(radius), clean, radius, block.norm), _scaled(gradient)
     flat = (gain <= 0).nonzero()[:, 0]
     if len(flat):
-        point[flat] = block.random_start(image[flat], radius[flat], 0)
+        point[flat] = block.random_corner(image[flat], radius[flat], 0)
         momentum[flat] = 0
     made = candidates_at(block, config, image, point, radius, -1, 1)
     return dataclasses.replace(made, momentum=momentum, slope=gain / radius, before=-missing, expected=gain - missing)
@@ -160,6 +196,9 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     )
     momentum = _scaled(gradient).add_(at.momentum, alpha=config.momentum)
     point = _moved(block, config, at, momentum, radius)
+    first = at.step == 1
+    if block.norm != "linf":
+        _to_optimum(block, at, (first & (miss < EXACT)).nonzero()[:, 0], gradient, aim, point, radius)
     expected = aim + total(gradient * (point - at.point))
     known = best.limit[at.image]
     halfway = at.step == at.end - config.window
@@ -171,12 +210,14 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     after = dataclasses.replace(
         at, point=point, momentum=momentum, radius=radius, slope=slope, step=at.step + 1, mark=mark, trust=trust, before=aim, expected=expected
     )  # fmt: skip
-    first = at.step == 1
     block.head.note(block.place.start + at.image[first], miss[first], (slope / at.slope)[first])
     keep = sound & leading(at, estimate, config.prune)
     for number, factor in config.prune_beyond:
         keep &= (at.step != number) | (estimate <= factor * best.limit[at.image])
-    _find_again(block, at, after, (first & keep & (miss > LOST)).nonzero()[:, 0], fooled)
+    lost = first & keep & (miss > LOST)
+    best.lost[at.image[lost]] = True  # unless the prediction held for another candidate of the image
+    best.lost[at.image[first & ~(miss > LOST)]] = False
+    _find_again(block, at, after, lost.nonzero()[:, 0], fooled)
     over = early | (after.step >= after.end) & ~_further_round(block, config, after)
     if bool((keep & ~over).all()):
         return after, no_candidates(block)
@@ -198,11 +239,25 @@ def _moved(block: Block, config: Config, at: Candidates, momentum: Tensor, radiu
     return project(moved, at.clean, radius, block.norm)
 
 
+def _to_optimum(
+    block: Block, at: Candidates, where: Tensor, gradient: Tensor, aim: Tensor, point: Tensor, radius: Tensor
+) -> None:
+    """Move the next points and radii of candidates (by place) to where the linear model is zero at the smallest norm, if not far off."""
+    if not len(where):
+        return
+    clean, slope, held = at.clean[where], gradient[where], at.radius[where]
+    reach = Reach(clean, slope, block.norm)
+    least = reach.radius(total(slope * (at.point[where] - clean)) - aim[where])
+    least = round_bits(torch.minimum(least * BEYOND + slack(clean, block.norm), (1 + TRUST) * held))
+    least = least.clamp(min=SMALLEST, max=block.top)
+    point[where] = project(clean + reach.delta(least), clean, least, block.norm)
+    radius[where] = least
+
+
 def _find_again(block: Block, at: Candidates, after: Candidates, lost: Tensor, fooled: Tensor) -> None:
     """Bracket the boundary for candidates (by place) whose first prediction failed, and let them take their step again from there."""
     if not len(lost):
         return
-    block.best.lost[at.image[lost]] = True
     near = bracket(block, at.take(lost), fooled[lost])
     for name in ("point", "radius", "step", "momentum"):
         getattr(after, name)[lost] = getattr(near, name)

@@ -1,4 +1,4 @@
-"""Whether a model's head bends the margin between clean images and the boundary, as seen on the first images of a sweep."""
+"""Whether the margin between clean images and the boundary is straight, bent by the model's head, or neither, as the first images of a sweep show."""
 
 import torch
 from torch import Tensor
@@ -15,22 +15,36 @@ margin's slope at the boundary is below or above so many times that at the clean
 .02–.07 and .9–1.4; cubes, fifth powers and exponentials .4–.55 for the slope, a bonus for the predicted class .45–.7 for the miss."""
 
 
+STRAIGHT = 0.002
+"""A model is as good as linear where an image's best first prediction misses by less than this share in the median: above float32's rounding."""
+
+
 class Head:
-    """Collects what the first candidates of the first images show; `bends` is False until `judge` has seen enough."""
+    """Collects what the first candidates of the first images show; `bends` and `straight` are False until `judge` has seen enough.
+
+    Attributes:
+        bends: the head misleads a linear model of the margin.
+        straight: the model is as good as linear.
+        classes: K; 0 before the first answer.
+    """
 
     def __init__(self) -> None:
-        self.bends = False
+        self.bends = self.straight = False
+        self.classes = 0
         self._seen: list[Tensor] = []
 
     def note(self, place: Tensor, miss: Tensor, ratio: Tensor) -> None:
         """Take what the first step of candidates showed (R,): their image's place among all, how far the prediction missed, the slope's ratio."""
         here = ((place < PROBED) & miss.isfinite()).nonzero()[:, 0]
         if len(here):
-            self._seen.append(torch.stack([miss[here], ratio[here]]))
+            self._seen.append(torch.stack([place[here].double(), miss[here], ratio[here]]))
 
     def judge(self) -> None:
-        """Say whether the head bends, by the medians of what was seen."""
-        seen = torch.cat(self._seen, 1) if self._seen else torch.zeros(2, 0)
-        if seen.shape[1] >= FEWEST:
-            miss, ratio = seen.median(1).values.tolist()
-            self.bends = not (miss < MISS and FALL < ratio < RISE)
+        """Say what kind the head is, by the medians of what was seen."""
+        if not self._seen:
+            return
+        place, miss, ratio = torch.cat(self._seen, 1).cpu()
+        # Of an image's candidates, those towards other classes than the nearest miss on a linear model, too.
+        least = torch.full((PROBED,), float("inf"), dtype=miss.dtype).scatter_reduce(0, place.long(), miss, "amin")
+        self.straight = least[least.isfinite()].median().item() < STRAIGHT
+        self.bends = len(miss) >= FEWEST and not (miss.median() < MISS and FALL < ratio.median() < RISE)

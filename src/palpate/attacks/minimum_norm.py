@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 
 from palpate.attacks.candidates import Config
-from palpate.attacks.descent import descend, init
+from palpate.attacks.descent import descend, further_classes, init
 from palpate.attacks.ensemble import Parts, ensemble
 from palpate.attacks.grey_levels import onto_levels
 from palpate.attacks.problem import Block, Problem
@@ -22,7 +22,7 @@ from palpate.attacks.spec import Attack
 from palpate.core.registry import ATTACKS
 
 CONFIGS = {
-    "fast": Config(steps=6, classes=3, candidates=2, prune=((1, 1),), searches=2, limit=6, attempt=1),
+    "fast": Config(steps=6, classes=3, further=0, candidates=2, prune=((1, 1),), searches=2, limit=6, attempt=1),
     "standard": Config(),
     # Its descent is longer and starts from more classes, since the parts that follow only look below what it finds.
     "ensemble": Config(steps=25, classes=9, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), attempt=10),
@@ -88,6 +88,8 @@ class MinimumNorm(Attack):
         config = CONFIGS[self.strength]
         every = torch.arange(len(block), device=block.clean.device)
         descend(block, config, every, lambda image: init(block, config, image), "descent")
+        block.head.judge()
+        further_classes(block, config)
         if self.strength != "fast":
             self._misled(block, config)
         last_attempt(block, config)
@@ -98,7 +100,6 @@ class MinimumNorm(Attack):
 
     def _misled(self, block: Block, config: Config) -> None:
         """Images whose head misled the linear model of the margin: towards every class, and for "ensemble" all of them to the end."""
-        block.head.judge()
         lost = block.best.lost | block.head.bends
         image = (lost & (block.best.limit > 0) & ~block.best.failed).nonzero()[:, 0]
         if self.strength == "ensemble":

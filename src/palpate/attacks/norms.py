@@ -15,6 +15,8 @@ Norm = Literal["linf", "l2", "l1"]
 ORDERS: dict[str, float] = {"linf": float("inf"), "l2": 2, "l1": 1}
 """The norms and their p."""
 
+Generators = torch.Generator | list[torch.Generator]
+
 HALVINGS = 40
 """Bisections of the threshold that projects onto an l1 ball: enough for the last digit of float32."""
 
@@ -29,13 +31,14 @@ def total(values: Tensor) -> Tensor:
     return values.sum(tuple(range(1, values.ndim))).double()
 
 
-def slack(dtype: torch.dtype) -> float:
-    """How much a ball must shrink so that rounding x + δ ≤ 1 in this precision cannot leave it: twice the largest rounding.
+def slack(points: Tensor, norm: Norm = "linf") -> float:
+    """How much a ball must shrink so that rounding points (N, …) ≤ 1 cannot leave it: twice the largest rounding, of all pixels together.
 
-    >>> slack(torch.float32) == 2.0**-24
+    >>> slack(torch.zeros(1, 3, 8, 8)) == 2.0**-24
     True
     """
-    return torch.finfo(dtype).eps / 2
+    pixels = points[0].numel() if len(points) else 1
+    return torch.finfo(points.dtype).eps / 2 * {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[norm]
 
 
 def distance(a: Tensor, b: Tensor, norm: Norm = "linf") -> Tensor:
@@ -90,10 +93,9 @@ def stretch(length: Tensor, room: Tensor, radius: Tensor) -> Tensor:
 def project(points: Tensor, images: Tensor, radius: Tensor, norm: Norm = "linf") -> Tensor:
     """The nearest points (N, …) inside each image's ball of `radius` (N,) and the box [0, 1]; nearest in l2, for l1 too.
 
-    The ball is taken smaller by `slack` per pixel, so that ‖result − image‖ ≤ radius holds in float64 after rounding.
+    The ball is taken smaller by `slack`, so that ‖result − image‖ ≤ radius holds in float64 after rounding.
     """
-    pixels = points[0].numel() if len(points) else 1
-    limit = (radius - slack(points.dtype) * {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[norm]).clamp(min=0)
+    limit = (radius - slack(points, norm)).clamp(min=0)
     if norm == "linf":
         room = per_image(limit, points)
         return torch.clamp(points, images - room, images + room).clamp_(0, 1)
@@ -162,12 +164,18 @@ def draw_in_ball(shape: Sequence[int], generator: torch.Generator, norm: Norm, c
     return draw / torch.linalg.vector_norm(draw, ord=ORDERS[norm]) * torch.rand((), generator=generator)
 
 
+def draw_each(images: Tensor, generators: Generators, norm: Norm, tied: Tensor | None) -> Tensor:
+    """`draw_in_ball` for each image (N, C, …); the arguments are those of `random_start`."""
+    each = [generators] * len(images) if isinstance(generators, torch.Generator) else generators
+    draws = []
+    for place, generator in enumerate(each):
+        channels = 1 if tied is not None and bool(tied[place]) else images.shape[1]
+        draws.append(draw_in_ball((channels, *images.shape[2:]), generator, norm, images.shape[1]))
+    return torch.stack(draws).to(images) if draws else torch.zeros_like(images)
+
+
 def random_start(
-    images: Tensor,
-    radius: Tensor,
-    generators: torch.Generator | list[torch.Generator],
-    norm: Norm = "linf",
-    tied: Tensor | None = None,
+    images: Tensor, radius: Tensor, generators: Generators, norm: Norm = "linf", tied: Tensor | None = None
 ) -> Tensor:
     """A random point in each image's ball: uniform for l∞; for l2 and l1 a random direction with uniform length.
 
@@ -178,10 +186,5 @@ def random_start(
         norm: of the ball.
         tied: (N,) images whose channels move together; none when absent.
     """
-    each = [generators] * len(images) if isinstance(generators, torch.Generator) else generators
-    draws = []
-    for place, generator in enumerate(each):
-        channels = 1 if tied is not None and bool(tied[place]) else images.shape[1]
-        draws.append(draw_in_ball((channels, *images.shape[2:]), generator, norm, images.shape[1]))
-    noise = torch.stack(draws).to(images) if draws else torch.zeros_like(images)
+    noise = draw_each(images, generators, norm, tied)
     return project(images + noise * per_image(radius, images), images, radius, norm)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.best import Best
 from palpate.attacks.head import Head
-from palpate.attacks.norms import Norm, distance, project, random_start, seeded
+from palpate.attacks.norms import Norm, distance, draw_each, project, random_start, seeded
 from palpate.attacks.precision import open_access
 from palpate.attacks.quantize import through_png
+from palpate.attacks.reach import Reach
 from palpate.attacks.result import Sweep
 from palpate.attacks.validation import check_images
 from palpate.models.predict import Images, Progress, as_tensor
@@ -75,6 +76,12 @@ class Block:
     def random_start(self, image: Tensor, radius: Tensor, stage: int) -> Tensor:
         """A random point in the ball of each of these images, drawn from `generators`."""
         return random_start(self.clean[image], radius, self.generators(image, stage), self.norm, self.tied(image))
+
+    def random_corner(self, image: Tensor, radius: Tensor, stage: int) -> Tensor:
+        """The point of the ball of each of these images at which a random linear function is largest: for l∞ a random corner."""
+        clean = self.clean[image]
+        drawn = draw_each(clean, self.generators(image, stage), "linf", self.tied(image))
+        return project(clean + Reach(clean, drawn, self.norm).delta(radius), clean, radius, self.norm)
 
     def _audit(self, levels: int | None) -> Tensor:
         """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust.

@@ -69,7 +69,11 @@ class Reach:
         places = torch.arange(self._filled.shape[1], device=radius.device)
         room = self.room.flatten(1).gather(1, self._order)
         share = torch.where(places < index, room, torch.where(places == index, rest.to(room), torch.zeros_like(room)))
-        return self.sign * torch.zeros_like(room).scatter(1, self._order, share).view_as(self.room)
+        moved = torch.zeros_like(room).scatter(1, self._order, share).view_as(self.room)
+        grey = ((self.weight == self.weight[:, :1]) & (self.room == self.room[:, :1])).flatten(1).all(1)
+        # The pixel filled last would be filled in one channel only.
+        moved[grey] = moved[grey].mean(1, keepdim=True).expand_as(moved[grey])
+        return self.sign * moved
 
     def _moved(self, radius: Tensor) -> Tensor:
         """How far each pixel moves within the radius, l∞ and l2."""

@@ -108,7 +108,7 @@ def _at_largest(block: Block, config: Config, image: Tensor) -> None:
         point = project(point + Reach(point, momentum, block.norm).delta(share * radius), clean, radius, block.norm)
         flat = (slope == 0).nonzero()[:, 0]
         if len(flat):
-            point[flat] = block.random_start(image[flat], radius[flat], ATTEMPT_STAGE + number)
+            point[flat] = block.random_corner(image[flat], radius[flat], ATTEMPT_STAGE + number)
 
 
 def _without_gradient(block: Block, image: Tensor) -> None:
