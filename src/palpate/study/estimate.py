@@ -11,13 +11,12 @@ from pathlib import Path
 import torch
 
 from palpate.core.run_folder import RunFolder
-from palpate.data.split import FRACTIONS
 from palpate.data.synthetic.stored import COUNTS
 from palpate.data.tasks import Task, find_task, overview
 from palpate.models.build import Classifier
 from palpate.models.predict import evaluating
 from palpate.study.spec import Study, TaskSpec
-from palpate.study.stages.context import build_model
+from palpate.study.stages.context import build_model, read_own
 
 TIMED_BATCH = 4
 
@@ -52,7 +51,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
     here = {status.task.name for status in overview(root) if status.present}
     made = _complete(out)
     for task in study.tasks:
-        known = find_task(task.name)
+        known = read_own(task)[0] if task.own else find_task(task.name)
         counts, epsilons = _counts(task, known), len(study.epsilons_of(task))
         for model in study.models:
             bare = model.model_copy(update={"weights": None})  # which weights changes no time, and may need a download
@@ -72,7 +71,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             yield Estimate(
                 task=task.name,
                 model=model.name,
-                present=known.kind == "synthetic" or task.name in here,
+                present=known.kind == "synthetic" or task.own or task.name in here,
                 complete=sum(map(sum, done)),
                 stages=seeds * (3 + len(study.attacks) + max(examined, 1)),
                 training_passes=seeds * per_seed,
@@ -84,9 +83,9 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
 
 def _counts(task: TaskSpec, known: Task) -> dict[str, int]:
     """Images per split: as published or as synthetic images are generated, under the study's limits."""
-    limits = {"train": task.train_images, "val": task.val_images, "test": task.test_images}
     counts = {}
-    for (name, limit), share in zip(limits.items(), FRACTIONS, strict=True):
+    shares = (0, 0, 1) if task.test_only else task.fractions
+    for (name, limit), share in zip(task.limits.items(), shares, strict=True):
         available = COUNTS[name] if known.kind == "synthetic" else round(share * known.images)
         counts[name] = limit if limit is not None and (known.kind == "synthetic" or limit < available) else available
     return counts
@@ -95,7 +94,7 @@ def _counts(task: TaskSpec, known: Task) -> dict[str, int]:
 def _seconds(model: Classifier, size: int, device: torch.device) -> tuple[float, float]:
     """Seconds per image of a training pass and of a frozen forward and backward pass, each timed once after a warm-up."""
     model.to(device)
-    images = torch.rand(TIMED_BATCH, 3, size, size, device=device)
+    images = torch.rand(TIMED_BATCH, model.channels, size, size, device=device)
 
     def timed(frozen: bool) -> float:
         model.train(not frozen)

@@ -11,7 +11,10 @@ from typing import Any
 from palpate.core.io import sha256
 from palpate.core.records import Kind, Parent, Role, StageOutput
 from palpate.core.spec import Spec, fingerprint
-from palpate.study.spec import ModelSpec, Study, TaskSpec
+from palpate.study.spec import OWN, ModelSpec, Study, TaskSpec
+
+OTHER = {"epsilons", "training", "folder", "table", "images", "columns", "group", *OWN}
+"""Settings of a task that do not count for its data: the identity says which images, labels, groups and splits they gave."""
 
 VERSIONS: dict[Kind, int] = {"train": 2, "predict": 2, "attack": 3, "explain": 2, "trust": 4}
 """Raised when a kind of stage changes what it computes, so that old results are not taken for new ones."""
@@ -45,7 +48,7 @@ class _Model:
         self.id = model_id(model, seed)
 
     def train(self, identity: str) -> StageOutput:
-        data = _spec(self.task, {"epsilons", "training"}) | {"identity": identity}
+        data = _spec(self.task, OTHER) | {"identity": identity}
         model = _spec(self.model)
         if self.model.weights and Path(self.model.weights).is_file():  # they count by their content, not by their place
             model["weights"] = f"sha256:{sha256(Path(self.model.weights))}"

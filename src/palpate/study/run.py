@@ -162,7 +162,7 @@ def _check_models(study: Study, datasets: dict[str, Dataset]) -> None:
         for model in study.models:
             built = build_model(model, study.seeds[0], task, len(datasets[task.name].classes))
             with torch.no_grad():
-                built.eval()(torch.zeros(1, 3, task.size, task.size))
+                built.eval()(torch.zeros(1, built.channels, task.size, task.size))
 
 
 def _facts(study: Study, dataset: Dataset, name: str) -> TaskRecord:

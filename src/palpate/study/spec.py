@@ -14,8 +14,10 @@ from pydantic import AfterValidator, Field, field_validator, model_serializer, m
 from palpate.attacks.spec import Attack, make_attack
 from palpate.core.epsilon import epsilon_grid
 from palpate.core.errors import InputError
-from palpate.core.registry import EXPLAINERS, IMAGE_FILTERS
+from palpate.core.registry import EXPLAINERS
 from palpate.core.spec import Epsilon, Name, Spec, SpecError
+from palpate.data.options import ImageSettings
+from palpate.data.table import Columns
 from palpate.training.spec import TrainSpec
 
 Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(epsilon_grid)]
@@ -28,6 +30,10 @@ FIRST_VERSION = {
 """How keys of the first version's studies are written now."""
 
 
+OWN = ("finding", "classes", "channels", "value_range", "fractions", "stratify", "test_only", "deduplicate")
+"""Settings of a task that are for images of one's own."""
+
+
 class _Part(Spec):
     """The base of the parts of a study: a key of the first version is told how it is written now."""
 
@@ -38,27 +44,36 @@ class _Part(Spec):
         return FIRST_VERSION.get(key) or super().unknown_key(key)
 
 
-class TaskSpec(_Part):
-    """A task of the study: which images, at which size, how many of them."""
+class TaskSpec(_Part, ImageSettings):
+    """A task of the study: which images, at which size, how many of them; registered by its name, or images of one's own."""
 
     name: Name
+    folder: str | None = Field(None, description="own images: of class folders")
+    table: str | None = Field(None, description="own images: CSV, TSV or parquet, a row for each")
+    images: str | None = Field(None, description="of the table: the folder that holds all images; its own when absent")
+    columns: Columns | None = Field(None, description="of the table: which holds what; all others are metadata")
+    group: str | None = Field(None, description="of the folder: a regular expression that finds the patient in a path")
     size: int = Field(224, ge=28, le=1024, description="images are resized to size × size pixels")
     split_seed: int = Field(0, ge=0)
     train_images: int | None = Field(None, ge=2, description="at most so many training images; all when absent")
-    val_images: int | None = Field(None, ge=1)
-    test_images: int | None = Field(None, ge=1)
-    filter: str | None = Field(None, description="a registered image filter; the task's own, if any, when absent")
-    filter_at: Literal["before", "after"] | None = Field(None, description="the resize; after when absent")
     epsilons: Epsilons | None = Field(None, description="instead of the study's epsilons")
     training: TrainSpec | None = Field(None, description="instead of the study's training")
 
     @model_validator(mode="after")
-    def _filter_is_known(self) -> "TaskSpec":
-        if self.filter is not None:
-            IMAGE_FILTERS[self.filter]  # raises where it is unknown
-        elif self.filter_at is not None:
-            raise ValueError("filter_at is given without a filter; give filter too, or leave filter_at out")
+    def _settings_fit(self) -> "TaskSpec":
+        if self.folder is not None and self.table is not None:
+            raise ValueError("folder and table are both given; give the one that says what the images are")
+        needs = {"images": "table", "columns": "table", "group": "folder"} | dict.fromkeys(OWN, "folder or table")
+        for key, need in needs.items():
+            given = getattr(self, key) != type(self).model_fields[key].default
+            if given and not (self.own if key in OWN else getattr(self, need) is not None):
+                raise ValueError(f"{key} is given without a {need}; give that too, or leave {key} out")
         return self
+
+    @property
+    def own(self) -> bool:
+        """Whether these are images of one's own."""
+        return self.folder is not None or self.table is not None
 
 
 class ModelSpec(_Part):

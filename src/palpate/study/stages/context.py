@@ -11,7 +11,13 @@ from torch import Tensor
 
 from palpate.core.records import Role, StageOutput
 from palpate.core.run_folder import RunFolder
+from palpate.data.assemble import from_files
 from palpate.data.dataset import Dataset, load
+from palpate.data.manifest import Labelled
+from palpate.data.options import ImageOptions, ImageSettings
+from palpate.data.own import read_folder, read_table
+from palpate.data.table import Columns
+from palpate.data.tasks import Task
 from palpate.models.build import Classifier, build
 from palpate.models.predict import Images
 from palpate.models.weights import load_weights
@@ -98,8 +104,22 @@ class Context:
         }
 
 
+def read_own(task: TaskSpec) -> tuple[Task, Labelled, ImageOptions]:
+    """What a task's own images are, without decoding them, and how they are to be read."""
+    settings = {name: getattr(task, name) for name in ImageSettings.model_fields} | {"channels": task.channels or 3}
+    asked = settings | {"name": task.name, "size": task.size, "seed": task.split_seed}
+    options = ImageOptions.read(asked, f"task {task.name}")
+    if task.folder is not None:
+        return *read_folder(task.folder, task.group, options), options
+    columns = task.columns or Columns.read({}, "columns")
+    return *read_table(task.table or "", task.images, columns, options), options
+
+
 def open_dataset(task: TaskSpec, root: Path | None) -> Dataset:
-    """Open a task as its specification says."""
+    """Open a task as its specification says; of own images with several findings, the one that it names."""
+    if task.own:
+        dataset = Dataset(**from_files(*read_own(task)))
+        return dataset.of_finding(task.finding) if dataset.findings else dataset
     return load(
         task.name,
         root,
@@ -109,7 +129,7 @@ def open_dataset(task: TaskSpec, root: Path | None) -> Dataset:
         val_images=task.val_images,
         test_images=task.test_images,
         filter=task.filter,
-        filter_at=task.filter_at or "after",
+        filter_at=task.filter_at,
     )
 
 
@@ -124,5 +144,6 @@ def build_model(model: ModelSpec, seed: int, task: TaskSpec, num_classes: int) -
             num_classes=num_classes,
             weights=model.weights,
             size=task.size,
+            channels=task.channels or 3,
             output_stride=model.output_stride,
         )
