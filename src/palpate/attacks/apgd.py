@@ -9,8 +9,9 @@ from torch import Tensor
 
 from palpate.attacks.fixed_epsilon import FixedEpsilon
 from palpate.attacks.losses import LOSSES
-from palpate.attacks.norms import Norm, per_image, project, steepest
+from palpate.attacks.norms import Norm, per_image, project
 from palpate.attacks.problem import Block
+from palpate.attacks.reach import stepped
 from palpate.core.registry import ATTACKS
 
 MOMENTUM, RISES = 0.75, 0.75
@@ -64,7 +65,7 @@ def ascend(ask: Ask, images: Tensor, radius: Tensor, start: Tensor, steps: int, 
             gap = max(gap - max(int(CLOSER * steps), 1), max(int(LEAST_GAP * steps), 1))
             check += gap
         clean, ball = images[rows], radius[rows]
-        ahead = project(centre + per_image(step, clean) * steepest(direction, norm), clean, ball, norm)
+        ahead = project(stepped(centre, direction, step, norm), clean, ball, norm)
         weight = per_image(pull, clean)
         moved = project(centre + weight * (ahead - centre) + (1 - weight) * (centre - before), clean, ball, norm)
         before, point = centre, moved

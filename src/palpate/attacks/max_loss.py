@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 from palpate.attacks.losses import log_odds, unusable
-from palpate.attacks.norms import distance, dual_norm, per_image, project, round_bits, steepest
+from palpate.attacks.norms import distance, dual_norm, per_image, project, round_bits
 from palpate.attacks.problem import Block, Problem
+from palpate.attacks.reach import stepped
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
 from palpate.core.registry import ATTACKS
@@ -82,8 +83,8 @@ def raise_loss(block: Block, steps: int) -> Tensor:
             slope = dual_norm(gradient, norm)
             momentum = MOMENTUM * momentum + gradient / per_image(slope.clamp(min=1e-30), gradient)
             share = LAST + (FIRST - LAST) * (1 + torch.cos(torch.tensor(torch.pi * step / max(steps - 1, 1)))) / 2
-            size = per_image(round_bits(share.to(radius) * radius), clean)
-            point = project(point + size * steepest(momentum, norm), clean, radius, norm)
+            size = round_bits(share.to(radius) * radius)
+            point = project(stepped(point, momentum, size, norm), clean, radius, norm)
         best.update(image, worst, radius, fools)
         levels.append(worst)
         before = distance(worst, clean, norm)

@@ -9,8 +9,9 @@ from torch import Tensor
 from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.fixed_epsilon import FixedEpsilon
 from palpate.attacks.losses import LOSSES, Loss, cross_entropy
-from palpate.attacks.norms import Norm, per_image, project, steepest
+from palpate.attacks.norms import Norm, project
 from palpate.attacks.problem import Block
+from palpate.attacks.reach import stepped
 from palpate.core.registry import ATTACKS
 
 
@@ -48,11 +49,11 @@ def pgd(
     """
     access = ModelAccess.of(model)
     radius = torch.as_tensor(epsilon, dtype=torch.float64, device=images.device).expand(len(images))
-    size = per_image(radius * (2.5 / steps), images)
+    size = radius * (2.5 / steps)
     points = images if start is None else start
     for _ in range(steps):
         _, _, gradient = access.gradient(points, loss, labels)
-        points = project(points + size * steepest(gradient, norm), images, radius, norm)
+        points = project(stepped(points, gradient, size, norm), images, radius, norm)
     return points
 
 

@@ -11,7 +11,7 @@ a concave function of r, piecewise linear for l∞ and l1. FAB projects onto the
 import torch
 from torch import Tensor
 
-from palpate.attacks.norms import Norm, per_image, stretch, total
+from palpate.attacks.norms import Norm, per_image, steepest, stretch, total
 
 NEWTON_STEPS = 40
 """At most; each finds another linear piece of the gain, and a handful reach the right one."""
@@ -126,3 +126,13 @@ def rate(images: Tensor, gradient: Tensor, radius: Tensor, norm: Norm) -> Tensor
         return total(value)
     dims = tuple(range(1, images.ndim))
     return value.amax(dims).double() if norm == "l1" else torch.linalg.vector_norm(value, dim=dims).double()
+
+
+def stepped(points: Tensor, direction: Tensor, radius: Tensor, norm: Norm) -> Tensor:
+    """Points (N, …) after a step of `radius` (N,) along which a linear function with this gradient rises fastest.
+
+    In l1 within the box, since the few pixels that gain the most are soon at its end; in l∞ and l2 the step may leave it.
+    """
+    if norm == "l1":
+        return points + Reach(points, direction, norm).delta(radius)
+    return points + per_image(radius, points) * steepest(direction, norm)
