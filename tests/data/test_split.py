@@ -106,7 +106,7 @@ def test_unusable_official_splits(splits, message) -> None:
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5, 0.5), (0, 0.5, 0.5), (1.2, -0.1, -0.1), (0.5, 0.5)])
 def test_unusable_fractions(fractions) -> None:
-    with pytest.raises(InputError, match="fractions"):
+    with pytest.raises(InputError, match="three shares of train, val and test"):
         check_fractions(fractions)
     with pytest.raises(InputError, match="fractions"):
         ImageOptions.read({"fractions": fractions}, "options")

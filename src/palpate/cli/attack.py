@@ -7,13 +7,16 @@ import typer
 
 from palpate.cli.options import DataOption, DeviceOption, ThreadsOption
 from palpate.cli.running import run_study
+from palpate.core.errors import InputError
 from palpate.core.registry import COMMANDS
 
 
 @COMMANDS.register("attack")
 def attack(
     weights: Annotated[Path, typer.Argument(help="Weights that palpate wrote, their JSON beside.", show_default=False)],
-    task: Annotated[str, typer.Argument(help="On whose test images; see `palpate tasks`.", show_default=False)],
+    task: Annotated[
+        str | None, typer.Argument(help="On whose test images; see `palpate tasks`.", show_default=False)
+    ] = None,
     epsilons: Annotated[str, typer.Option("--epsilons", help="l-infinity radii, with commas between.")] = (
         "0.25/255, 0.5/255, 1/255, 2/255, 4/255"
     ),
@@ -21,7 +24,15 @@ def attack(
         str, typer.Option("--attack", help="A registered attack; `palpate doctor` lists them.")
     ] = "standard",
     images: Annotated[
-        int | None, typer.Option("--images", min=1, help="At most so many; all when absent.", show_default=False)
+        Path | None,
+        typer.Option("--images", help="Instead of a task: your own images, in class folders.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="Of --images without class folders: a table, path,label.", show_default=False),
+    ] = None,
+    at_most: Annotated[
+        int | None, typer.Option("--at-most", min=1, help="Images attacked; all when absent.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder; runs/attack-TASK when absent.", show_default=False)
@@ -32,10 +43,19 @@ def attack(
 ) -> None:
     """Attack weights that are trained already: the curve, Grad-CAM, verdicts and the report, as a study of one model.
 
-    Example: palpate attack runs/demo/train-.../weights.safetensors phantom-chest --attack ensemble
+    Example: palpate attack weights.safetensors --images my-images --attack ensemble
     """
+    from palpate.data.own import plain_name
     from palpate.study.from_weights import study_of_weights
 
+    if (task is None) == (images is None) or (labels and not images):
+        raise InputError(
+            "palpate attack: give a task, or --images DIR with --labels FILE where DIR has no class folders"
+        )
+    own = {"folder": str(images.resolve())} if images else {}
+    if images and labels:
+        own = {"table": str(labels.resolve()), "images": str(images.resolve())}
     radii = [part.strip() for part in epsilons.split(",") if part.strip()]
-    settings = {"attack": name} if images is None else {"attack": name, "images": images}
-    run_study(study_of_weights(weights, task, radii, settings), out, data, device, threads)
+    settings = {"attack": name} if at_most is None else {"attack": name, "images": at_most}
+    named = task or plain_name((labels or images or Path()).resolve().stem)
+    run_study(study_of_weights(weights, named, radii, settings, own), out, data, device, threads)

@@ -38,7 +38,7 @@ def split_name(text: str) -> str | None:
 def check_fractions(fractions: tuple[float, float, float]) -> tuple[float, float, float]:
     """The fractions, or InputError where they are no shares of train, val and test."""
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
-        raise InputError(f"fractions: three shares of train, val and test that sum to 1 are needed, given {fractions}")
+        raise InputError(f"three shares of train, val and test that sum to 1 are needed, given {fractions}")
     return fractions
 
 

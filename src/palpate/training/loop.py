@@ -102,15 +102,15 @@ def fit(
         InputError: a class is absent from training, there are no validation images, the weights hold NaN, or the loss stopped being a number.
     """
     spec = spec or TrainSpec()  # pyright: ignore[reportCallIssue]
-    labels = torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long)
-    counts = class_counts(labels, dataset.classes)
-    if len(dataset.val) == 0:
-        raise InputError("val must hold images, given none: early stopping needs them; raise val_images")
     check_finite(model, "the model")
     target = choose_device(device)
     if not spec.epochs:
         model.eval()
         return History((), 0, stopped_early=False)
+    labels = torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long)
+    counts = class_counts(labels, dataset.classes)
+    if len(dataset.val) == 0:
+        raise InputError("val must hold images, given none: early stopping needs them; raise val_images")
     fabric = Fabric(accelerator=target.type, devices=[target.index or 0] if target.type == "cuda" else 1)
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
         torch.manual_seed(seed)
