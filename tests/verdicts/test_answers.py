@@ -5,7 +5,15 @@ import torch
 from tests.verdicts.linear import Line, context_of, images
 from torch import nn
 
-from palpate.verdicts.answers import batch, deterministic, mode_and_logits, numbers, same_at_end, same_logits
+from palpate.verdicts.answers import (
+    batch,
+    deterministic,
+    half_a_level,
+    mode_and_logits,
+    numbers,
+    same_at_end,
+    same_logits,
+)
 from palpate.verdicts.check import NotRun
 
 CHECKS = (
@@ -155,3 +163,22 @@ def test_minus_infinity_is_an_answer():
     model = Wrapped(lambda z: torch.cat([z, torch.full_like(z[:, :1], -torch.inf)], 1))
     for check, threshold in CHECKS:
         assert check(context_of(model, x, y), threshold).status == "pass"
+
+
+def test_an_accuracy_that_rests_on_these_very_pixels_is_found():
+    """A third of the images are right only because they are recognised."""
+    x, y, _ = images(30)
+    wrong = torch.arange(30) % 3 == 0
+
+    class Remembers(Line):
+        def forward(self, points):
+            known = (points[:, None] == x[None]).flatten(2).all(2)
+            corrected = (known & wrong[None]).any(1)
+            z = super().forward(points)
+            spoiled = (points[:, None] - x[wrong][None]).abs().flatten(2).amax(2).amin(1) < 0.01
+            return torch.where((spoiled & ~corrected)[:, None], z.flip(1), z)
+
+    finding = half_a_level(context_of(Remembers(), x, y), 2.0)
+    assert finding.status == "fail"
+    assert finding.figure == pytest.approx(100 / 3)
+    assert "memorised" in finding.advice

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from palpate.core.formatting import percent
 from palpate.models.predict import as_tensor
-from palpate.verdicts.check import CARLINI, LEAST, Finding, check, judge, out_of, status_of
+from palpate.verdicts.check import CARLINI, LEAST, Finding, NotRun, check, judge, out_of, status_of
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.inputs import CHANCE, better_input
 
@@ -68,6 +68,8 @@ def class_order(context: CheckContext, threshold: float) -> Finding:
 def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
     """The clean accuracy that the sweep claims, and the one that was expected, against the model's own on the same images."""
     known, right, claimed = _predictions(context)
+    if not known:
+        raise NotRun("the sweep was interrupted before its first image")
     accuracy = float(right.float().mean())
     figure, status, words = 0.0, "pass", [f"the model is right on {percent(accuracy)} of {known} images"]
     if claimed is not None:
@@ -106,8 +108,11 @@ def _predictions(context: CheckContext) -> tuple[int, Tensor, Tensor | None]:
     sweep, budget = context.swept.whole, context.access.budget
     everything = len(sweep) * SHARE <= (budget.limit or 0)
     places = torch.arange(len(sweep)) if everything else context.swept.places
+    places = places[sweep.done[places]]
     context.need(len(places))
-    claimed = (sweep.radius > 0)[places]
+    claimed = torch.tensor(
+        [sweep.status[place] == "no gradient" or bool(sweep.radius[place] > 0) for place in places.tolist()]
+    )
     right = torch.zeros(len(places), dtype=torch.bool)
     left = torch.arange(len(places))
     for _ in range(ASKED):

@@ -140,7 +140,10 @@ def same_logits(context: CheckContext, threshold: float) -> Finding:
 def same_at_end(context: CheckContext, threshold: float) -> Finding:
     """The same images again, after all the other checks: a model that counts its calls, or learns from them, answers differently by now."""
     context.need(len(context.images))
-    changed = int(differ(context.access.logits(context.images), context.clean).sum())
+    again = torch.cat(
+        [context.access.logits(part) for part in context.images.split(8)]
+    )  # several calls, if only some are others
+    changed = int(differ(again, context.clean).sum())
     if changed and context.varies:
         raise NotRun("the model's answers vary from one forward to the next anyway")
     share = changed / len(context.images)
@@ -194,4 +197,26 @@ def numbers(context: CheckContext, threshold: float) -> Finding:
         "The model answers with numbers, on the images and near them.",
         f"The model's answer is not a number on or near {out_of(count, total)}, so an attack cannot see what it does there, and no figure "
         "holds for such an image: find the operation that gives NaN.",
+    )
+
+
+@check("half a grey level", 75, 2.0, "points", f"{CARLINI} 5")
+def half_a_level(context: CheckContext, threshold: float) -> Finding:
+    """Points of clean accuracy that two draws of noise of half a grey level, which no file can hold, both take away."""
+    if context.varies:
+        raise NotRun("the model's answers vary from one forward to the next anyway")
+    context.need(2 * len(context.right))
+    generator = context.generator(11)
+    lost = torch.ones(len(context.right), dtype=torch.bool, device=context.images.device)
+    for _ in range(2):
+        points = random_point(context.x, 1 / 510, generator, corner=True)
+        lost &= context.fooled(points, torch.arange(len(lost)))
+    count = int(lost.sum())
+    return judge(
+        context.points(count),
+        count,
+        threshold,
+        "Noise of half a grey level leaves the answers as they are.",
+        f"Noise of half a grey level changes the answer on {context.of(count)}: they were memorised, or are decided by rounding, so the clean "
+        "accuracy holds for no other image.",
     )

@@ -158,7 +158,12 @@ RANDOM = {
 }
 WEAK = {"independent attacks": "its number of steps, its step size, the sign of its loss and the unit of its epsilon"}
 JUMP = {"gradient along a path": "a jump"}
-MEMORISED = {"finite differences": "memorised", "gradient along a path": "memorised", "moved copies": "memorised"}
+MEMORISED = {
+    "finite differences": "memorised",
+    "gradient along a path": "memorised",
+    "moved copies": "memorised",
+    "half a grey level": "memorised",
+}
 NAN = {"numbers": "not a number"}
 ORDER = {"class order": "classes"}
 BATCH = {"batch": "other images of the batch"}

@@ -98,13 +98,13 @@ class Mixer(nn.Module):
 
 
 class Dense(nn.Module):
-    """A small DenseNet: three blocks of four layers that each see all before them, halved between blocks."""
+    """A small DenseNet: two blocks of four layers that each see all before them, halved between blocks."""
 
     def __init__(self, outputs: int = 2, inputs: int = 3, growth: int = 8) -> None:
         super().__init__()
         self.stem = nn.Conv2d(inputs, 16, 3, 2, 1)
         width, blocks, halves = 16, [], []
-        for block in range(3):
+        for block in range(2):
             layers = []
             for _ in range(4):
                 layers.append(
@@ -112,7 +112,7 @@ class Dense(nn.Module):
                 )
                 width += growth
             blocks.append(nn.ModuleList(layers))
-            half = width // 2 if block < 2 else width
+            half = width // 2 if block < 1 else width
             halves.append(nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, half, 1, bias=False)))
             width = half
         self.blocks, self.halves = nn.ModuleList(blocks), nn.ModuleList(halves)
