@@ -1,11 +1,9 @@
 """Exact l∞ radii of tiny ReLU networks by mixed-integer programming, to compare attacks with.
 
-    python benchmarks/milp.py --check       # the program against brute force on networks of two inputs
-    python benchmarks/milp.py               # palpate against exact radii on networks of 16 to 36 inputs
+    python benchmarks/milp.py      # palpate against exact radii; with --check only the program against brute force
 
-The radius of an image is the least r such that some x' in [0, 1] within r of the image has another class's logit at least as large as its
-own (Tjeng 2019, arXiv 1711.07356): one program per other class, minimise r, a binary variable for each ReLU whose sign interval
-arithmetic leaves open. scipy's HiGHS solves it.
+The radius of an image is the least r such that some x' in [0, 1] within r of the image has another class's logit at least as large as its own
+(arXiv 1711.07356): per other class one program, a binary variable for each ReLU whose sign interval arithmetic leaves open. HiGHS solves it.
 """
 
 import argparse
@@ -18,8 +16,9 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor, nn
 
-Layers = list[tuple[np.ndarray, np.ndarray]]
-"""Weights (outputs, inputs) and biases of the linear layers, a ReLU between each two; float64."""
+Layers = list[
+    tuple[np.ndarray, np.ndarray]
+]  # weights (outputs, inputs) and biases of the linear layers, a ReLU between each two
 GAP = 1e-6  # relative, of the solver
 
 
@@ -64,8 +63,7 @@ class _Program:
         matrix = np.zeros((len(self.rows), len(self.low)))
         for index, (terms, _, _) in enumerate(self.rows):
             matrix[index, list(terms)] = list(terms.values())
-        cost = np.zeros(len(self.low))
-        cost[variable] = 1.0
+        cost = np.eye(len(self.low))[variable]
         result = milp(
             cost,
             constraints=LinearConstraint(matrix, [row[1] for row in self.rows], [row[2] for row in self.rows]),
@@ -96,7 +94,7 @@ def _towards(layers: Layers, x: np.ndarray, label: int, target: int, upper: floa
         outputs = program.variables(low, high)
         for unit, output in enumerate(outputs.tolist()):
             if above[unit] <= 0:
-                continue  # its bounds are [0, 0]
+                continue
             linear = {int(v): -float(w) for v, w in zip(values, weight[unit], strict=True)}
             if below[unit] >= 0:
                 program.row({**linear, output: 1.0}, bias[unit], bias[unit])
@@ -107,8 +105,8 @@ def _towards(layers: Layers, x: np.ndarray, label: int, target: int, upper: floa
             program.row({output: 1.0, on: -above[unit]}, -np.inf, 0.0)
         values = outputs
     weight, bias = layers[-1]
-    difference = weight[target] - weight[label]
-    program.row({int(v): float(w) for v, w in zip(values, difference, strict=True)}, bias[label] - bias[target])
+    slopes = (weight[target] - weight[label]).tolist()
+    program.row(dict(zip(values.tolist(), slopes, strict=True)), bias[label] - bias[target])
     return program.least(radius, seconds)[0]
 
 
@@ -291,15 +289,15 @@ def show(row: dict) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare the program with brute force")
     parser.add_argument("--images", type=int, default=40)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     print(f"program against brute force, two inputs: largest difference {check():.1e}", flush=True)
     if not arguments.check:
         compare(arguments.images)
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main()

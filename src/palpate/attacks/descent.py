@@ -48,7 +48,7 @@ MISSED, FORETOLD = 0.7, 0.5
 LOST = 0.5
 """Where the first prediction misses by more, the linear model is no guide to the boundary, which is bracketed instead."""
 
-HOPELESS = 1.1
+OUT_OF_REACH = 1.1
 """A candidate whose linear model puts the boundary that far beyond the largest epsilon after two thirds of its steps is given up."""
 
 EXACT = 0.005
@@ -204,7 +204,7 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     halfway = at.step == at.end - config.window
     # Ends early: the radius hardly falls any more, or nothing has fooled and the boundary is out of reach.
     early = halfway & torch.where(
-        known.isfinite(), known >= at.mark * (1 - config.still), estimate > HOPELESS * block.top
+        known.isfinite(), known >= at.mark * (1 - config.still), estimate > OUT_OF_REACH * block.top
     )
     mark = torch.where(halfway | (at.step == at.end - 2 * config.window), known, at.mark)
     after = dataclasses.replace(
