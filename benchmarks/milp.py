@@ -16,9 +16,7 @@ import torch
 from scipy.optimize import Bounds, LinearConstraint, milp
 from torch import Tensor, nn
 
-Layers = list[
-    tuple[np.ndarray, np.ndarray]
-]  # weights (outputs, inputs) and biases of the linear layers, a ReLU between each two
+Layers = list[tuple[np.ndarray, np.ndarray]]  # weights (outputs, inputs) and biases; a ReLU between each two
 GAP = 1e-6  # relative, of the solver
 
 
@@ -252,13 +250,8 @@ def compare(count: int) -> list[dict]:
             found[attack] = (swept.radius.double(), swept.passes.double().mean(0).tolist())
         start = time.perf_counter()
         truth = exact(network, images, labels, found["ensemble"][0])
-        row: dict = {
-            "network": tiny.name,
-            "images": count,
-            "clean": clean,
-            "seconds": time.perf_counter() - start,
-            "median": float(truth.median()),
-        }
+        row: dict = {"network": tiny.name, "images": count, "clean": clean, "seconds": time.perf_counter() - start}
+        row["median"] = float(truth.median())
         right = (truth > 0) & torch.isfinite(truth)
         for attack, (radii, passes) in found.items():
             ratio = radii[right] / truth[right]
