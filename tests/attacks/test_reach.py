@@ -40,7 +40,9 @@ def test_the_gain_is_the_optimum_of_a_linear_programme(norm, radius):
     images, gradient = drawn(0)
     size = radius if norm == "linf" else 9 * radius
     found = Reach(images, gradient, norm).gain(torch.full((4,), size, dtype=torch.float64))
-    expected = [programmed(g.flatten().numpy(), x.flatten().numpy(), size, norm) for g, x in zip(gradient, images, strict=True)]
+    expected = [
+        programmed(g.flatten().numpy(), x.flatten().numpy(), size, norm) for g, x in zip(gradient, images, strict=True)
+    ]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 

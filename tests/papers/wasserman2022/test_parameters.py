@@ -20,7 +20,9 @@ def test_every_model_of_the_paper_counts_to_the_unit(table):
 @pytest.mark.parametrize(("num_classes", "percent"), [(2, 1.267), (7, 1.310)])
 def test_attention_costs_what_the_paper_says(table, num_classes, percent):
     counts = {
-        row.attention: row.counted for row in table if (row.backbone, row.num_classes) == ("keras:resnet50", num_classes)
+        row.attention: row.counted
+        for row in table
+        if (row.backbone, row.num_classes) == ("keras:resnet50", num_classes)
     }
     assert round(100 * (counts["full"] / counts[None] - 1), 3) == percent
 
