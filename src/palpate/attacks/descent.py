@@ -90,13 +90,13 @@ def descend(block: Block, config: Config, image: Tensor, start: Callable[[Tensor
 def init(block: Block, config: Config, image: Tensor) -> Candidates:
     """Look at clean images (n,) and start a candidate for each of their nearest classes; images already wrong are noted as fooled."""
     best, label = block.best, block.labels[image]
-    logits, row, *found = _towards(block, image, range(config.classes))
+    logits, row, gradient, missing, distance = _towards(block, image, range(config.classes))
     block.head.classes = logits.shape[1]
     sound = ~unusable(logits)
     best.fail(image[~sound])
     wrong = sound & (logits.argmax(1) != label)
     best.update(image, block.clean[image], torch.zeros(len(image), dtype=torch.float64, device=image.device), wrong)
-    return _start(block, config, image, row, *found, (sound & ~wrong)[row])
+    return _start(block, config, image, row, gradient, missing, distance, (sound & ~wrong)[row])
 
 
 def further_classes(block: Block, config: Config) -> None:

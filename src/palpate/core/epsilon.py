@@ -54,7 +54,7 @@ def epsilon_grid(epsilons: Any, norm: str = "linf") -> tuple[float, ...]:
         InputError: one of them cannot be read, or none is above 0.
     """
     one = isinstance(epsilons, int | float | str) or getattr(epsilons, "ndim", None) == 0
-    given = [epsilons] if one else list(epsilons)
+    given: list[Any] = [epsilons] if one else [*epsilons]
     grid = tuple(sorted({parse_epsilon(each, norm) for each in given} - {0.0}))
     if not grid:
         raise InputError(f'epsilons must hold at least one value above 0, such as "2/255", given {given}')
