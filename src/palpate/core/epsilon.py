@@ -53,8 +53,9 @@ def epsilon_grid(epsilons: Any, norm: str = "linf") -> tuple[float, ...]:
     Raises:
         InputError: one of them cannot be read, or none is above 0.
     """
-    one = isinstance(epsilons, int | float | str) or getattr(epsilons, "ndim", None) == 0
-    given: list[Any] = [epsilons] if one else [*epsilons]
+    if isinstance(epsilons, int | float | str) or getattr(epsilons, "ndim", None) == 0:
+        epsilons = [epsilons]
+    given = list(epsilons)
     grid = tuple(sorted({parse_epsilon(each, norm) for each in given} - {0.0}))
     if not grid:
         raise InputError(f'epsilons must hold at least one value above 0, such as "2/255", given {given}')
