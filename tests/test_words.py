@@ -25,7 +25,7 @@ BANNED = """
     oracle door ledger museum exhibit exhibits planted bedside afresh arena settle settles hopeless shy climb climbs rung rungs ladder
     mend mends mended cell cells effort efforts carried material
     learned_by_heart presses_on press_on pressed_on gives_at_ε gives_at_epsilon stands_on which_way_they_err on_the_sign with_against_without
-    no_difference_shown where_does_each_one_give where_each_one_gives where_it_gives mend_the_cause rows_of_a_race epsilon_reading
+    no_difference_shown be_believed where_does_each_one_give where_each_one_gives where_it_gives mend_the_cause rows_of_a_race epsilon_reading
 """
 """Words of the first version that readers could not understand (the table of the design); "_" stands for a space or an underscore."""
 

@@ -1,4 +1,4 @@
-"""What cannot be attacked is refused with the remedy, what cannot be believed is warned of."""
+"""What cannot be attacked is refused with the remedy, what cannot be trusted is warned of."""
 
 import numpy as np
 import pytest

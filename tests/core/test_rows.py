@@ -20,6 +20,7 @@ RECORD = {
     "seed": 0,
     "attack_id": "none",
     "attack": "none",
+    "norm": None,
     "epsilon": 0.0,
     "epsilon_index": 0,
     "inherited": False,

@@ -38,7 +38,7 @@ ODD = {
     "all failed": attacked("status", pl.lit("failed")),
     "all wrong when clean": lambda table: table.with_columns(correct=pl.lit(False)),
     "nothing but the clean rows": lambda table: table.filter(epsilon_index=0),
-    "an l2 attack": lambda table: attacked("attack_id", pl.lit("standard-l2"))(
+    "an l2 attack": lambda table: attacked("norm", pl.lit("l2"))(
         table.with_columns(epsilon=100 * pl.col("epsilon"), radius=90 * pl.col("epsilon"))
     ),
 }

@@ -50,6 +50,7 @@ def _make(
                 "seed": seed,
                 "attack_id": "none" if index == 0 else "sweep",
                 "attack": "none" if index == 0 else "sweep",
+                "norm": "linf" if index else None,
                 "epsilon": epsilon,
                 "epsilon_index": index,
                 "status": "failed" if lost else "ok",

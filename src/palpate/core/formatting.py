@@ -3,8 +3,6 @@
 The page, the terminal, the tables, messages and figures all call these functions, so a number is written in one way wherever it is read.
 """
 
-import re
-
 NO_VALUE = "–"
 """What is written where there is no number."""
 
@@ -45,16 +43,6 @@ def epsilon(value: float, norm: str = "linf") -> str:
     if norm != "linf" or value == 0:
         return number(value)
     return f"{number(value)} ({grey_levels(value)})"
-
-
-def norm_of(attack_id: str) -> str:
-    """The norm of an attack's radii, from its id: "linf" unless the id ends in another norm (before the seed).
-
-    >>> norm_of("standard"), norm_of("standard-l2"), norm_of("ensemble-l1#3")
-    ('linf', 'l2', 'l1')
-    """
-    found = re.search(r"-(l1|l2)(#\d+)?$", attack_id)
-    return found[1] if found else "linf"
 
 
 def percent(value: float | None, n: int = 0) -> str:

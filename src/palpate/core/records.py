@@ -187,7 +187,7 @@ class VerdictRecord(Spec):
 
     Attributes:
         name: the check.
-        subject: "model": would a standard PGD attack overestimate its robustness? "result": can this sweep be believed?
+        subject: "model": would a standard PGD attack overestimate its robustness? "result": can this sweep be trusted?
         status: "pass", "warn", "fail" or "not run".
         figure: what was measured, in `unit`; None where nothing could be measured.
         threshold: the figure above which the check fails (with at least three images); None for information, which has none.

@@ -210,7 +210,7 @@ CORRUPTIONS: Registry[Any] = Registry("corruption", "palpate.corruptions")
 """Functions (images, severity, generator) → images."""
 
 VERDICTS: Registry[Any] = Registry("check", "palpate.verdicts")
-"""Checks of whether an attack's result can be believed."""
+"""Checks of whether an attack's result can be trusted."""
 
 EXPLAINERS: Registry[Any] = Registry("explainer", "palpate.explainers")
 """Functions from a model and images to maps."""

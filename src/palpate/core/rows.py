@@ -28,6 +28,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "seed": pl.Int32(),
     "attack_id": pl.String(),  # tells two settings of one attack apart; "none" for the clean prediction
     "attack": pl.String(),  # the attack's kind, such as "minimum-norm"; "none" for the clean prediction
+    "norm": pl.String(),  # of epsilon and radius: "linf" | "l2" | "l1" | "severity" of a corruption; null for the clean prediction
     "epsilon": pl.Float64(),  # radius in units of [0, 1]; 0 for the clean prediction
     "epsilon_index": pl.Int32(),  # 0 is the clean prediction, 1.. the study's epsilons in rising order
     "inherited": pl.Boolean(),  # the image was found at a smaller epsilon and is valid here too

@@ -18,7 +18,7 @@ BANDS = 4
 def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
     """Accuracy by epsilon: a line per architecture with its interval, models without signal faint, the majority rate dotted."""
     along = axis([point.epsilon for entry in board.entries for point in entry.accuracy])
-    figure, norm = go.Figure(), formatting.norm_of(board.attack_id)
+    figure, norm = go.Figure(), board.norm
     drawn = [entry for entry in board.entries if entry.rank is not None][:SHOWN]
     for entry in drawn if len(drawn) <= BANDS else ():
         _band(figure, entry, along, styles[entry.name])

@@ -37,7 +37,7 @@ def curves(board: Leaderboard) -> Figure:
     """Accuracy by epsilon: a line per architecture with its interval, models without signal faint, the majority rate dotted."""
     styles = line_styles([entry.name for entry in board.entries])
     along = axis([point.epsilon for entry in board.entries for point in entry.accuracy])
-    linf = formatting.norm_of(board.attack_id) == "linf"
+    linf = board.norm == "linf"
     ranked = [entry for entry in board.entries if entry.rank is not None][:SHOWN]
     with rc_context(PRINT):
         sheet = new_figure(3.5, 3.0 + 0.14 * max(0, len(ranked) - 3))
@@ -58,7 +58,7 @@ def curves(board: Leaderboard) -> Figure:
             [formatting.number(value) + (f"\n{255 * value:.3g}" if linf else "") for value in ticks],
             fontsize=6.5,
         )
-        unit = "ε in [0, 1], below in grey levels of 255" if linf else f"ε ({formatting.norm_of(board.attack_id)})"
+        unit = "ε in [0, 1], below in grey levels of 255" if linf else f"ε ({board.norm})"
         axes.set(ylim=(-0.02, 1.02), xlabel=unit, ylabel="classified correctly")
         if axes.get_legend_handles_labels()[0]:
             sheet.legend(frameon=False, fontsize=7, loc="outside upper left")

@@ -50,6 +50,7 @@ class Curve(Spec):
 
     Attributes:
         finding: what the label is about.   model_id, backbone, attention, training, seed: the model.
+        norm: of the attack's epsilons.
         attack_id: "none" where only the clean prediction is there.
         clean: of the whole test split; None where there is none.   points: of the attacked images, the clean prediction first.
     """
@@ -61,6 +62,7 @@ class Curve(Spec):
     training: str
     seed: int
     attack_id: str
+    norm: str
     clean: Point | None
     points: tuple[Point, ...]
 
@@ -208,7 +210,8 @@ def _curves(tables: StageTables, task: str, predicted: pl.DataFrame, attacked: p
         key = (*(row[name] for name in about), row["attack_id"])
         found.setdefault(key, []).append(Point(**{name: row[name] for name in Point.model_fields}))
     bare = [(*key, NO_ATTACK) for key in clean if not any(key == other[:-1] for other in found)]
-    models, attacks = tables.models(task), attacked["attack_id"].unique(maintain_order=True).to_list()
+    models, norms = tables.models(task), dict(attacked.drop_nulls("norm").select("attack_id", "norm").unique().rows())
+    attacks = attacked["attack_id"].unique(maintain_order=True).to_list()
 
     def place(key: tuple) -> tuple:
         finding, model, attack = key[0], key[1], key[-1]
@@ -219,6 +222,7 @@ def _curves(tables: StageTables, task: str, predicted: pl.DataFrame, attacked: p
         Curve(
             **dict(zip(about, key[:-1], strict=True)),
             attack_id=key[-1],
+            norm=norms.get(key[-1], "linf"),
             clean=clean.get(key[:-1]),
             points=tuple(found.get(key, ())),
         )

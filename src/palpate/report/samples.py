@@ -64,7 +64,7 @@ def _samples(data: RunData, stage: Stage) -> Samples:
     explained = arrays(stage.folder / "maps.npz")
     return Samples(
         model_id=stage.model_id,
-        norm=_norm(data, attack.id) if attack else "linf",
+        norm=norm_of_stage(data, attack.id) if attack else "linf",
         clean=stored["clean"],
         adversarial=stored["adversarial"],
         epsilons=tuple(stored["epsilons"].tolist()),
@@ -75,7 +75,7 @@ def _samples(data: RunData, stage: Stage) -> Samples:
     )
 
 
-def _norm(data: RunData, stage_id: str) -> str:
+def norm_of_stage(data: RunData, stage_id: str) -> str:
     """The norm of an attack stage."""
     spec = next((stage.planned.spec for stage in data.stages if stage.id == stage_id), {})
     return spec.get("attack", spec).get("norm", "linf")

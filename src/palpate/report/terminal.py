@@ -60,7 +60,7 @@ def notes(results: Results) -> list[str]:
 
 def _table(results: Results, task: str, board: Leaderboard) -> RenderableType:
     """Numbers are never cut: an interval stands below its value, and only the model's name may wrap."""
-    steps, norm = some_steps(board), formatting.norm_of(board.attack_id)
+    steps, norm = some_steps(board), board.norm
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 0, 0, 1), pad_edge=False)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold", min_width=12)

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from palpate.core.errors import InputError
-from palpate.statistics.curves import check_rows, group_names, survived
+from palpate.statistics.curves import check_rows, group_names, norm_of, survived
 from palpate.statistics.intervals import Floats
 
 CLEAN = "none"
@@ -51,6 +51,7 @@ class Aligned:
         finding: of both.
         split: of both.
         attack_id: of both; "none" where only clean predictions are there.
+        norm: of its epsilons and radii.
         epsilons: by epsilon_index, rising; the first is 0.
         indices: the epsilon_index of each.
         labels: (N,) classes.
@@ -64,6 +65,7 @@ class Aligned:
     finding: str | None
     split: str
     attack_id: str
+    norm: str
     epsilons: tuple[float, ...]
     indices: tuple[int, ...]
     labels: NDArray[np.int64]
@@ -119,6 +121,7 @@ def align(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None = None) -> Ali
         a["finding"][0],
         split,
         attack,
+        norm_of(tables["a"]),
         tuple(epsilons.values()),
         tuple(epsilons),
         images["label"].to_numpy().astype(np.int64),

@@ -56,6 +56,7 @@ class Comparison:
         architectures: True where both sides have two runs or more, so that the result is about trainings like these; else it
             is about these weight files.
         task, finding: of the rows.   attack_id: of the rows; "none" where only clean predictions were given.
+        norm: of its epsilons and radii.
         images: number compared.   groups: number of patients or lesions they belong to.
         points: one per epsilon.   area: between the curves; None without an attack.
         median_radius_a, median_radius_b: None without an attack, or where no image is classified correctly.
@@ -70,6 +71,7 @@ class Comparison:
     task: str
     finding: str | None
     attack_id: str
+    norm: str
     images: int
     groups: int
     points: tuple[PairedPoint, ...]
@@ -90,7 +92,6 @@ class Comparison:
 
     def __str__(self) -> str:
         """The sentence, a line per epsilon, and everything that was refused or left out."""
-        norm = formatting.norm_of(self.attack_id)
         lines = [self.sentence, ""]
         lines.append(
             f"{'epsilon':>20}  {'a %':>5}  {'b %':>5}  {'points':>6}  {'interval':>15}  {'p':>6}  {'b / a':>17}"
@@ -101,7 +102,7 @@ class Comparison:
                 ratio = f"{point.ratio:.2f} [{point.ratio_low:.2f}, {point.ratio_high:.2f}]"
             limits = f"[{formatting.points(point.low)}, {formatting.points(point.high)}]"
             lines.append(
-                f"{_epsilon(point, norm):>20}  {100 * point.accuracy_a:5.1f}  {100 * point.accuracy_b:5.1f}  "
+                f"{_epsilon(point, self.norm):>20}  {100 * point.accuracy_a:5.1f}  {100 * point.accuracy_b:5.1f}  "
                 f"{formatting.points(point.points, plus=True):>6}  {limits:>15}  "
                 f"{formatting.p_value(point.p_adjusted).removeprefix('p ').removeprefix('= '):>6}  {ratio:>17}"
             )
@@ -113,11 +114,11 @@ class Comparison:
             area = formatting.points_interval(self.area.points, self.area.low, self.area.high)
             lines.append(f"area between the curves: {area} points on average")
             a, b = (
-                _radius(radius, self.points[-1].epsilon, norm)
+                _radius(radius, self.points[-1].epsilon, self.norm)
                 for radius in (self.median_radius_a, self.median_radius_b)
             )
             lines.append(f"median radius of the images classified correctly: a {a}, b {b}")
-        lines += [f"{_epsilon(point, norm)}: {point.ratio_note}" for point in self.points if point.ratio_note]
+        lines += [f"{_epsilon(point, self.norm)}: {point.ratio_note}" for point in self.points if point.ratio_note]
         return "\n".join([*lines, *self.notes])
 
 

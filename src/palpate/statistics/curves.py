@@ -13,7 +13,7 @@ from palpate.core.rows import SCHEMA
 from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, majority_rate
 
 KEYS = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index"]
-DETAILS = ["backbone", "attention", "training", "seed", "attack", "epsilon"]
+DETAILS = ["backbone", "attention", "training", "seed", "attack", "norm", "epsilon"]
 
 COUNTED = [*KEYS, *DETAILS, "image_id", "group_id", "label", "correct", "status"]
 """The columns that every count is made from."""
@@ -93,6 +93,11 @@ def check_rows(rows: pl.DataFrame, name: str = "rows", needed: Sequence[str] = (
 def survived(status: str = "status", correct: str = "correct") -> pl.Expr:
     """Whether the image is still classified correctly; a failed one, or one without a prediction, is not."""
     return (pl.col(status) == "ok") & pl.col(correct).fill_null(False)
+
+
+def norm_of(rows: pl.DataFrame) -> str:
+    """The norm of an attack's epsilons and radii, from its rows; "linf" where only clean predictions are there."""
+    return next(iter(rows["norm"].drop_nulls().unique().sort()), "linf")
 
 
 def group_names() -> pl.Expr:

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from palpate.core.errors import InputError
-from palpate.statistics.curves import check_rows, group_names, survived
+from palpate.statistics.curves import check_rows, group_names, norm_of, survived
 from palpate.statistics.differences import mean_interval
 from palpate.statistics.intervals import Floats, balanced_accuracy_interval, majority_rate
 from palpate.statistics.radius import MedianRadius, median_radius
@@ -82,11 +82,13 @@ class Leaderboard:
     """The models of one task under one attack, best first, those without signal last.
 
     Attributes:
+        norm: of its epsilons and radii.
         continuous: radii are found between the epsilons; else each is the first epsilon tried that changed the prediction.
     """
 
     finding: str | None
     attack_id: str
+    norm: str
     continuous: bool
     entries: tuple[Entry, ...]
 
@@ -115,7 +117,9 @@ def leaderboard(
     ranked = rank([entry for entry in entries if entry.signal is not False])
     silent = sorted((entry for entry in entries if entry.signal is False), key=lambda entry: entry.name)
     radii, grid = table.filter(pl.col("radius") > 0, pl.col("radius").is_finite())["radius"], table["epsilon"].unique()
-    return Leaderboard(table["finding"][0], attacks[0], not radii.is_in(grid.implode()).all(), (*ranked, *silent))
+    return Leaderboard(
+        table["finding"][0], attacks[0], norm_of(table), not radii.is_in(grid.implode()).all(), (*ranked, *silent)
+    )
 
 
 def rank(entries: Sequence[Entry]) -> list[Entry]:

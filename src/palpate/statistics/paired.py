@@ -68,6 +68,7 @@ def compare(
         both.task,
         both.finding,
         both.attack_id,
+        both.norm,
         len(groups),
         len(np.unique(groups)),
         points,
@@ -138,7 +139,7 @@ def _median_radius(side: Side, groups: np.ndarray, level: float) -> MedianRadius
 
 
 def _notes(both: Aligned, tables: list[pl.DataFrame], unit: str) -> list[str]:
-    notes, norm = [], formatting.norm_of(both.attack_id)
+    notes = []
     if len(np.unique(both.labels)) == 1:
         notes.append("one class: the accuracies are the recall of that class")
     if len(np.unique(both.groups)) == 1 < len(both.groups):
@@ -153,6 +154,6 @@ def _notes(both: Aligned, tables: list[pl.DataFrame], unit: str) -> list[str]:
             )
         if len(both.epsilons) > 1 and both.attack_id != CLEAN and np.isinf(side.radius).all():
             notes.append(
-                f"{side.name}: no image was fooled up to ε = {formatting.epsilon(both.epsilons[-1], norm)}: the attack may be too weak"
+                f"{side.name}: no image was fooled up to ε = {formatting.epsilon(both.epsilons[-1], both.norm)}: the attack may be too weak"
             )
     return notes

@@ -39,7 +39,7 @@ def halfway(points: Sequence[PairedPoint]) -> PairedPoint:
 def _where(point: PairedPoint, both: Aligned) -> str:
     if not point.epsilon:
         return "on clean images"
-    return f"at ε = {formatting.epsilon(point.epsilon, formatting.norm_of(both.attack_id))}"
+    return f"at ε = {formatting.epsilon(point.epsilon, both.norm)}"
 
 
 def _subject(both: Aligned) -> str:

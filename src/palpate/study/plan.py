@@ -16,7 +16,7 @@ from palpate.study.spec import OWN, ModelSpec, Study, TaskSpec
 OTHER = {"epsilons", "training", "folder", "table", "images", "columns", "group", *OWN}
 """Settings of a task that do not count for its data: the identity says which images, labels, groups and splits they gave."""
 
-VERSIONS: dict[Kind, int] = {"train": 2, "predict": 2, "attack": 3, "explain": 2, "trust": 4}
+VERSIONS: dict[Kind, int] = {"train": 2, "predict": 3, "attack": 4, "explain": 2, "trust": 4}
 """Raised when a kind of stage changes what it computes, so that old results are not taken for new ones."""
 
 

@@ -144,7 +144,7 @@ class ExplainSpec(_Part):
 
 
 class TrustSpec(_Part):
-    """How much is spent on checking whether the attack can be believed."""
+    """How much is spent on checking whether the attack can be trusted."""
 
     images: int = Field(64, ge=1, le=64, description="test images that the checks look at")
     budget: int | None = Field(

@@ -1,1 +1,1 @@
-"""Verdicts: what an attack's result may be believed for, found by attacks of their own."""
+"""Verdicts: what an attack's result may be trusted for, found by attacks of their own."""

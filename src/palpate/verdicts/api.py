@@ -51,7 +51,7 @@ def trust(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[VerdictRecord]:
-    """Check whether standard PGD would overestimate this model's robustness, and whether a sweep's result can be believed.
+    """Check whether standard PGD would overestimate this model's robustness, and whether a sweep's result can be trusted.
 
     The checks attack a sample of at most 64 images themselves, at up to three of the epsilons, each from scratch. The model's modes,
     parameters' flags, buffers and torch's random state are left as they were.

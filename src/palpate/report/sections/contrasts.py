@@ -24,7 +24,7 @@ def section(data: RunData, task: str) -> Section | None:
 
 def _table(task: str, one: Contrast) -> Table:
     assert one.comparison is not None
-    norm, n = formatting.norm_of(one.attack_id), one.comparison.images
+    norm, n = one.comparison.norm, one.comparison.images
     rows = [
         (
             Cell(formatting.epsilon(point.epsilon, norm) if point.epsilon else "clean"),

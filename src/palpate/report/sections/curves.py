@@ -35,7 +35,7 @@ def run_tables(task: str, curves: tuple[Curve, ...]) -> list[Table]:
 
 
 def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
-    norm, attacked = formatting.norm_of(attack), attack != NO_ATTACK
+    norm, attacked = curves[0].norm, attack != NO_ATTACK
     steps = sorted({(point.epsilon_index, point.epsilon) for one in curves for point in one.attacked})
     subject = (
         f"{finding}, {'not attacked' if not attacked else attack}"

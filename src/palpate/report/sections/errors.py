@@ -42,7 +42,7 @@ def errors(task: str, found: TaskResults, classes: tuple[str, ...]) -> Table | N
         "Of the attacked images, 95% intervals in brackets.",
         columns=(
             *("model", "attack", "error", "n"),
-            *(epsilon_column(epsilon, formatting.norm_of(rows[0]["attack_id"])) for epsilon in steps.values()),
+            *(epsilon_column(epsilon, rows[-1]["norm"]) for epsilon in steps.values()),
         ),
         rows=tuple(
             (

@@ -53,7 +53,7 @@ def _half(board: Leaderboard, entry: Entry) -> str:
     found = entry.median_radius
     if found is None:
         return f"{entry.name} classifies no image correctly"
-    last = formatting.epsilon(entry.accuracy[-1].epsilon, formatting.norm_of(board.attack_id))
+    last = formatting.epsilon(entry.accuracy[-1].epsilon, board.norm)
     if found.value is None:
         return f"{entry.name} keeps more than half of its correct predictions up to the largest ε tried, {last}"
     return f"{entry.name} loses half of its correct predictions at ε {_equals(radius_text(board, entry))}"
@@ -68,7 +68,7 @@ def radius_text(board: Leaderboard, entry: Entry, norm: str | None = None) -> st
     found = entry.median_radius
     if found is None:
         return formatting.NO_VALUE
-    last, norm = entry.accuracy[-1].epsilon, formatting.norm_of(board.attack_id) if norm is None else norm
+    last, norm = entry.accuracy[-1].epsilon, board.norm if norm is None else norm
     text = formatting.epsilon_interval(found.value, found.low, found.high, last, norm)
     return text if board.continuous or found.value is None else f"≤ {text}"
 
@@ -91,7 +91,7 @@ def board_plot(task: str, board: Leaderboard) -> Plot:
 
 def board_table(results: Results, task: str, board: Leaderboard, every: bool = False) -> Table:
     """A leaderboard at two or three fixed epsilons, or at every epsilon without radius, difference and checks."""
-    norm, shown = formatting.norm_of(board.attack_id), some_steps(board, every)
+    norm, shown = board.norm, some_steps(board, every)
     several = any(len(entry.runs) > 1 or entry.left_out for entry in board.entries)
     columns = ["#", "model", *(["runs"] if several else []), "n", "clean accuracy", "balanced accuracy"]
     columns += [epsilon_column(epsilon, norm) for _, epsilon in shown]
@@ -195,7 +195,7 @@ def _end(results: Results, task: str, board: Leaderboard, entry: Entry) -> list[
     found = entry.median_radius
     key = None if found is None else min(radius_key(entry), 1e9)
     text, *interval = radius_text(board, entry, norm="").split(" [")
-    if found and found.value and formatting.norm_of(board.attack_id) == "linf":
+    if found and found.value and board.norm == "linf":
         text += f" ({formatting.grey_levels(found.value)})"
     below = "".join(f"[{part}" for part in interval)
     return [Cell(text, below, key=key), _difference(board, entry, results.tasks[task].contrasts), checks]

@@ -1,4 +1,4 @@
-"""The checks of whether the attack can be believed: failures and warnings in full, the rest folded."""
+"""The checks of whether the attack can be trusted: failures and warnings in full, the rest folded."""
 
 from palpate.core.registry import SECTIONS
 from palpate.report.run_data import RunData
@@ -25,4 +25,4 @@ def section(data: RunData) -> Section:
         amount=amount,
         counts={status: sum(one.status == status for one in checks) for status in order},
     )
-    return Section("Can the attack be believed?", html, "Checks")
+    return Section("Checks of the attack", html, "Checks")

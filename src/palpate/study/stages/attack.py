@@ -74,6 +74,7 @@ def conditions(model: Classifier, found: Sweep, attack: Attack) -> Iterator[dict
         yield judged | {
             "attack_id": attack.name,
             "attack": attack.kind,
+            "norm": attack.norm,
             "epsilon": epsilon,
             "epsilon_index": index,
             "inherited": found.worst is None and (found.radius <= smaller).numpy(),

@@ -15,6 +15,7 @@ from palpate.data.dataset import Split
 CLEAN: dict[str, Any] = {
     "attack_id": "none",
     "attack": "none",
+    "norm": None,
     "epsilon": 0.0,
     "epsilon_index": 0,
     "inherited": False,

@@ -1,4 +1,4 @@
-"""The trust stage: checks of whether standard PGD would overestimate the model's robustness, and whether the sweep's result can be believed."""
+"""The trust stage: checks of whether standard PGD would overestimate the model's robustness, and whether the sweep's result can be trusted."""
 
 from pathlib import Path
 from typing import Any
