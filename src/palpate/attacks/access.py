@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from palpate.attacks.losses import certain_margin
+from palpate.attacks.losses import certain_margin, one_against_rest
 from palpate.attacks.norms import dual_norm, per_image
 
 Model = Callable[[Tensor], Tensor]
@@ -80,6 +80,7 @@ class ModelAccess:
         passes: forward and backward passes of each image since `begin` (N, 2), on the CPU; empty where `begin` was not called.
         blind: images whose gradient was not a number (N,), on the CPU; such a gradient counts as zero.
         tied: images whose channels move together (N,), on the CPU: their gradients are the mean over the channels.
+        targets: classes (N,), on the CPU, where logits are to be `one_against_rest`, so that to reach the target is to fool class 0; or None.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class ModelAccess:
         self.passes = torch.zeros(count, 2, dtype=torch.long)
         self._selected = torch.arange(count)
         self.blind, self.tied = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
+        self.targets: Tensor | None = None
 
     def select(self, image: Tensor) -> None:
         """From here on points belong to these images of the block (m,), for an attack that goes on with some of them."""
@@ -143,8 +145,9 @@ class ModelAccess:
     def _forward(self, model: Model, points: Tensor, image: Tensor | None) -> Tensor:
         def ask(part: slice) -> tuple[Tensor, ...]:
             with torch.no_grad():
-                return (_mean([model(points[part]) for _ in range(self.draws)]),)
+                return (_mean([self._answer(model, points[part], targets, part) for _ in range(self.draws)]),)
 
+        targets = self._targets(image)
         self._count(len(points), image, 1, 0)
         return self._in_parts(len(points), ask)[0]
 
@@ -160,11 +163,12 @@ class ModelAccess:
         def ask(part: slice) -> tuple[Tensor, ...]:
             answers = []
             for _ in range(self.draws):
-                leaf, logits = self._differentiable(points[part])
+                leaf, logits = self._differentiable(points[part], targets, part)
                 values = loss(logits, *(each[part] for each in given))
                 answers.append((logits.detach(), values.detach(), _slope(values.sum(), leaf)))
             return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
+        targets = self._targets(image)
         self._count(len(points), image, 1, 1)
         with torch.enable_grad():
             logits, values, gradient = self._in_parts(len(points), ask)
@@ -181,7 +185,7 @@ class ModelAccess:
         def ask(part: slice) -> tuple[Tensor, ...]:
             answers = []
             for _ in range(self.draws):
-                leaf, logits = self._differentiable(points[part])
+                leaf, logits = self._differentiable(points[part], targets, part)
                 last = min(ranks.stop, logits.shape[1] - 1)
                 true = logits.gather(1, label[part][:, None])
                 if not answers:  # the classes must stay the same for every draw
@@ -193,6 +197,7 @@ class ModelAccess:
             logits, gradients = (_mean(list(column)) for column in zip(*answers, strict=True))
             return logits, classes, gradients
 
+        targets = self._targets(image)
         with torch.enable_grad():
             logits, classes, gradients = self._in_parts(len(points), ask)
         self._count(len(points), image, 1, classes.shape[1])
@@ -205,10 +210,11 @@ class ModelAccess:
         """
 
         def ask(part: slice) -> tuple[Tensor, ...]:
-            leaf, logits = self._differentiable(points[part])
+            leaf, logits = self._differentiable(points[part], targets, part)
             chosen = logits.gather(1, torch.cat([label[part][:, None], classes[part]], 1)).sum(0)
             return (torch.stack([_slope(each, leaf, retain=True) for each in chosen], 1),)
 
+        targets = self._targets(image)
         self._count(len(points), image, 1, classes.shape[1] + 1)
         with torch.enable_grad():
             gradients = self._in_parts(len(points), ask)[0].transpose(0, 1)
@@ -219,7 +225,7 @@ class ModelAccess:
     def _usable(self, gradient: Tensor, image: Tensor | None) -> Tensor:
         """Gradients (n, C, H, W) without what is no number, and of images whose channels move together the mean over the channels."""
         if len(self.passes):
-            chosen = self._selected if image is None else self._selected[image.cpu()]
+            chosen = self._chosen(image)
             bad = ~gradient.flatten(1).sum(1).isfinite().cpu()
             if bool(bad.any()):
                 self.blind[chosen[bad]] = True
@@ -228,15 +234,25 @@ class ModelAccess:
                 gradient = torch.where(tied, gradient.mean(1, keepdim=True).expand_as(gradient), gradient)
         return gradient.nan_to_num(0.0, 0.0, 0.0)
 
-    def _differentiable(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def _differentiable(self, points: Tensor, targets: Tensor | None, part: slice) -> tuple[Tensor, Tensor]:
         leaf = points.detach().requires_grad_(True)
-        return leaf, self.fast(leaf)
+        return leaf, self._answer(self.fast, leaf, targets, part)
+
+    def _answer(self, model: Model, points: Tensor, targets: Tensor | None, part: slice) -> Tensor:
+        logits = model(points)
+        return logits if targets is None else one_against_rest(logits, targets[part].to(logits.device))
+
+    def _chosen(self, image: Tensor | None) -> Tensor:
+        return self._selected if image is None else self._selected[image.cpu()]
+
+    def _targets(self, image: Tensor | None) -> Tensor | None:
+        return None if self.targets is None else self.targets[self._chosen(image)]
 
     def _count(self, points: int, image: Tensor | None, forward: int, backward: int) -> None:
         forward, backward = forward * self.draws, backward * self.draws
         self.budget.spend(points * forward, points * backward)
         if len(self.passes):
-            chosen = self._selected if image is None else self._selected[image.cpu()]
+            chosen = self._chosen(image)
             if len(chosen) != points:
                 raise ValueError(f"{points} points for {len(chosen)} images: name the image of each point")
             rows = torch.bincount(chosen, minlength=len(self.passes))

@@ -1,16 +1,28 @@
 """`palpate.sweep`: any attack on any model, checked before the first pass, in blocks that fit the memory."""
 
+import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from palpate.attacks.problem import Problem
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack, make_attack
-from palpate.attacks.validation import check_batch, check_gradient, check_images, check_model, true_labels
+from palpate.attacks.validation import (
+    check_batch,
+    check_count,
+    check_gradient,
+    check_images,
+    check_model,
+    check_module,
+    class_names,
+    true_labels,
+    true_targets,
+)
 from palpate.core.epsilon import epsilon_grid
 from palpate.core.errors import InputError
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating, in_training_mode
@@ -24,6 +36,7 @@ def sweep(
     attack: str | Mapping[str, Any] | Attack = "standard",
     *,
     finding: int | None = None,
+    targets: Any = None,
     keep: Literal["all", "radius"] = "all",
     batch_size: int | None = None,
     progress: Progress | None = None,
@@ -33,11 +46,13 @@ def sweep(
     Args:
         model: images (N, C, H, W) in [0, 1] to logits (N, K), or one sigmoid logit (N,) or (N, 1); its mode and its parameters' flags are restored.
         images: float images (N, C, H, W) in [0, 1]: a tensor, an array, or a sequence whose slices are such.
-        labels: true classes (N,); of a multi-label task (N, F) with `finding`.
+        labels: true classes (N,), as numbers, or as names where the model knows its classes; of a multi-label task (N, F) with `finding`.
         epsilons: radii in [0, 1] or like "2/255"; in norms other than l∞ any finite number.
         attack: a registered name ("fast", "standard", "ensemble", "max-loss", "foolbox-pgd", …), a mapping {"attack": name, **settings}, or a
             specification such as `MinimumNorm(norm="l2")`.
         finding: column of a multi-label (sigmoid) head to attack: label 1 where its logit is above 0.
+        targets: the class that the perturbation must lead to, one for all images or one for each (N,), as `labels` are written; any other class when
+            absent. Images of a class that is the target of all are not attacked: their status is "not run".
         keep: "all", or "radius" to drop the adversarial images.
         batch_size: images per pass. When absent 256, and on the CPU from 128 of up to 64 × 64 pixels down to 8 of large ones. It halves when
             a device's memory runs out.
@@ -58,14 +73,15 @@ def sweep(
     >>> round(result.radius.item(), 3), result.robust_accuracy(0.2), result.robust_accuracy(0.3)
     (0.25, 1.0, 0.0)
     """
-    chosen, count = make_attack(attack), len(images)
-    blocks = sweep_blocks(
-        model, images, labels, epsilons, chosen, finding=finding, keep=keep, batch_size=batch_size, progress=progress
-    )
+    chosen = make_attack(attack)
+    problem = _problem(model, images, labels, epsilons, chosen, finding, targets, batch_size)
+    problem = dataclasses.replace(problem, keep=_keep(keep), progress=progress)
+    count = len(problem.labels)
     radius, passes = torch.full((count,), float("nan"), dtype=torch.float64), torch.zeros(count, 2, dtype=torch.long)
     status, kept, done, how = ["not run"] * count, dict[str, Tensor](), 0, chosen.how
+    fooled: list[Tensor] = []
     try:
-        for place, part in blocks:
+        for place, part in _attacked(model, chosen.run(problem)):
             radius[place], passes[place], status[place] = part.radius, part.passes, part.status
             for name in ("adversarials", "worst"):  # (…, n, C, H, W)
                 made = getattr(part, name)
@@ -73,6 +89,8 @@ def sweep(
                     if name not in kept:
                         kept[name] = torch.empty(*made.shape[:-4], count, *made.shape[-3:], dtype=made.dtype)
                     kept[name][..., place, :, :, :] = made
+            if part.fooled is not None:
+                fooled.append(part.fooled)
             done = place.stop
             del part
     except KeyboardInterrupt:
@@ -83,9 +101,21 @@ def sweep(
             kept.setdefault("adversarials", torch.empty(count, *rest.shape[1:], dtype=rest.dtype))
             for tensor in kept.values():
                 tensor[..., done:, :, :, :] = rest
-    label, grid = true_labels(labels, count, finding), epsilon_grid(epsilons, chosen.norm)
-    found, worst = kept.get("adversarials"), kept.get("worst")
-    return Sweep(radius, label, grid, passes, tuple(status), images, found, worst, chosen.norm, how)
+    return Sweep(
+        radius,
+        problem.labels,
+        problem.epsilons,
+        passes,
+        tuple(status),
+        images,
+        kept.get("adversarials"),
+        kept.get("worst"),
+        chosen.norm,
+        how,
+        problem.classes,
+        problem.targets,
+        F.pad(torch.cat(fooled, 1), (0, count - done)) if fooled else None,
+    )
 
 
 def sweep_blocks(
@@ -96,6 +126,7 @@ def sweep_blocks(
     attack: str | Mapping[str, Any] | Attack = "standard",
     *,
     finding: int | None = None,
+    targets: Any = None,
     keep: Literal["all", "radius"] = "all",
     batch_size: int | None = None,
     progress: Progress | None = None,
@@ -107,7 +138,7 @@ def sweep_blocks(
     caller; where the attack can tell what it has finished, its last block comes first, with the rest "not run".
 
     Args:
-        model, images, labels, epsilons, attack, finding, keep, batch_size, progress: as for `sweep`. Images are read once, in order.
+        model, images, labels, epsilons, attack, finding, targets, keep, batch_size, progress: as for `sweep`. Images are read once, in order.
         block: images per block, at most; a few batches when absent. Results do not depend on it beyond the rounding of the model's logits.
 
     Yields:
@@ -117,31 +148,48 @@ def sweep_blocks(
         InputError: as for `sweep`, at once and not at the first block; only a bad image is found when its block is reached.
     """
     chosen = make_attack(attack)
+    if block is not None and block < 1:
+        raise InputError(f"block must be at least 1, given {block}")
+    problem = _problem(model, images, labels, epsilons, chosen, finding, targets, batch_size)
+    problem = dataclasses.replace(problem, keep=_keep(keep), block=block, progress=progress)
+    return _attacked(model, chosen.run(problem))
+
+
+def _keep(keep: str) -> str:
     if keep not in ("all", "radius"):
         raise InputError(f"keep must be one of 'all', 'radius', given {keep!r}")
-    for name, size in (("batch_size", batch_size), ("block", block)):
-        if size is not None and size < 1:
-            raise InputError(f"{name} must be at least 1, given {size}")
-    grid = epsilon_grid(epsilons, chosen.norm)
-    if not hasattr(images, "__getitem__"):
-        raise InputError(
-            f"images must be a tensor, an array or a sequence whose slices are such, given {type(images).__name__}; "
-            "of a DataLoader take its dataset's images, for example torch.cat([images for images, _ in loader])"
-        )
-    if len(images) == 0:
-        raise InputError("images must hold at least one image, given none")
-    label = true_labels(labels, len(images), finding)
+    return keep
+
+
+def _problem(
+    model: nn.Module,
+    images: Images,
+    labels: Any,
+    epsilons: Any,
+    attack: Attack,
+    finding: int | None,
+    targets: Any,
+    batch_size: int | None,
+) -> Problem:
+    """Everything checked, in an order in which what costs nothing comes first."""
+    check_module(model)
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size must be at least 1, given {batch_size}")
+    if targets is not None and not attack.takes_targets:
+        raise InputError(f"targets: attack {attack.kind!r} takes none; use one such as 'standard'")
+    grid, draws = epsilon_grid(epsilons, attack.norm), getattr(attack, "draws", 1)
+    label = true_labels(labels, check_count(images), finding, class_names(model))
     if in_training_mode(model):
         warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=3)
     with torch.inference_mode(False), evaluating(model):
         example = check_images(as_tensor(images[0:2])).to(device_of(model))
-        subject = check_model(model, example, label, finding, getattr(chosen, "draws", 1))
-        if chosen.uses_gradients:
+        subject, classes = check_model(model, example, label, finding, draws)
+        if attack.uses_gradients:
             check_gradient(subject, example)
-        if batch_size != 1 and getattr(chosen, "draws", 1) == 1:
+        if batch_size != 1 and draws == 1:
             check_batch(subject, example)
-    problem = Problem(subject, images, label, grid, example, keep, batch_size, block, progress)
-    return _attacked(model, chosen.run(problem))
+    aims = true_targets(targets, label, classes, class_names(model))
+    return Problem(subject, images, label, grid, example, classes, aims, batch_size=batch_size)
 
 
 def _attacked(model: nn.Module, parts: Iterator[Sweep]) -> Iterator[tuple[slice, Sweep]]:

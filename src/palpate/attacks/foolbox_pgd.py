@@ -32,6 +32,7 @@ class FoolboxPGD(Attack):
     """
 
     kind: ClassVar[str] = "foolbox-pgd"
+    takes_targets: ClassVar[bool] = False
     every_epsilon: ClassVar[bool] = True
 
     norm: Literal["linf"] = "linf"
@@ -75,17 +76,21 @@ class FoolboxPGD(Attack):
         """The sweep of a batch: Foolbox's own answer is not used, its images (E, n, C, H, W) are predicted again."""
         clean = predict_logits(problem.model, images, self.batch_size)
         radius = torch.where(clean.argmax(1) == labels, float("inf"), 0.0).double()
-        failed, best = ~clean.isfinite().all(1), images.clone()
+        failed, best, fooled = ~clean.isfinite().all(1), images.clone(), []
         for epsilon, points in zip(problem.epsilons, adversarial, strict=True):
             logits = predict_logits(problem.model, points, self.batch_size)
             failed |= ~logits.isfinite().all(1)
-            first = (logits.argmax(1) != labels) & radius.isinf()
+            fooled.append(logits.argmax(1) != labels)
+            first = fooled[-1] & radius.isinf()
             radius[first], best[first] = epsilon, points[first]
         kept = (best, adversarial) if problem.keep == "all" else (None, None)
         levels, status = len(problem.epsilons), tuple("failed" if bad else "ok" for bad in failed.tolist())
         passes = torch.tensor([levels * (self.steps + 1), levels * self.steps]).repeat(len(images), 1)
         radius = torch.where(failed, float("nan"), radius)
-        return Sweep(radius, labels, problem.epsilons, passes, status, images, *kept, "linf", self.how)
+        return Sweep(
+            radius, labels, problem.epsilons, passes, status, images, *kept, "linf", self.how, problem.classes,
+            fooled=torch.stack(fooled),
+        )  # fmt: skip
 
 
 def _foolbox() -> Any:

@@ -32,6 +32,15 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
     return others(logits, labels).amax(1) - logits.gather(1, labels[:, None])[:, 0]
 
 
+def one_against_rest(logits: Tensor, targets: Tensor) -> Tensor:
+    """Logits (N, 2): the best of all other classes, and the target class. Class 1 has the larger one where the prediction is the target.
+
+    >>> one_against_rest(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([2]))
+    tensor([[3., 2.]])
+    """
+    return torch.stack([others(logits, targets).amax(1), logits.gather(1, targets[:, None])[:, 0]], 1)
+
+
 def margin_towards(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """The margin to each image's target class, z_t − z_y (N,), or to the best wrong class where the target is −1."""
     best = margin(logits, labels)

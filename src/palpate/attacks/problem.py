@@ -32,13 +32,15 @@ class Block:
     Attributes:
         place: which of all images they are.
         images: (n, C, H, W) as given, on the CPU.
-        labels: (n,) on the device of the attack.
+        labels: (n,) on the device of the attack; where targets are to be reached, the access gives two logits, and all labels are 0.
         access: the model; its passes are those of this block.
         best: the best adversarials so far; holds the clean images on the device.
         epsilons: rising.
         norm, seed: of the balls and of every draw.
         keep: "all", or "radius" to drop the adversarial images.
         head: what the first images of all showed of the model's head.
+        truth: (n,) the true classes, where they differ from `labels`.
+        classes: K.
     """
 
     place: slice
@@ -51,6 +53,8 @@ class Block:
     seed: int = 0
     keep: str = "all"
     head: Head = dataclasses.field(default_factory=Head)
+    truth: Tensor | None = None
+    classes: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -121,12 +125,14 @@ class Block:
         """What was found, audited, as the sweep of this block.
 
         Args:
-            how: see `Sweep`.
-            worst: see `Sweep`.
+            how, worst: see `Sweep`.
             levels: grey levels that the attack kept to.
         """
         self.access.select(torch.arange(len(self)))
         best, radius = self.best, self._audit(levels)
+        labels, targets = (self.labels if self.truth is None else self.truth).cpu(), self.access.targets
+        own = targets == labels if targets is not None else torch.zeros_like(labels, dtype=torch.bool)
+        best.pending |= own.to(best.pending.device)  # images that are of their target class are not attacked
         done = (~best.pending).cpu()
         radius = torch.where(best.failed | best.pending, float("nan"), radius).cpu()
         points = None
@@ -140,8 +146,9 @@ class Block:
             for over, bad, unseen in zip(done, failed, blind, strict=True)
         )
         worst = worst.cpu() if worst is not None and self.keep == "all" else None
-        labels, passes = self.labels.cpu(), self.access.passes
-        return Sweep(radius, labels, self.epsilons, passes, status, self.images, points, worst, self.norm, how)
+        return Sweep(
+            radius, labels, self.epsilons, self.access.passes, status, self.images, points, worst, self.norm, how, self.classes, targets
+        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,6 +161,8 @@ class Problem:
         labels: (N,) on the CPU.
         epsilons: rising, above 0.
         example: the first images, on the model's device.
+        classes: K.
+        targets: (N,) classes to be reached, on the CPU; None for any wrong one.
         keep: "all", or "radius" to drop the adversarial images.
         batch_size: images per pass, or None for what suits device and image.
         block: images held at once, at most; or None for a few batches.
@@ -165,6 +174,8 @@ class Problem:
     labels: Tensor
     epsilons: tuple[float, ...]
     example: Tensor
+    classes: int
+    targets: Tensor | None = None
     keep: str = "all"
     batch_size: int | None = None
     block: int | None = None
@@ -194,5 +205,9 @@ class Problem:
             access.tied = (images == images[:, :1]).flatten(1).all(1)
         clean = images.to(access.device, memory_format=torch.channels_last)
         best = Best(clean, self.progress, place.start, len(self.images))
-        labels = self.labels[place].to(access.device)
-        return Block(place, images, labels, access, best, self.epsilons, norm, seed, self.keep, head)
+        truth = labels = self.labels[place].to(access.device)
+        if self.targets is not None:
+            access.targets, labels = self.targets[place], torch.zeros_like(truth)
+        return Block(
+            place, images, labels, access, best, self.epsilons, norm, seed, self.keep, head, truth, self.classes
+        )  # fmt: skip

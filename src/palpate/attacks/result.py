@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import polars
 
 
-_ARRAYS, _IMAGES = ("radius", "labels", "passes"), ("adversarials", "worst")
+_ARRAYS, _OPTIONAL = ("radius", "labels", "passes"), ("adversarials", "worst", "targets", "fooled")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,18 +31,22 @@ class Sweep:
     """The result of `palpate.sweep` on N images.
 
     Attributes:
-        radius: (N,) float64: l∞ (or l2) norm of the smallest perturbation found; 0 where the clean image is already wrong, inf where none was found
+        radius: (N,) float64: norm of the smallest perturbation found; 0 where the clean image is already wrong, inf where none was found
             up to the largest epsilon, NaN where `status` is not "ok".
         labels: (N,) the true classes.
-        epsilons: the epsilons asked for, rising, in [0, 1].
+        epsilons: the epsilons asked for, rising.
         passes: (N, 2) forward and backward passes spent on each image.
         status: per image "ok"; "failed", the model gave NaN or no answer; "no gradient", right when clean, but its gradient is not a number and a
-            search without gradients found nothing, so that nothing is known beyond epsilon 0; "not run", the sweep was interrupted.
+            search without gradients found nothing, so that nothing is known beyond epsilon 0; "not run", the sweep was interrupted, or the image
+            is of the class that is the target of all.
         images: the clean images, as they were given.
         adversarials: (N, C, H, W), the image at its radius, the clean image where there is none; None if not kept.
         worst: (E, N, C, H, W), the image that the attack gives at each epsilon, of attacks that make one ("max-loss", "foolbox-pgd"); else None.
-        norm: "linf" or "l2".
+        norm: "linf", "l2" or "l1".
         how: "name", what tables call the attack, and its specification, as `Attack.to_dict` gives it; "interrupted" where Ctrl-C ended it.
+        classes: K, the number of logits.
+        targets: (N,) the classes that perturbations had to lead to; "fooled", "wrong" and "robust" then refer to them. None where any class would do.
+        fooled: (E, N) whether the image at each epsilon fools, of attacks whose own answer at each epsilon counts ("foolbox-pgd"); else None.
     """
 
     radius: Tensor
@@ -55,6 +59,9 @@ class Sweep:
     worst: Tensor | None
     norm: str
     how: dict[str, Any]
+    classes: int = 0
+    targets: Tensor | None = None
+    fooled: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -67,7 +74,8 @@ class Sweep:
     def robust_accuracy(self, epsilon: float | str) -> float:
         """Share in [0, 1] of the images that no perturbation found within `epsilon` fools; at 0 the clean accuracy.
 
-        Failed images count as fooled. Images of status "no gradient" are right at 0 and left out beyond. NaN if nothing was run.
+        Failed images count as fooled. Images of status "no gradient" are right at 0 and left out beyond. NaN if nothing was run. Where there is
+        `fooled`, its answer at that epsilon counts, whatever an image at a smaller one did.
         """
         right, counted = self._counts(parse_epsilon(epsilon, self.norm))
         return right / counted if counted else float("nan")
@@ -78,7 +86,19 @@ class Sweep:
         right = self.radius > epsilon
         if epsilon == 0:
             return int((right | blind).sum()), int(self.done.sum())
+        if self.fooled is not None and epsilon in self.epsilons:
+            right = ~self.fooled[self.epsilons.index(epsilon)] & ~self.radius.isnan()
         return int(right.sum()), int((self.done & ~blind).sum())
+
+    @property
+    def directions(self) -> dict[str, Tensor]:
+        """Which images (N,) show how far each error of a task of two classes is: "missed disease", those of class 1, and "false alarm", of class 0.
+
+        Empty for more classes. `sweep.radius[sweep.directions["missed disease"]]` are the radii.
+        """
+        if self.classes != 2:
+            return {}
+        return {"missed disease": self.done & (self.labels == 1), "false alarm": self.done & (self.labels == 0)}
 
     def images_at(self, epsilon: float | str, indices: slice | Tensor | None = None) -> Tensor:
         """Images (n, C, H, W) valid at `epsilon`: adversarial where the radius allows it, clean elsewhere.
@@ -110,13 +130,14 @@ class Sweep:
         return gaps.index(min(gaps))
 
     def to_frame(self) -> "polars.DataFrame":
-        """One row per image: image, label, radius, status, passes_forward, passes_backward."""
+        """One row per image: image, label, target where there are targets, radius, status, passes_forward, passes_backward."""
         import polars
 
         return polars.DataFrame(
             {
                 "image": np.arange(len(self)),
                 "label": self.labels.numpy(),
+                **({} if self.targets is None else {"target": self.targets.numpy()}),
                 "radius": self.radius.numpy(),
                 "status": list(self.status),
                 "passes_forward": self.passes[:, 0].numpy(),
@@ -139,8 +160,11 @@ class Sweep:
     def save(self, path: str | Path) -> Path:
         """Write everything but the clean images to a compressed .npz without pickles, and give its path."""
         path = Path(path)
-        arrays = {name: getattr(self, name).numpy() for name in (*_ARRAYS, *_IMAGES) if getattr(self, name) is not None}
-        words = {"epsilons": self.epsilons, "status": self.status, "norm": self.norm, "how": json.dumps(self.how)}
+        arrays = {
+            name: getattr(self, name).numpy() for name in (*_ARRAYS, *_OPTIONAL) if getattr(self, name) is not None
+        }
+        words = {name: getattr(self, name) for name in ("epsilons", "status", "norm", "classes")}
+        words["how"] = json.dumps(self.how)
         with atomic(path) as draft, draft.open("wb") as file:
             np.savez_compressed(
                 file, allow_pickle=False, **arrays, **{name: np.array(each) for name, each in words.items()}
@@ -157,40 +181,52 @@ class Sweep:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            tensors = {name: torch.from_numpy(arrays[name]) for name in (*_ARRAYS, *_IMAGES) if name in arrays}
+            tensors = {name: torch.from_numpy(arrays[name]) for name in (*_ARRAYS, *_OPTIONAL) if name in arrays}
             how, norm, status = json.loads(str(arrays["how"])), str(arrays["norm"]), tuple(arrays["status"].tolist())
             epsilons, missing = tuple(arrays["epsilons"].tolist()), set(_ARRAYS) - tensors.keys()
+            classes = int(arrays.get("classes", 0))  # absent in older files
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{path}: is not a saved sweep ({error}); write one with Sweep.save") from None
         if missing or "attack" not in how:
             raise InputError(f"{path}: was made by version 0.1; make the sweep again")
         if len(status) > len(images):
             raise InputError(f"images must be the {len(status)} that {path} was made on, given {len(images)}")
-        given: dict[str, Any] = {name: tensors.get(name) for name in (*_ARRAYS, *_IMAGES)}
-        return cls(**given, epsilons=epsilons, status=status, images=images[: len(status)], norm=norm, how=how)
+        given: dict[str, Any] = {name: tensors.get(name) for name in (*_ARRAYS, *_OPTIONAL)}
+        place = slice(len(status))
+        return cls(**given, epsilons=epsilons, status=status, images=images[place], norm=norm, how=how, classes=classes)
 
     def first(self, count: int) -> "Sweep":
         """The same result for the first `count` images only."""
         place = slice(count)
         parts: dict[str, Any] = {name: getattr(self, name)[place] for name in (*_ARRAYS, "status", "images")}
         parts["adversarials"] = None if self.adversarials is None else self.adversarials[place]
-        parts["worst"] = None if self.worst is None else self.worst[:, place]
+        parts["targets"] = None if self.targets is None else self.targets[place]
+        for name in ("worst", "fooled"):
+            parts[name] = None if getattr(self, name) is None else getattr(self, name)[:, place]
         return dataclasses.replace(self, **parts)
 
     def __str__(self) -> str:
-        done, top = int(self.done.sum()), self.epsilons[-1]
+        done = int(self.done.sum())
         lines = [f"{'epsilon':>18} {'robust accuracy':>16} {'fooled':>8}"]
         for value in (0.0, *self.epsilons):
             accuracy, (right, counted) = self.robust_accuracy(value), self._counts(value)
             fooled = counted - right
             lines.append(f"{epsilon_text(value, self.norm):>18} {accuracy:>16.3f} {fooled:>8}")
-        middle, forward, backward = "not known", 0.0, 0.0
-        if done:
-            known = [state in ("ok", "failed") for state in self.status]
-            median = self.radius[torch.tensor(known)].nan_to_num(nan=0.0, posinf=float("inf")).median().item()
-            middle = epsilon_text(median, self.norm) if median <= top else f"beyond {epsilon_text(top, self.norm)}"
-            forward, backward = self.passes[self.done].double().mean(0).tolist()
-        lines.append(f"{done} images, {self.norm}, attack {self.how.get('name', '?')}; median radius {middle}")
+        forward, backward = self.passes[self.done].double().mean(0).tolist() if done else (0.0, 0.0)
+        aimed = "" if self.targets is None else " towards given classes"
+        lines.append(
+            f"{done} images, {self.norm}, attack {self.how.get('name', '?')}{aimed}; median radius {self._median(self.done)}"
+        )
+        for error, chosen in self.directions.items():
+            lines.append(f"{error}: {int(chosen.sum())} images, median radius {self._median(chosen)}")
         lines.append(f"passes per image: {forward:.1f} forward, {backward:.1f} backward")
         counts = [(self.status.count(status), status) for status in ("failed", "no gradient", "not run")]
         return "\n".join([*lines, *(f"{count} images {status}" for count, status in counts if count)])
+
+    def _median(self, chosen: Tensor) -> str:
+        """The median radius of these images (N,), in words; failed ones count as 0, those of which nothing is known are left out."""
+        known = chosen & torch.tensor([state in ("ok", "failed") for state in self.status], dtype=torch.bool)
+        if not bool(known.any()):
+            return "not known"
+        median, top = self.radius[known].nan_to_num(nan=0.0, posinf=float("inf")).median().item(), self.epsilons[-1]
+        return epsilon_text(median, self.norm) if median <= top else f"beyond {epsilon_text(top, self.norm)}"

@@ -30,6 +30,9 @@ class Attack(Spec):
     uses_gradients: ClassVar[bool] = True
     """Whether it needs a network through which a gradient reaches the images."""
 
+    takes_targets: ClassVar[bool] = True
+    """Whether it can look for a perturbation to a given class."""
+
     every_epsilon: ClassVar[bool] = False
     """Whether it makes an image at each epsilon (`Sweep.worst`), and not one image that is valid at all larger ones."""
 

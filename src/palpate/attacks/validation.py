@@ -5,45 +5,121 @@ What cannot be attacked is refused with the remedy; what can be attacked but not
 """
 
 import warnings
+from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from palpate.core.errors import InputError
-from palpate.models.adapt import as_logits_model, in_full_precision, without_probabilities
+from palpate.models.adapt import HalfPrecision, as_logits_model, in_full_precision, without_probabilities
 
 REPEATS = 2.0**-16
 """Share of its largest logit by which two answers to the same image may differ by rounding alone."""
 
 
-DEPENDS = 2.0**-8
-"""Share of the largest logit by which an answer may differ between batches; half precision comes near it, what depends on the batch is far above."""
+DEPENDS, DEPENDS_COARSE = 2.0**-12, 2.0**-8
+"""Share of the larger of its two largest logits by which an answer may differ between batches: in float32, and where half precision or CUDA's
+shorter products come near the second. What depends on the batch is far above."""
 
 
-def true_labels(labels: Any, count: int, finding: int | None) -> Tensor:
-    """Labels as a (N,) tensor of whole numbers; of a multi-label matrix the column of the finding.
+def check_module(model: Any) -> None:
+    """Make sure that the model is a torch module.
 
     Raises:
-        InputError: not as many as images, not whole numbers, negative, or a matrix without a finding.
+        InputError: it is a function, an exported program, a path, or something else.
     """
-    try:
-        values = torch.as_tensor(labels).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
+    if not isinstance(model, nn.Module):
+        hint = "; of an exported program give program.module()" if hasattr(model, "module") else ""
+        hint = hint or ("; put a function into the forward of a module" if callable(model) else "")
+        raise InputError(f"model must be a torch.nn.Module, given {type(model).__name__}{hint}")
+
+
+def check_count(images: Any) -> int:
+    """The number of images.
+
+    Raises:
+        InputError: they cannot be sliced, or there are none.
+    """
+    if not hasattr(images, "__getitem__"):
         raise InputError(
-            f"labels must be whole numbers from 0, given {type(labels).__name__} of other things; map names to numbers in the order of the logits"
-        ) from None
+            f"images must be a tensor, an array or a sequence whose slices are such, given {type(images).__name__}; "
+            "of a DataLoader take its dataset's images, for example torch.cat([images for images, _ in loader])"
+        )
+    if getattr(images, "ndim", 4) != 4:
+        raise InputError(f"images must be (N, C, H, W), given {tuple(images.shape)}")
+    if len(images) == 0:
+        raise InputError("images must hold at least one image, given none")
+    return len(images)
+
+
+def class_names(model: Any) -> tuple[str, ...]:
+    """The names of the model's classes in the order of its logits; () where it does not say."""
+    names = getattr(model, "classes", None)
+    known = isinstance(names, tuple | list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if known else ()  # pyright: ignore[reportArgumentType]
+
+
+def true_labels(
+    labels: Any, count: int, finding: int | None, classes: Sequence[str] = (), name: str = "labels"
+) -> Tensor:
+    """Labels, or targets by that `name`, as a (N,) tensor of whole numbers; of a multi-label matrix the column of the finding.
+
+    Raises:
+        InputError: not as many as images, not whole numbers or names of `classes`, negative, or a matrix without a finding.
+    """
+    values = _numbers(labels, classes, name)
     if values.ndim == 2 and finding is not None and 0 <= finding < values.shape[1]:
         values = values[:, finding]
     if values.ndim != 1 or len(values) != count:
         hint = "; name one finding of the multi-label matrix with finding=…" if values.ndim == 2 else ""
-        raise InputError(
-            f"labels must be one per image, ({count},), given {tuple(torch.as_tensor(labels).shape)}{hint}"
-        )
+        raise InputError(f"{name} must be one per image, ({count},), given {tuple(values.shape)}{hint}")
     whole = values.long()
     if not torch.equal(whole.to(values.dtype), values) or (whole < 0).any():
-        raise InputError(f"labels must be whole numbers from 0, given {values.unique().tolist()[:5]} …")
+        raise InputError(f"{name} must be whole numbers from 0, given {values.unique().tolist()[:5]} …")
     return whole
+
+
+def _numbers(values: Any, classes: Sequence[str], name: str) -> Tensor:
+    """Numbers as a tensor on the CPU, names of classes as their places."""
+    if isinstance(values, Tensor):
+        return values.detach().cpu()
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O" and all(isinstance(each, Real) for each in array.reshape(-1)):
+            array = array.astype(np.float64)
+    except (ValueError, TypeError):  # lists of different lengths
+        raise InputError(f"{name} must be one per image, given {type(values).__name__} of other things") from None
+    if array.dtype.kind in "biuf":
+        return torch.as_tensor(array.astype(np.float64 if array.dtype.kind == "f" else np.int64))
+    unknown = [each for each in array.reshape(-1).tolist() if each not in classes]
+    if unknown or not array.size:
+        known = f" or one of {', '.join(map(repr, classes))}" if classes else ", in the order of the logits"
+        raise InputError(f"{name} must be whole numbers from 0{known}, given {unknown[0] if unknown else values!r}")
+    return torch.tensor([classes.index(each) for each in array.reshape(-1).tolist()]).reshape(array.shape)
+
+
+def true_targets(targets: Any, labels: Tensor, classes: int, names: Sequence[str] = ()) -> Tensor | None:
+    """The classes to be reached as a (N,) tensor of whole numbers, one for all repeated; None as it is.
+
+    Raises:
+        InputError: neither one nor one per image, no class of the model, the label of every image, or of several targets an image's own class.
+    """
+    if targets is None:
+        return None
+    one = isinstance(targets, str | int) or getattr(targets, "ndim", None) == 0
+    values = true_labels([targets] if one else targets, 1 if one else len(labels), None, names, "targets")
+    if int(values.max()) >= classes:
+        raise InputError(f"targets must be below the model's {classes} classes, given {int(values.max())}")
+    values = values.expand(len(labels)).clone()
+    own = (values == labels).nonzero()[:, 0]
+    if len(own) == len(labels) or (len(own) and not one):
+        raise InputError(
+            f"targets must differ from labels, given {int(values[own[0]])} for image {int(own[0])}, which is its class"
+        )
+    return values
 
 
 def check_images(images: Tensor, start: int = 0) -> Tensor:
@@ -66,8 +142,10 @@ def check_images(images: Tensor, start: int = 0) -> Tensor:
     return images
 
 
-def check_model(model: nn.Module, example: Tensor, labels: Tensor, finding: int | None, draws: int) -> nn.Module:
-    """The model to attack, itself or its one sigmoid logit as two; it is in evaluation mode already.
+def check_model(
+    model: nn.Module, example: Tensor, labels: Tensor, finding: int | None, draws: int
+) -> tuple[nn.Module, int]:
+    """The model to attack, itself or its one sigmoid logit as two, and the number of its classes; it is in evaluation mode already.
 
     Raises:
         InputError: its output is not logits (N, K) or (N,), K is too small for the labels, or there is no such finding.
@@ -100,15 +178,14 @@ def check_model(model: nn.Module, example: Tensor, labels: Tensor, finding: int 
                 f"labels must be below the model's {columns} classes, given {int(labels.max())}; "
                 "a sigmoid head has classes 0 and 1, and a multi-label head needs finding=…"
             )
-        if draws == 1:
-            first, second = model(example), model(example)
-            if bool(((first - second).abs().amax(1) > REPEATS * first.abs().amax(1)).any()):
-                warnings.warn(
-                    "model is not deterministic: two answers to the same images differ, so a radius may rest on luck; "
-                    "draws=8 attacks the mean of 8 answers (expectation over transformation)",
-                    stacklevel=4,
-                )
-    return model
+        moved, size = _moved(model(example), model(example))
+        if draws == 1 and bool((moved > REPEATS * size).any()):
+            warnings.warn(
+                "model is not deterministic: two answers to the same images differ, so a radius may rest on luck; "
+                "draws=8 attacks the mean of 8 answers (expectation over transformation)",
+                stacklevel=4,
+            )
+    return model, columns
 
 
 def check_gradient(model: nn.Module, example: Tensor) -> None:
@@ -135,22 +212,39 @@ def check_gradient(model: nn.Module, example: Tensor) -> None:
 
 
 def check_batch(model: nn.Module, example: Tensor) -> None:
-    """Make sure that the answer to an image does not depend on the other images of its batch (n, C, H, W).
+    """Make sure that the answer to an image (n, C, H, W) does not depend on the other images of its batch.
 
     Raises:
         InputError: it does, as with batch norm without running statistics; one image by itself would not be fooled by what fooled it in a batch.
     """
-    if len(example) < 2:
-        return
+    batch = torch.cat([example, 1 - example[:1]])  # never equal images only
+    why = "its answer to an image depends on the other images of the batch"
     with torch.no_grad():
-        together, again, alone = model(example), model(example), model(example[:1])
-    if not torch.equal(together, again):  # a random model, of which `check_model` warns
-        return
-    if bool((together[:1] - alone).abs().max() > DEPENDS * together.abs().max()):
-        raise InputError(
-            "model: its answer to an image depends on the other images of the batch, as with batch norm without running statistics "
-            "(track_running_stats=False); give it statistics of its own, or attack images one by one: batch_size=1"
-        )
+        together = model(batch)
+        if bool((_moved(together, model(batch))[0] > 0).any()):  # a random model, of which `check_model` warns
+            return
+        try:
+            moved, size = _moved(torch.cat([model(image[None]) for image in example]), together[: len(example)])
+            coarse = isinstance(model, HalfPrecision) or together.dtype.itemsize < 4 or together.is_cuda
+            if not bool((moved > (DEPENDS_COARSE if coarse else DEPENDS) * size).any()):
+                return
+        except (RuntimeError, ValueError) as error:
+            why = f"it fails on a single image ({str(error).splitlines()[0]})"
+    raise InputError(
+        f"model: {why}, as with batch norm without running statistics "
+        "(track_running_stats=False); give it statistics of its own, or attack images one by one: batch_size=1"
+    )
+
+
+def _moved(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the gap of each answer's two largest logits (n, K) moved (n,), and the size of the larger of the two.
+
+    Logits that cannot win do not count: a masked class at −1e9 would hide every difference, and one at −∞ has none.
+    """
+    places = before.topk(min(2, before.shape[1]), dim=1).indices
+    pair, other = (each.gather(1, places).double() for each in (before, after))
+    moved = ((pair[:, 0] - pair[:, -1]) - (other[:, 0] - other[:, -1])).abs()
+    return moved.nan_to_num(nan=0.0, posinf=0.0), torch.where(pair.isfinite(), pair, 0.0).abs().amax(1)
 
 
 def _warn_of_probabilities(output: Tensor, columns: int) -> None:
