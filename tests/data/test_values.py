@@ -23,18 +23,12 @@ def test_the_type_decides_where_nothing_is_stated() -> None:
     ("native", "highest", "note"),
     [
         (
-            plain(np.dtype(np.uint16)),
-            4000,
-            "and the values found go from 0 to 4000; state value_range, for example (0, 4095)",
-        ),
-        (plain(np.dtype(np.uint16)), 1, "for example (0, 1)"),
-        (
             plain(np.dtype(np.uint8)),
             100,
             "the values found go from 0 to 100; state value_range, for example (0, 127)",
         ),
         (
-            Native(-1024, 0.5, 65536),
+            Native(-1024, 0.5, 65536, tagged=True),
             4095,
             "-1024 to 31743.5 became 0 to 1, and the values found go from -1024 to 1023.5",
         ),
@@ -43,6 +37,14 @@ def test_the_type_decides_where_nothing_is_stated() -> None:
 def test_bits_that_are_not_used_are_said(native: Native, highest: float, note: str) -> None:
     _, (said,) = value_range(index([0], [highest]), native, None)
     assert note in said
+
+
+@pytest.mark.parametrize(("highest", "example"), [(4000, r"\(0, 4095\)"), (1, r"\(0, 1\)"), (32767, r"\(0, 32767\)")])
+def test_sixteen_bits_of_which_half_are_unused_ask_for_the_range(highest: float, example: str) -> None:
+    asked = rf"16 bits and values from 0 to {highest}; state value_range, for example {example} if .*, or \(0, 65535\)"
+    with pytest.raises(InputError, match=asked):
+        value_range(index([0], [highest]), plain(np.dtype(np.uint16)), None)
+    assert value_range(index([0], [highest]), plain(np.dtype(np.uint16)), (0, 65535)) == ((0, 65535), [])
 
 
 def test_a_stated_range_holds_and_what_leaves_it_is_counted() -> None:

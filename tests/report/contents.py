@@ -60,7 +60,7 @@ def model_rows(rng, task, classes, model, split, labels, strength, attacked) -> 
                     "linf": epsilon,
                     "in_ball": True,
                     "in_box": True,
-                    "survives_8bit": True,
+                    "survives_rounding": True,
                     "passes_forward": 21 * index,
                     "passes_backward": 20 * index,
                     "status": "ok",

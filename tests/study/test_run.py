@@ -81,7 +81,7 @@ def test_the_rows_of_an_attack_agree_with_one_another(finished):
         assert (attacked["linf"] <= attacked["epsilon"] + 2**-23).all()
         assert ((attacked["margin"] > 0) == attacked["correct"]).all()
         assert (attacked["prediction"] == attacked["label"]).equals(attacked["correct"])
-        assert (attacked["survives_8bit"].is_null() == attacked["correct"]).all()
+        assert (attacked["survives_rounding"].is_null() == attacked["correct"]).all()
         first = pl.col("epsilon").filter(~pl.col("correct")).min().over("image_id").fill_null(float("inf"))
         smallest = table.with_columns(first=first).filter(pl.col("epsilon_index") > 0)
         grid = np.array([0, 1 / 255, 4 / 255, 16 / 255, np.inf])
@@ -215,7 +215,7 @@ def test_a_study_on_grey_levels_holds_images_that_a_file_can_hold(tmp_path):
     assert set(table["attack_id"]) == {"fast-8bit"}
     fooled = table.filter(~pl.col("correct"))
     assert len(fooled)
-    assert fooled["survives_8bit"].all()
+    assert fooled["survives_rounding"].all()
     radius = 255 * table["radius"].filter(table["radius"].is_finite()).to_numpy()
     np.testing.assert_allclose(radius, radius.round(), atol=1e-9)
     with np.load(folder / stages_of(folder, "attack")[0] / "samples.npz") as samples:

@@ -61,7 +61,7 @@ def test_epsilons_are_sorted_without_duplicates_and_zero():
         ({"epsilons": [0]}, "at least one value above 0"),
         ({"seeds": [0, 0]}, "seeds must differ"),
         ({"attacks": [{"attack": "foolbox-pgd", "levels": 256}]}, r"attacks\[1\].levels: foolbox-pgd does not use it"),
-        ({"attacks": [{"attack": "standard", "levels": 255}]}, r"attacks\[1\].levels: .*256, given 255"),
+        ({"attacks": [{"attack": "standard", "levels": 1}]}, r"attacks\[1\].levels: .*equal to 2, given 1"),
         (
             {"attacks": [{"attack": "standart"}]},
             r"attacks\[1\]: attack must be .*given 'standart'; did you mean 'standard'",

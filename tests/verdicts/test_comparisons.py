@@ -129,7 +129,7 @@ def test_images_between_grey_levels_do_not_survive_a_file():
     assert int(example.baseline(1.2 / 255).fooled.sum()) >= 3
     finding = eight_bits(example, 0.25)
     assert (finding.status, finding.figure) == ("fail", 1.0)
-    assert "survives_8bit" in finding.advice
+    assert "survives_rounding" in finding.advice
     below = eight_bits(context_of(Fine(), x, y, (0.4 / 255,)), 0.25)
     assert below.status == "warn"  # no file can hold less than a level, which is no fault of the attack
 

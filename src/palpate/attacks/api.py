@@ -23,7 +23,7 @@ from palpate.attacks.validation import (
     true_labels,
     true_targets,
 )
-from palpate.core.epsilon import epsilon_grid
+from palpate.core.epsilon import epsilon_grid, scale_of
 from palpate.core.errors import InputError
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating, in_training_mode
 
@@ -47,7 +47,8 @@ def sweep(
         model: images (N, C, H, W) in [0, 1] to logits (N, K), or one sigmoid logit (N,) or (N, 1); its mode and its parameters' flags are restored.
         images: float images (N, C, H, W) in [0, 1]: a tensor, an array, or a sequence whose slices are such.
         labels: true classes (N,), as numbers, or as names where the model knows its classes; of a multi-label task (N, F) with `finding`.
-        epsilons: radii in [0, 1] or like "2/255"; in norms other than l∞ any finite number.
+        epsilons: radii in [0, 1] or like "2/255"; in norms other than l∞ any finite number. Of the images of a `palpate.Dataset` also in
+            their unit, such as "8 HU".
         attack: a registered name ("fast", "standard", "ensemble", "max-loss", "foolbox-pgd", …), a mapping {"attack": name, **settings}, or a
             specification such as `MinimumNorm(norm="l2")`.
         finding: column of a multi-label (sigmoid) head to attack: label 1 where its logit is above 0.
@@ -177,7 +178,7 @@ def _problem(
         raise InputError(f"batch_size must be at least 1, given {batch_size}")
     if targets is not None and not attack.takes_targets:
         raise InputError(f"targets: attack {attack.kind!r} takes none; use one such as 'standard'")
-    grid, draws = epsilon_grid(epsilons, attack.norm), getattr(attack, "draws", 1)
+    grid, draws = epsilon_grid(epsilons, attack.norm, scale_of(images)), getattr(attack, "draws", 1)
     label = true_labels(labels, check_count(images), finding, class_names(model))
     if in_training_mode(model):
         warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=3)

@@ -45,10 +45,12 @@ class MinimumNorm(Attack):
     seed: int = Field(0, ge=0, description="of all random starts, which depend on seed and image alone")
     draws: int = Field(1, ge=1, description="answers averaged per pass, for models that are not deterministic")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of gradients; successes are float32's")
-    levels: Literal[256] | None = Field(
+    levels: int | None = Field(
         None,
-        description="256 keeps the attack to images that an 8-bit file can hold, so that radii are whole grey levels; they are judged as read back "
-        "from a PNG. In l∞, on images that come from such files",
+        ge=2,
+        le=65536,
+        description="256 keeps the attack to images that an 8-bit file can hold, 4096 to 12 bits, so that radii are whole levels; they are judged as "
+        "read back from a PNG. In l∞, on images that come from such files",
     )
 
     @model_validator(mode="after")
@@ -58,7 +60,9 @@ class MinimumNorm(Attack):
         return self
 
     def _stem(self) -> str:
-        return self.strength + ("-8bit" if self.levels else "")
+        return self.strength + (
+            "" if self.levels is None else "-8bit" if self.levels == 256 else f"-{self.levels}levels"
+        )
 
     def expected_passes(self, epsilons: int) -> int:
         """As measured (benchmarks/README.md): they do not depend on the number of epsilons."""

@@ -99,7 +99,7 @@ class Block:
         best = self.best
         doubtful = (best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0]
         if levels:
-            best.points[doubtful] = through_png(best.points[doubtful]).to(best.points)
+            best.points[doubtful] = through_png(best.points[doubtful], levels).to(best.points)
         for share in (0.0,) if levels else (0.0, *OUTWARDS):
             if not len(doubtful):
                 break

@@ -71,11 +71,12 @@ def to_levels(adversarial: Tensor, clean: Tensor, epsilon: float | Tensor, level
     return (level / steps).to(clean.dtype)
 
 
-def through_png(images: Tensor) -> Tensor:
-    """Write images as 8-bit PNG files and read them back, in memory: what another program will see.
+def through_png(images: Tensor, levels: int = 256) -> Tensor:
+    """Write images as PNG files and read them back, in memory: what another program will see.
 
     Args:
         images: (N, 3, H, W) or (N, 1, H, W), float in [0, 1].
+        levels: written as 0 … levels − 1, in 8 bits up to 256 levels and in 16 bits above.
 
     Returns:
         The images read back, same shape and precision, on the CPU.
@@ -85,13 +86,14 @@ def through_png(images: Tensor) -> Tensor:
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise InputError(f"images must be (N, 3, H, W) or (N, 1, H, W), given {tuple(images.shape)}")
-    pixels = (images.detach().cpu().double() * 255).round().clamp(0, 255).to(torch.uint8)
+    steps = levels - 1
+    pixels = (images.detach().cpu().double() * steps).round().clamp(0, steps)
     read = []
     for picture in pixels.permute(0, 2, 3, 1).contiguous().numpy():  # (H, W, C)
-        written, file = cv2.imencode(".png", picture)
+        written, file = cv2.imencode(".png", picture.astype(np.uint8 if levels <= 256 else np.uint16))
         back = cv2.imdecode(np.asarray(file), cv2.IMREAD_UNCHANGED)
         assert written
-        read.append(torch.from_numpy(back).view(picture.shape))
+        read.append(torch.from_numpy(np.asarray(back, np.float64)).view(picture.shape))
     if not read:
         return images.detach().cpu().clone()
-    return (torch.stack(read).permute(0, 3, 1, 2).to(torch.float64) / 255).to(images.dtype).contiguous()
+    return (torch.stack(read).permute(0, 3, 1, 2) / steps).to(images.dtype).contiguous()

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from palpate.core.epsilon import parse_epsilon
+from palpate.core.epsilon import Scale, parse_epsilon, scale_of
 from palpate.core.errors import InputError
 from palpate.core.formatting import epsilon as epsilon_text
+from palpate.core.formatting import native
 from palpate.core.io import atomic
 from palpate.models.predict import Images, as_tensor
 
@@ -77,7 +78,7 @@ class Sweep:
         Failed images count as fooled. Images of status "no gradient" are right at 0 and left out beyond. NaN if nothing was run. Where there is
         `fooled`, its answer at that epsilon counts, whatever an image at a smaller one did.
         """
-        right, counted = self._counts(parse_epsilon(epsilon, self.norm))
+        right, counted = self._counts(parse_epsilon(epsilon, self.norm, scale_of(self.images)))
         return right / counted if counted else float("nan")
 
     def _counts(self, epsilon: float) -> tuple[int, int]:
@@ -112,7 +113,10 @@ class Sweep:
         Raises:
             InputError: the images were not kept, or there is none for this epsilon.
         """
-        value, where = parse_epsilon(epsilon, self.norm), slice(None) if indices is None else indices
+        value, where = (
+            parse_epsilon(epsilon, self.norm, scale_of(self.images)),
+            slice(None) if indices is None else indices,
+        )
         if self.worst is not None:
             return self.worst[self._step(value)][where]
         if self.adversarials is None:
@@ -206,6 +210,10 @@ class Sweep:
         return dataclasses.replace(self, **parts)
 
     def __str__(self) -> str:
+        with native(scale_of(self.images) or Scale()):
+            return self._written()
+
+    def _written(self) -> str:
         done = int(self.done.sum())
         lines = [f"{'epsilon':>18} {'robust accuracy':>16} {'fooled':>8}"]
         for value in (0.0, *self.epsilons):

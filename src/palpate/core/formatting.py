@@ -3,6 +3,14 @@
 The page, the terminal, the tables, messages and figures all call these functions, so a number is written in one way wherever it is read.
 """
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from palpate.core.epsilon import Scale
+
+_SCALE: ContextVar[Scale] = ContextVar("scale", default=Scale())  # noqa: B039
+
 NO_VALUE = "–"
 """What is written where there is no number."""
 
@@ -21,13 +29,33 @@ def number(value: float) -> str:
     return f"{value:.3g}" if value == 0 or value >= 1e-4 else f"{value:.2e}"
 
 
+@contextlib.contextmanager
+def native(scale: Scale) -> Iterator[None]:
+    """While it lasts, epsilons are written in the unit or the levels of these images beside their share of [0, 1], not in those of 8-bit files.
+
+    >>> with native(Scale(-1024, 3071, "HU", 4096)):
+    ...     epsilon(8 / 4095)
+    '0.00195 (8 HU)'
+    """
+    token = _SCALE.set(scale)
+    try:
+        yield
+    finally:
+        _SCALE.reset(token)
+
+
+def scale() -> Scale:
+    """Of the images that numbers are written for: that of `native`, or of 8-bit files."""
+    return _SCALE.get()
+
+
 def grey_levels(value: float) -> str:
-    """An epsilon in [0, 1] as grey levels of 255.
+    """An epsilon in [0, 1] as grey levels of 255, or as `native` says.
 
     >>> grey_levels(2 / 255), grey_levels(0.01), grey_levels(0.32)
     ('2/255', '2.55/255', '81.6/255')
     """
-    return f"{255 * value:.3g}/255"
+    return scale().written(value)
 
 
 def epsilon(value: float, norm: str = "linf") -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
 from palpate.core.spec import Spec
 
@@ -139,6 +140,7 @@ class TaskRecord(Spec):
         identity: SHA-256 over ids, labels, groups, splits and pixels.
         notes: what was done to the data and what a reader of results must know about them.
         epsilons: radii in [0, 1], rising.
+        scale: the values of the files that became 0 and 1, their unit, and how many levels lie between.
     """
 
     title: str
@@ -154,6 +156,7 @@ class TaskRecord(Spec):
     identity: str
     notes: tuple[str, ...]
     epsilons: tuple[float, ...]
+    scale: Scale = Scale()
 
 
 class StudyRecord(Spec):

@@ -40,7 +40,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "linf": pl.Float64(),  # the l-infinity norm really reached
     "in_ball": pl.Boolean(),
     "in_box": pl.Boolean(),
-    "survives_8bit": pl.Boolean(),  # still fooled after rounding to 255 grey levels; null where not fooled by the attack
+    "survives_rounding": pl.Boolean(),  # still fooled after rounding to the levels of the files (256 by default); null where not fooled
     "passes_forward": pl.Int64(),  # spent on this image by the whole attack, the same in each of its rows
     "passes_backward": pl.Int64(),
     "status": pl.String(),  # "ok" | "failed"; a failed image is never counted as robust

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
 from palpate.data import dicom, leaks
 from palpate.data.fill import open_arrays, open_files
@@ -87,6 +88,8 @@ def assemble(
     ends, value_notes = value_range(index, native, options.value_range)
     black, white = ((end - native.low) / native.step for end in ends)
     channels = options.channels or store.images.shape[3]
+    levels = round((ends[1] - ends[0]) / native.step) + 1 if native.levels else None
+    scale = Scale(*ends, options.unit or native.unit, levels)
     made = {}
     for name in SPLITS:
         part = parts.filter(split=name)
@@ -94,10 +97,11 @@ def assemble(
         if labelled.findings:
             labels = np.array(part["findings"].to_list(), np.int64).reshape(len(part), len(labelled.findings))
         made[name] = Split(
-            images=Images(store.images, number, channels, black, white),
+            images=Images(store.images, number, channels, black, white, scale),
             labels=labels,
             groups=part["group_id"].to_numpy().astype(str),
             ids=part["image_id"].to_numpy().astype(str),
+            files=part["path"].to_numpy().astype(str),
             masks=None if masks is None else masks[number],
             metadata=part["metadata"].struct.unnest() if "metadata" in part.columns else None,
         )
@@ -120,7 +124,7 @@ def assemble(
     for row in parts.select(told).iter_rows():
         digest.update(("\t".join(map(str, row)) + "\n").encode())
     about = {"task": task, "size": store.images.shape[1], "identity": digest.hexdigest(), "notes": notes}
-    return {**about, **made, "findings": labelled.findings, "value_range": ends, "native": native}
+    return {**about, **made, "findings": labelled.findings, "scale": scale, "native": native}
 
 
 def _remarks(index: pl.DataFrame) -> list[str]:

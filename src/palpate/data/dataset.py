@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
+from palpate.core.epsilon import Scale, parse_epsilon
 from palpate.core.errors import InputError
 from palpate.data import arrays
 from palpate.data.assemble import assemble, from_files, from_memory, preprocess
 from palpate.data.download import fetch
-from palpate.data.images import Split
+from palpate.data.images import Images, Split
 from palpate.data.manifest import Labelled, manifest
 from palpate.data.options import ImageOptions
 from palpate.data.own import own_task, read_folder, read_table
@@ -26,6 +27,7 @@ from palpate.data.table import Columns
 from palpate.data.tasks import Task, find_task, task_folders
 from palpate.data.torch_data import Items
 from palpate.data.values import Native
+from palpate.data.write import write_images
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Dataset:
         size: side in pixels.   notes: what was decided and done to the data, to be printed beside results.
         identity: SHA-256 over ids, labels, groups, splits and pixels, equal on every machine with the same data.
         findings: names of the columns of the labels where each image has several; () for a single label.
-        value_range: the native values that are served as 0 and 1.   native: what the stored values mean, their unit and window among it.
+        scale: the values of the files that are served as 0 and 1, their unit, and how many levels the files can hold between.
+        native: what the stored values mean, the window that DICOM files name among it.
     """
 
     task: Task
@@ -47,7 +50,7 @@ class Dataset:
     identity: str
     notes: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
-    value_range: tuple[float, float] = (0.0, 255.0)
+    scale: Scale = field(default_factory=Scale)
     native: Native = field(default_factory=Native)
 
     @property
@@ -68,8 +71,12 @@ class Dataset:
     @property
     def levels(self) -> int | None:
         """How many values the files can hold from 0 to 1, as 256 or 4,096; None where they are floating point numbers."""
-        low, high = self.value_range
-        return round((high - low) / self.native.step) + 1 if self.native.levels else None
+        return self.scale.levels
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """The values of the files that are served as 0 and 1."""
+        return self.scale.low, self.scale.high
 
     @property
     def majority_rate(self) -> float:
@@ -77,6 +84,38 @@ class Dataset:
         columns = self.test.labels.reshape(len(self.test), -1).T
         known = [column[column >= 0] for column in columns]
         return float(np.mean([np.bincount(column).max() / len(column) for column in known if len(column)]))
+
+    @property
+    def grey(self) -> bool:
+        """Whether the files hold one channel, also where it is served as three."""
+        return self.test.images.stored_channels == 1
+
+    def epsilon(self, value: float | str) -> float:
+        """An epsilon as a share of the image range, given as such or in the unit of the files: "8 HU".
+
+        Raises:
+            InputError: it cannot be read, or its unit is not that of the files.
+        """
+        return parse_epsilon(value, scale=self.scale)
+
+    def write(self, images: Any, folder: Path | str, part: Literal["train", "val", "test"] = "test") -> Images:
+        """Write images, such as adversarial ones, as files of the kind that they came from, and read them again.
+
+        DICOM files keep their header and get an identifier of their own; of other sources the files are PNG, of 16 bits where 8 do not hold their
+        values. Beside them lies images.csv with path, label, image_id and group.
+
+        Args:
+            images: (n, C, H, W) in [0, 1], those of the part from the first on, perhaps changed. Rounded to values that the files can hold:
+                attack with `levels` for images that still fool then.
+            folder: absent or empty.
+
+        Returns:
+            The images as they are read from the files.
+
+        Raises:
+            InputError: images of another shape or with colour where the files have none, or a folder that holds files already.
+        """
+        return write_images(self, images, Path(folder).expanduser(), getattr(self, part))
 
     def of_finding(self, name: str) -> "Dataset":
         """The same images with the label of one finding, absent or present; images where it is unknown are left out.

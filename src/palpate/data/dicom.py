@@ -52,6 +52,50 @@ class Plan(Native):
         return stored.astype(np.uint8 if self.levels <= 256 else np.uint16)
 
 
+def write(values: np.ndarray, source: str, file: Path, plan: Plan) -> None:
+    """Write an image as a file with the header of the one that it came from, uncompressed, with an identifier of its own.
+
+    Args:
+        values: (H, W) or (H, W, 3), in the unit of the plan; rounded to what the bits of the file hold.
+        source: path of the original, as in a manifest.
+
+    Raises:
+        InputError: the original is no longer there, or no longer a DICOM file.
+    """
+    from pydicom import dcmread
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    path, _ = split_frame(source)
+    try:
+        data = dcmread(path)
+    except Exception as error:  # of damaged files pydicom raises anything
+        raise InputError(
+            f"{path}: its header is needed to write a file like it, and it cannot be read ({error})"
+        ) from None
+    if data.get("PhotometricInterpretation") == "MONOCHROME1":
+        values = 2 * plan.low + (plan.levels - 1) * plan.step - values
+    slope, intercept = _rescale(data)
+    signed = bool(data.get("PixelRepresentation", 0))
+    low, high = _ends(int(data.BitsStored), signed)
+    kind = np.dtype(f"{'i' if signed else 'u'}{1 if data.BitsAllocated <= 8 else 2}")
+    stored = np.clip(np.rint((values - intercept) / slope), low, high).astype(kind)
+    for name in ("NumberOfFrames", "SmallestImagePixelValue", "LargestImagePixelValue"):
+        if name in data:
+            delattr(data, name)
+    data.Rows, data.Columns = stored.shape[:2]
+    data.BitsAllocated = 8 * kind.itemsize
+    if stored.ndim == 3:
+        data.PhotometricInterpretation, data.PlanarConfiguration = "RGB", 0
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.DerivationDescription = "changed by palpate: not for diagnosis"
+    raw = stored.tobytes()
+    data.PixelData = raw + b"\0" * (len(raw) % 2)
+    data["PixelData"].VR = "OB" if kind.itemsize == 1 else "OW"
+    data["PixelData"].is_undefined_length = False
+    data.save_as(file, enforce_file_format=True)
+
+
 def is_dicom(path: str) -> bool:
     """Whether a manifest's path is a DICOM file: by its suffix, or where it has no image's, by the mark in its header."""
     file, frame = split_frame(path)
@@ -112,7 +156,7 @@ def survey(paths: Sequence[str]) -> Plan:
     elif windows:
         notes.append(f"the files name {len(windows)} different windows: none was applied")
     unit = units.pop() if len(units) == 1 else ""
-    return Plan(low, step, round((high - low) / step) + 1, unit, window, tuple(notes))
+    return Plan(low, step, round((high - low) / step) + 1, unit, window, tuple(notes), tagged=True)
 
 
 def _check(data: Any, file: str, frame: int | None, frames: int) -> None:
@@ -137,11 +181,15 @@ def _check(data: Any, file: str, frame: int | None, frames: int) -> None:
 
 def _range(data: Any) -> tuple[float, float]:
     """The rescaled values that the file's bits allow."""
-    bits, signed = int(data.BitsStored), bool(data.get("PixelRepresentation", 0))
-    ends = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    ends = _ends(int(data.BitsStored), bool(data.get("PixelRepresentation", 0)))
     slope, intercept = _rescale(data)
     low, high = sorted(end * slope + intercept for end in ends)
     return low, high
+
+
+def _ends(bits: int, signed: bool) -> tuple[int, int]:
+    """The stored values that so many bits hold."""
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
 def _rescale(data: Any) -> tuple[float, float]:

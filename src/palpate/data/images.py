@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from palpate.core.epsilon import Scale
+
 if TYPE_CHECKING:
     import torch
 
@@ -15,13 +17,23 @@ if TYPE_CHECKING:
 class Images:
     """A sequence of images; slices and index arrays give float32 tensors (n, C, H, W) in [0, 1]."""
 
-    def __init__(self, pixels: np.ndarray, rows: np.ndarray, channels: int = 3, black: float = 0, white: float = 255):
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        rows: np.ndarray,
+        channels: int = 3,
+        black: float = 0,
+        white: float = 255,
+        scale: Scale | None = None,
+    ):
         """Serve `rows` (n,) of `pixels` (N, H, W, 1 or 3) without copying them.
 
         Args:
             channels: of the tensors; one stored channel is repeated to three.
             black, white: the stored values that become 0 and 1; what lies beyond them is cut off.
+            scale: what 0 and 1 mean in the values of the files; 8-bit files where None.
         """
+        self.scale = scale or Scale()
         self._pixels, self._rows, self._channels = pixels, rows, channels
         self._black, self._span = black, white - black
         kind = np.iinfo(pixels.dtype) if pixels.dtype.kind == "u" else None
@@ -31,6 +43,11 @@ class Images:
     def shape(self) -> tuple[int, int, int, int]:
         """(n, C, H, W)."""
         return len(self._rows), self._channels, self._pixels.shape[1], self._pixels.shape[2]
+
+    @property
+    def stored_channels(self) -> int:
+        """Of the images as they are stored."""
+        return self._pixels.shape[3]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -59,6 +76,7 @@ class Split:
 
     Attributes:
         labels: (n,) int64; of several findings (n, F), with -1 where a label is unknown.   groups, ids: (n,) str.
+        files: (n,) str, paths as in a manifest.
         images: see `Images`.   masks: (n, H, W) bool, or None.   metadata: the other columns of a table, n rows.
     """
 
@@ -66,6 +84,7 @@ class Split:
     labels: np.ndarray
     groups: np.ndarray
     ids: np.ndarray
+    files: np.ndarray
     masks: np.ndarray | None = None
     metadata: pl.DataFrame | None = None
 
@@ -77,4 +96,4 @@ class Split:
         masks = None if self.masks is None else self.masks[chosen]
         metadata = None if self.metadata is None else self.metadata.filter(pl.Series(chosen))
         labels, groups, ids = self.labels[chosen, finding], self.groups[chosen], self.ids[chosen]
-        return Split(self.images.where(chosen), labels, groups, ids, masks, metadata)
+        return Split(self.images.where(chosen), labels, groups, ids, self.files[chosen], masks, metadata)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from palpate.core.epsilon import in_unit
 from palpate.core.registry import IMAGE_FILTERS
 from palpate.core.spec import Name, Spec
 from palpate.data.split import FRACTIONS, check_fractions
@@ -25,6 +26,7 @@ class ImageSettings(Spec):
     classes: tuple[str, ...] | None = Field(None, description="in label order; by size or alphabet when absent")
     channels: Channels | None = None
     value_range: Range | None = None
+    unit: str = Field("", description='of the value range, for epsilons such as "8 HU"; of DICOM\'s tags when absent')
     fractions: Fractions = Field(FRACTIONS, description="shares of train, val and test where no split is stated")
     stratify: bool = Field(True, description="keep the classes' proportions in every split")
     test_only: bool = Field(False, description="only the stated test split is read, or all where none is stated")
@@ -34,6 +36,8 @@ class ImageSettings(Spec):
     def _consistent(self) -> Self:
         if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
             raise ValueError(f"value_range: the value of black comes first, given {self.value_range}")
+        if self.unit and not in_unit(f"1 {self.unit}"):
+            raise ValueError(f"unit: a word such as HU is needed, given {self.unit!r}")
         if self.filter is not None:
             IMAGE_FILTERS[self.filter]  # raises where it is unknown
         elif self.filter_at is not None:

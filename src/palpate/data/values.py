@@ -22,7 +22,7 @@ class Native:
         low, step: the native value that is stored as 0, and between two stored values.   levels: how many stored values there are, 0 for
             floating point numbers.
         unit: of the native values, "HU" for example, or "".   window: lowest and highest value of the window that all files name, or None.
-        notes: what was decided about them.
+        notes: what was decided about them.   tagged: whether tags of the files say what their values mean.
     """
 
     low: float = 0
@@ -31,6 +31,7 @@ class Native:
     unit: str = ""
     window: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    tagged: bool = False
 
 
 def plain(dtype: np.dtype) -> Native:
@@ -52,7 +53,8 @@ def value_range(
         ValueRangeWarning: images have values outside the stated range, which are cut off.
 
     Raises:
-        InputError: images of floating point numbers leave [0, 1], and no range was stated.
+        InputError: no range was stated, and images of floating point numbers leave [0, 1], or 16-bit ones without tags use less than half of
+            what 16 bits can hold: twelve bits perhaps.
     """
     full = (float(native.low), float(native.low + native.step * (native.levels - 1)))
     if "lowest" not in index.columns or index["lowest"].is_null().all():
@@ -74,6 +76,9 @@ def value_range(
             raise InputError(f"images have values from {ends}; {remedy}")
         return (0.0, 1.0), []
     bits = math.ceil(math.log2(max((high - full[0]) / native.step, 1) + 1))
+    if not native.tagged and native.levels >= max(2 * 2**bits, 512):
+        either = f"(0, {2**bits - 1}) if no more is possible, or (0, {full[1]:g}) if they are dark"
+        raise InputError(f"images have 16 bits and values from {ends}; state value_range, for example {either}")
     if (native.levels > 256 and 2**bits < native.levels) or high - full[0] < 0.5 * (full[1] - full[0]):
         example = f"({full[0]:g}, {full[0] + native.step * (2**bits - 1):g})"
         became = f"{full[0]:g} to {full[1]:g} became 0 to 1, and the values found go from {ends}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from palpate.core import formatting
 from palpate.core.io import write_json, write_text
 from palpate.report import print_figures
 from palpate.report.results import Results
@@ -23,5 +24,6 @@ def export(results: Results, tables: Iterable[Table], folder: Path) -> None:
             write_text(folder / "tables" / f"{table.name}.{suffix}", text)
     for task, found in results.tasks.items():
         for board in found.leaderboards:
-            figure = print_figures.curves(board)
+            with formatting.native(found.scale):
+                figure = print_figures.curves(board)
             print_figures.save(figure, folder / "figures" / f"{task}-{board.attack_id.replace('#', '-')}")

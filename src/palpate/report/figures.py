@@ -5,7 +5,8 @@ import plotly.graph_objects as go
 import polars as pl
 
 from palpate.core import formatting
-from palpate.report.line_styles import NEUTRAL, ROUNDING, Axis, LineStyle, axis
+from palpate.core.epsilon import Scale
+from palpate.report.line_styles import NEUTRAL, Axis, LineStyle, axis
 from palpate.statistics.leaderboard import Entry, Leaderboard
 
 SHOWN = 8
@@ -30,14 +31,20 @@ def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
     for rate in sorted({entry.majority_rate for entry in board.entries}):
         figure.add_shape(type="line", x0=-0.03, x1=1.03, y0=rate, y1=rate, line=_line(NEUTRAL, "2px,3px", 1.5))
         _label(figure, 1.03, rate, f"majority rate {formatting.percent(rate)}", "right", "bottom")
-    rounding = along.place(ROUNDING) if norm == "linf" else None
+    scale = formatting.scale()
+    rounding = along.place(0.5 / scale.steps) if norm == "linf" else None
     if rounding is not None:
         figure.add_shape(type="line", x0=rounding, x1=rounding, y0=-0.03, y1=1.04, line=_line(NEUTRAL, "6px,4px", 1))
         _label(
-            figure, rounding, 1.04, "left of here: lost in an 8-bit file", "right" if rounding > 0.5 else "left", "top"
+            figure,
+            rounding,
+            1.04,
+            f"left of here: lost in {lost_in(scale)}",
+            "right" if rounding > 0.5 else "left",
+            "top",
         )
-    ticks, unit = list(along.positions), "ε in [0, 1], below in grey levels of 255" if norm == "linf" else f"ε ({norm})"
-    levels = [f"<br>{255 * value:.3g}" if norm == "linf" else "" for value in ticks]
+    ticks, unit = list(along.positions), f"ε in [0, 1], below in {scale.name}" if norm == "linf" else f"ε ({norm})"
+    levels = [f"<br>{scale.amount(value)}" if norm == "linf" else "" for value in ticks]
     figure.update_layout(
         xaxis={
             "range": [-0.03, 1.03],
@@ -48,6 +55,11 @@ def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
         yaxis={"range": [-0.03, 1.04], "tickformat": ".0%", "title": {"text": "classified correctly"}},
     )
     return _json(figure)
+
+
+def lost_in(scale: Scale) -> str:
+    """The file in which half a level is lost."""
+    return "an 8-bit file" if scale.steps == 255 else f"a file of {scale.steps + 1} levels"
 
 
 def history_figures(history: pl.DataFrame, styles: dict[str, LineStyle]) -> list[tuple[str, str]]:

@@ -13,9 +13,6 @@ DASHES = ("solid", "12px,3px", "12px,3px,3px,3px", "6px,2px", "16px,3px,2px,3px,
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "triangle-down", "pentagon")
 NEUTRAL = "#808080"
 
-ROUNDING = 0.5 / 255
-"""An l∞ change below half a grey level disappears when the image is stored with 8 bits."""
-
 
 @dataclasses.dataclass(frozen=True)
 class LineStyle:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from palpate.core import formatting
 from palpate.core.io import atomic
-from palpate.report.figures import BANDS, SHOWN
-from palpate.report.line_styles import NEUTRAL, ROUNDING, SYMBOLS, Axis, LineStyle, axis, line_styles
+from palpate.report.figures import BANDS, SHOWN, lost_in
+from palpate.report.line_styles import NEUTRAL, SYMBOLS, Axis, LineStyle, axis, line_styles
 from palpate.statistics.leaderboard import Entry, Leaderboard
 
 MARKERS: dict[str, str] = dict(zip(SYMBOLS, ("o", "s", "D", "^", "X", "*", "v", "p"), strict=True))
@@ -47,18 +47,19 @@ def curves(board: Leaderboard) -> Figure:
         for rate in sorted({entry.majority_rate for entry in board.entries}):
             axes.axhline(rate, color=NEUTRAL, linestyle=(0, (1, 2)), linewidth=0.9)
             axes.text(0, rate + 0.01, "majority rate", color=NEUTRAL, fontsize=6)
-        rounding = along.place(ROUNDING) if linf else None
+        scale = formatting.scale()
+        rounding = along.place(0.5 / scale.steps) if linf else None
         if rounding is not None:
             axes.axvline(rounding, color=NEUTRAL, linestyle=(0, (5, 4)), linewidth=0.6)
             near, side = (rounding + 0.01, "left") if rounding < 0.35 else (rounding - 0.01, "right")
-            axes.text(near, 0, "← lost in an 8-bit file", color=NEUTRAL, fontsize=6, ha=side)
+            axes.text(near, 0, f"← lost in {lost_in(scale)}", color=NEUTRAL, fontsize=6, ha=side)
         ticks = _roomy(along)
         axes.set_xticks(
             [along.positions[value] for value in ticks],
-            [formatting.number(value) + (f"\n{255 * value:.3g}" if linf else "") for value in ticks],
+            [formatting.number(value) + (f"\n{scale.amount(value)}" if linf else "") for value in ticks],
             fontsize=6.5,
         )
-        unit = "ε in [0, 1], below in grey levels of 255" if linf else f"ε ({board.norm})"
+        unit = f"ε in [0, 1], below in {scale.name}" if linf else f"ε ({board.norm})"
         axes.set(ylim=(-0.02, 1.02), xlabel=unit, ylabel="classified correctly")
         if axes.get_legend_handles_labels()[0]:
             sheet.legend(frameon=False, fontsize=7, loc="outside upper left")

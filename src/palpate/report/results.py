@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from palpate.core import formatting
+from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
 from palpate.core.spec import Spec
@@ -99,6 +100,7 @@ class TaskResults(Spec):
     """The numbers of one task.
 
     Attributes:
+        scale: the values of the files that became 0 and 1, their unit, and how many levels lie between.
         leaderboards: one for each finding and attack, the one that the report opens with first.
         curves: one for each model and attack.   contrasts: with vs. without attention.
         errors: rows of `palpate.statistics.clinical.ERRORS`, of two-class tasks.
@@ -106,6 +108,7 @@ class TaskResults(Spec):
     """
 
     title: str
+    scale: Scale = Scale()
     leaderboards: tuple[Leaderboard, ...]
     curves: tuple[Curve, ...]
     contrasts: tuple[Contrast, ...]
@@ -148,7 +151,7 @@ def measure(tables: StageTables) -> Results:
     empty = dict.fromkeys(("leaderboards", "curves", "contrasts", "errors", "operating_points"), ())
     tasks = {
         task: tables.attempt(f"numbers of {task}", lambda task=task: _task(tables, task))
-        or TaskResults(title=record.title, **empty)
+        or TaskResults(title=record.title, scale=record.scale, **empty)
         for task, record in tables.study.tasks.items()
     }
     checks = tuple(
@@ -169,7 +172,8 @@ def measure(tables: StageTables) -> Results:
 
 
 def _task(tables: StageTables, task: str) -> TaskResults:
-    two = len(tables.study.tasks[task].classes) == 2
+    record = tables.study.tasks[task]
+    two = len(record.classes) == 2
     attacked = _with_attack_id(tables.attack_rows(task, ATTACKED))
     predicted = tables.prediction_rows(task, COUNTED)
     curves = _curves(tables, task, predicted.filter(split="test"), attacked)
@@ -179,11 +183,14 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         clean = tables.prediction_rows(task, (*COUNTED, "logits", "inherited"))
         operating = operating_points(clean).to_dicts()
     errors = directed_curves(attacked, classes=2).to_dicts() if two and len(attacked) else []
+    with formatting.native(record.scale):
+        contrasts = _contrasts(attacked, signal)
     return TaskResults(
-        title=tables.study.tasks[task].title or task,
+        title=record.title or task,
+        scale=record.scale,
         leaderboards=_leaderboards(attacked, signal),
         curves=curves,
-        contrasts=_contrasts(attacked, signal),
+        contrasts=contrasts,
         errors=tuple(errors),
         operating_points=tuple(operating),
     )

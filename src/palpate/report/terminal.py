@@ -34,9 +34,10 @@ def render(results: Results) -> RenderableType:
     """The leaderboards, then what a reader must know about them."""
     parts: list[RenderableType] = []
     for task, found in results.tasks.items():
-        parts += [Text(f"{found.title}. {sentence(found)}", style="bold")]
-        parts += [_table(results, task, board) for board in found.leaderboards[:1]]
-        parts += _contrasts(found)
+        with formatting.native(found.scale):
+            parts += [Text(f"{found.title}. {sentence(found)}", style="bold")]
+            parts += [_table(results, task, board) for board in found.leaderboards[:1]]
+            parts += _contrasts(found)
     return Group(*parts, *(Text(note, style="dim") for note in notes(results)))
 
 

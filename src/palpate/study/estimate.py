@@ -52,7 +52,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
     made = _complete(out)
     for task in study.tasks:
         known = read_own(task)[0] if task.own else find_task(task.name)
-        counts, epsilons = _counts(task, known), len(study.epsilons_of(task))
+        counts, epsilons = _counts(task, known), len(task.epsilons or study.epsilons or ())
         for model in study.models:
             bare = model.model_copy(update={"weights": None})  # which weights changes no time, and may need a download
             built = build_model(bare, study.seeds[0], task, len(known.classes))

@@ -6,8 +6,9 @@ device nor the folder, so a study can be moved and go on.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from palpate.core.epsilon import Scale
 from palpate.core.io import sha256
 from palpate.core.records import Kind, Parent, Role, StageOutput
 from palpate.core.spec import Spec, fingerprint
@@ -20,20 +21,30 @@ VERSIONS: dict[Kind, int] = {"train": 2, "predict": 3, "attack": 4, "explain": 2
 """Raised when a kind of stage changes what it computes, so that old results are not taken for new ones."""
 
 
-def plan(study: Study, identities: Mapping[str, str]) -> tuple[StageOutput, ...]:
+class Data(Protocol):
+    """What a data set is to a plan; `palpate.data.dataset.Dataset` is one."""
+
+    @property
+    def identity(self) -> str: ...
+    @property
+    def scale(self) -> Scale: ...
+
+
+def plan(study: Study, datasets: Mapping[str, Data]) -> tuple[StageOutput, ...]:
     """List the stage outputs of a study, parents first.
 
     Args:
         study: what is asked for.
-        identities: for each task by name, the identity of its images, labels and splits.
+        datasets: for each task by name: the identity of its images, labels and splits, and their scale.
 
     Returns:
         Train, predict, attack, explain and trust stages for every task, model and seed.
     """
     stages: list[StageOutput] = []
     for task in study.tasks:
-        models = [_Model(study, task, model, seed) for model in study.models for seed in study.seeds]
-        trained = [model.train(identities[task.name]) for model in models]
+        data = datasets[task.name]
+        models = [_Model(study, task, data, model, seed) for model in study.models for seed in study.seeds]
+        trained = [model.train() for model in models]
         for index, model in enumerate(models):
             siblings = trained[index + 1 :] + trained[:index]
             stages += model.stages(trained[index], siblings[:1])
@@ -43,12 +54,12 @@ def plan(study: Study, identities: Mapping[str, str]) -> tuple[StageOutput, ...]
 class _Model:
     """The stages of one model of one task: trained, predicted, attacked by each attack, explained, and each sweep examined."""
 
-    def __init__(self, study: Study, task: TaskSpec, model: ModelSpec, seed: int):
-        self.study, self.task, self.model, self.seed = study, task, model, seed
+    def __init__(self, study: Study, task: TaskSpec, data: Data, model: ModelSpec, seed: int):
+        self.study, self.task, self.data, self.model, self.seed = study, task, data, model, seed
         self.id = model_id(model, seed)
 
-    def train(self, identity: str) -> StageOutput:
-        data = _spec(self.task, OTHER) | {"identity": identity}
+    def train(self) -> StageOutput:
+        data = _spec(self.task, OTHER) | {"identity": self.data.identity}
         model = _spec(self.model)
         if self.model.weights and Path(self.model.weights).is_file():  # they count by their content, not by their place
             model["weights"] = f"sha256:{sha256(Path(self.model.weights))}"
@@ -61,7 +72,7 @@ class _Model:
         The first attack is the one that is explained. A sibling is another model of the task, trained independently: what fools it should not fool
         this one where the attack found nothing.
         """
-        epsilons = list(self.study.epsilons_of(self.task))
+        epsilons = list(self.study.epsilons_of(self.task, self.data.scale))
         own: tuple[Role, StageOutput] = ("model", train)
         made = [train, self._stage("predict", {}, own)]
         attacks: list[StageOutput] = []

@@ -74,7 +74,8 @@ def run(
     data_root = Path(root) if root is not None else None
     datasets = {task.name: open_dataset(task, data_root) for task in study.tasks}
     _check_models(study, datasets)
-    stages = plan(study, {name: dataset.identity for name, dataset in datasets.items()})
+    _check_levels(study, datasets)
+    stages = plan(study, datasets)
     folder = open_run(Path(out) if out is not None else Path("runs") / study.name, study.name)
     folder.write_study(
         name=study.name,
@@ -165,6 +166,18 @@ def _check_models(study: Study, datasets: dict[str, Dataset]) -> None:
                 built.eval()(torch.zeros(1, built.channels, task.size, task.size))
 
 
+def _check_levels(study: Study, datasets: dict[str, Dataset]) -> None:
+    """Refuse an attack on levels that the files of a task do not have, before anything is trained for it."""
+    for one in study.attacks:
+        asked = getattr(one.attack, "levels", None)
+        for name, dataset in datasets.items():
+            if asked and dataset.levels not in (asked, None):
+                fault = f"the files of task {name} hold {dataset.levels} levels from 0 to 1"
+                raise InputError(
+                    f"attack {one.attack.name}: levels = {asked}, and {fault}; write levels = {dataset.levels}"
+                )
+
+
 def _facts(study: Study, dataset: Dataset, name: str) -> TaskRecord:
     """Everything that the report needs to know about a task's data."""
     asked = next(task for task in study.tasks if task.name == name)
@@ -182,5 +195,6 @@ def _facts(study: Study, dataset: Dataset, name: str) -> TaskRecord:
         majority_rate=dataset.majority_rate,
         identity=dataset.identity,
         notes=dataset.notes,
-        epsilons=study.epsilons_of(asked),
+        epsilons=study.epsilons_of(asked, dataset.scale),
+        scale=dataset.scale,
     )

@@ -9,18 +9,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_serializer, model_validator
 
 from palpate.attacks.spec import Attack, make_attack
-from palpate.core.epsilon import epsilon_grid
+from palpate.core.epsilon import Scale, epsilon_grid, in_unit
 from palpate.core.errors import InputError
 from palpate.core.registry import EXPLAINERS
-from palpate.core.spec import Epsilon, Name, Spec, SpecError
+from palpate.core.spec import Name, Spec, SpecError
 from palpate.data.options import ImageSettings
 from palpate.data.table import Columns
 from palpate.training.spec import TrainSpec
 
-Epsilons = Annotated[tuple[Epsilon, ...], AfterValidator(epsilon_grid)]
+
+def _radii(values: Any) -> Any:
+    """Epsilons as shares of the image range, rising; where one is in a unit, such as "8 HU", as they are written, until the images are known."""
+    return tuple(values) if isinstance(values, list | tuple) and any(map(in_unit, values)) else epsilon_grid(values)
+
+
+Epsilons = Annotated[tuple[float | str, ...], BeforeValidator(_radii)]
 
 FIRST_VERSION = {
     "method": 'was dropped after version 0.1; write attack = "standard" or attack = "foolbox-pgd"',
@@ -30,7 +36,7 @@ FIRST_VERSION = {
 """How keys of the first version's studies are written now."""
 
 
-OWN = ("finding", "classes", "channels", "value_range", "fractions", "stratify", "test_only", "deduplicate")
+OWN = ("finding", "classes", "channels", "value_range", "unit", "fractions", "stratify", "test_only", "deduplicate")
 """Settings of a task that are for images of one's own."""
 
 
@@ -184,9 +190,13 @@ class Study(_Part):
             )
         return self
 
-    def epsilons_of(self, task: TaskSpec) -> tuple[float, ...]:
-        """The task's own epsilons, or the study's, in [0, 1], rising."""
-        return task.epsilons or self.epsilons or ()
+    def epsilons_of(self, task: TaskSpec, scale: Scale | None = None) -> tuple[float, ...]:
+        """The task's own epsilons, or the study's, in [0, 1], rising; those in a unit need the scale of the task's images.
+
+        Raises:
+            InputError: a unit that is not that of the images.
+        """
+        return epsilon_grid(task.epsilons or self.epsilons or (), scale=scale)
 
     def training_of(self, task: TaskSpec) -> TrainSpec:
         """The task's own training, or the study's."""

@@ -15,7 +15,7 @@ from palpate.attacks.access import BudgetExceeded, ModelAccess, PassBudget
 from palpate.attacks.norms import ORDERS, Norm, seeded
 from palpate.attacks.result import Sweep
 from palpate.attacks.validation import true_labels
-from palpate.core.epsilon import epsilon_grid
+from palpate.core.epsilon import epsilon_grid, scale_of
 from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
 from palpate.models.adapt import as_logits_model
@@ -84,7 +84,7 @@ def trust(
     if norm not in ORDERS or (sweep and norm != sweep.norm):
         allowed = f"{sweep.norm!r}, that of the sweep" if sweep else f"one of {', '.join(map(repr, ORDERS))}"
         raise InputError(f"norm must be {allowed}, given {norm!r}")
-    grid = epsilon_grid(epsilons, norm)
+    grid = epsilon_grid(epsilons, norm, scale_of(images))
     if len(images) == 0:
         raise InputError("images must hold at least one image, given none")
     labels = true_labels(labels, len(images), finding)

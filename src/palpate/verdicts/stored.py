@@ -8,6 +8,7 @@ from torch import Tensor
 
 from palpate.attacks.norms import distance
 from palpate.attacks.quantize import through_png
+from palpate.core import formatting
 from palpate.models.predict import as_tensor
 from palpate.verdicts.baselines import fools
 from palpate.verdicts.check import CARLINI, Finding, NotRun, check, out_of, status_of
@@ -107,7 +108,8 @@ def eight_bits(context: CheckContext, threshold: float) -> Finding:
     if not len(stored):
         raise NotRun("no image was fooled, so there is none to save")
     context.need(len(stored))
-    read = through_png(stored).to(context.images)
+    depth = levels or formatting.scale().levels or 256
+    read = through_png(stored, depth).to(context.images)
     lost = int((~fools(context.access.logits(read), labels)).sum())
     share = lost / len(stored)
     status = status_of(share, lost, 0.0 if levels else threshold)
@@ -116,11 +118,12 @@ def eight_bits(context: CheckContext, threshold: float) -> Finding:
     elif levels:
         advice = f"The sweep says that it kept to {levels} grey levels, but {out_of(lost, len(stored))} no longer fool as PNG files."
     else:
-        if change < 1 / 255:
+        if change < 1 / (depth - 1):
             status = "warn"  # no file can hold so small a change: a fact about files, not a failure of the attack
         advice = (
             f"Written to PNG and read again, {out_of(lost, len(stored))} no longer fool the model at epsilon {context.written(epsilon)}: they exist "
-            "in floating point only. Where the images must be files, attack with levels=256, or count only those of the column survives_8bit."
+            f"in floating point only. Where the images must be files, attack with levels={depth}, or "
+            "count only those of the column survives_rounding."
         )
     return Finding(status, share, advice)
 

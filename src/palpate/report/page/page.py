@@ -10,6 +10,7 @@ from pathlib import Path
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from palpate.core import formatting
 from palpate.core.io import write_text
 from palpate.core.registry import SECTIONS
 from palpate.report.export import export, folder_of
@@ -56,7 +57,8 @@ def assemble(data: RunData) -> dict[str, Named]:
     for scope, name, make in [("task", *item) for item in ordered] + [("run", *item) for item in ordered]:
         if make.scope == scope == "task":
             for task in data.study.tasks:
-                _add(found[task], name, data, lambda make=make, task=task: make(data, task))
+                with formatting.native(data.results.tasks[task].scale):
+                    _add(found[task], name, data, lambda make=make, task=task: make(data, task))
         elif make.scope == scope:
             _add(whole, name, data, lambda make=make: make(data))
     return {"": whole, **found}

@@ -22,9 +22,10 @@ def section(data: RunData) -> Section:
     parts, tables = [], []
     for task, found in data.results.tasks.items():
         board = next(iter(found.leaderboards), None)
-        table = board_table(data.results, task, board) if board else None
-        plot = board_plot(task, board) if board else None
-        parts.append((task, found.title, sentence(found), table, plot))
+        with formatting.native(found.scale):
+            table = board_table(data.results, task, board) if board else None
+            plot = board_plot(task, board) if board else None
+            parts.append((task, found.title, sentence(found), table, plot))
         tables += [table] if table else []
     html = render("leaderboard.html", parts=parts, checked=bool(data.results.checks))
     return Section("Robustness at a glance", html, "Robustness", tuple(tables))

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from palpate.core.registry import SECTIONS
+from palpate.report.figures import lost_in
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked, render
 from palpate.report.stages import Stage
@@ -88,7 +89,7 @@ def _attack(data: RunData, stage: Stage) -> list[tuple[str, str]]:
         "passes_backward",
         "in_ball",
         "in_box",
-        "survives_8bit",
+        "survives_rounding",
     )
     attacked = data.attack_rows_of(stage, columns).filter(pl.col("epsilon_index") > 0)
     if not len(attacked):
@@ -99,11 +100,10 @@ def _attack(data: RunData, stage: Stage) -> list[tuple[str, str]]:
     outside = [attacked.filter(~pl.col(name)).height for name in ("in_ball", "in_box")]
     examined = f"of {len(attacked)} examined, {outside[0]} outside their ball and {outside[1]} outside [0, 1]"
     found.append(("attacked images", examined))
-    rounded = attacked.filter(~pl.col("correct"))["survives_8bit"].drop_nulls()
+    rounded = attacked.filter(~pl.col("correct"))["survives_rounding"].drop_nulls()
     if len(rounded):
-        found.append(
-            ("in an 8-bit file", f"{int(rounded.sum())} of {len(rounded)} misclassified images stay so after rounding")
-        )
+        file = f"in {lost_in(data.results.tasks[stage.task].scale)}"
+        found.append((file, f"{int(rounded.sum())} of {len(rounded)} misclassified images stay so after rounding"))
     return found
 
 

@@ -40,7 +40,8 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     """Attack the first test images of the shuffled split and write a row per image and epsilon."""
     spec = AttackSpec.read(stage.spec["attack"], stage.title)
     attack, epsilons, samples = spec.attack, tuple(stage.spec["epsilons"]), stage.spec["samples"]
-    split = context.dataset(stage.task).test
+    dataset = context.dataset(stage.task)
+    split, levels = dataset.test, dataset.levels or 256
     images = First(split.images, min(spec.images or len(split), len(split)))
     labels = torch.as_tensor(np.asarray(split.labels)[: len(images)], dtype=torch.long)
     model, keys = context.trained(stage), context.keys(stage, "test")
@@ -49,7 +50,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     with progress_bar(context.console, stage.title) as progress, rows.writer(folder / "images.parquet") as write:
         for place, found in sweep_blocks(model, images, labels, epsilons, attack, progress=progress):
             write(make_rows(keys, split, place, predict_logits(model, found.images[:])))
-            for attacked in conditions(model, found, attack):
+            for attacked in conditions(model, found, attack, levels):
                 write(make_rows(keys, split, place, **attacked))
             if place.start < EXAMINED:
                 examined.append(_joined([found.first(EXAMINED - place.start)]))
@@ -63,13 +64,13 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     facts |= _facts(folder / "images.parquet")
 
 
-def conditions(model: Classifier, found: Sweep, attack: Attack) -> Iterator[dict[str, Any]]:
+def conditions(model: Classifier, found: Sweep, attack: Attack, levels: int = 256) -> Iterator[dict[str, Any]]:
     """What became of a block of images at each epsilon, judged from the images that the attack gives, as columns for `make_rows`."""
     clean = found.images[:]
     not_done = np.array([status != "ok" for status in found.status])
     smaller = 0.0
     for index, epsilon in enumerate(found.epsilons, 1):
-        judged = judge(model, found.images_at(epsilon), clean, found.labels, epsilon, attack.norm)
+        judged = judge(model, found.images_at(epsilon), clean, found.labels, epsilon, attack.norm, levels)
         judged["failed"] |= not_done
         yield judged | {
             "attack_id": attack.name,
@@ -86,9 +87,15 @@ def conditions(model: Classifier, found: Sweep, attack: Attack) -> Iterator[dict
 
 
 def judge(
-    model: Classifier, adversarial: Tensor, images: Tensor, labels: Tensor, epsilon: float, norm: Norm = "linf"
+    model: Classifier,
+    adversarial: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    epsilon: float,
+    norm: Norm = "linf",
+    levels: int = 256,
 ) -> dict[str, Any]:
-    """Look again at stored adversarial images (n, C, H, W): logits, norm reached, ball, box, and rounding to a file's 8 bits.
+    """Look again at stored adversarial images (n, C, H, W): logits, norm reached, ball, box, and rounding to the levels of a file.
 
     Ball and box are checked in float64.
     """
@@ -98,7 +105,7 @@ def judge(
     fooled = logits.argmax(1) != labels
     survives: list[bool | None] = [None] * len(labels)
     if fooled.any():
-        rounded = (adversarial[fooled] * 255).round() / 255
+        rounded = (adversarial[fooled] * (levels - 1)).round() / (levels - 1)
         still = predict_logits(model, rounded).argmax(1) != labels[fooled]
         for place, answer in zip(fooled.nonzero()[:, 0].tolist(), still.tolist(), strict=True):
             survives[place] = answer
@@ -107,7 +114,7 @@ def judge(
         "linf": distance(adversarial, images).numpy(),
         "in_ball": (distance(adversarial, images, norm) <= epsilon + tolerance).numpy(),
         "in_box": ((lowest >= 0) & (highest <= 1)).numpy(),
-        "survives_8bit": survives,
+        "survives_rounding": survives,
         "failed": (~logits.isfinite().all(1)).numpy(),
     }
 
@@ -119,8 +126,8 @@ def _samples(
     worst = MaxLoss(norm=attack.norm)
     found = sweep(model, images, labels[: len(images)], epsilons, worst, progress=progress)
     pictures = [found.images_at(epsilon) for epsilon in epsilons]
-    if getattr(attack, "levels", None):
-        pictures = [to_levels(picture, images, epsilon) for picture, epsilon in zip(pictures, epsilons, strict=True)]
+    if levels := getattr(attack, "levels", None):
+        pictures = [to_levels(picture, images, each, levels) for picture, each in zip(pictures, epsilons, strict=True)]
     return torch.stack(pictures)
 
 

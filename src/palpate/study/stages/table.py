@@ -23,7 +23,7 @@ CLEAN: dict[str, Any] = {
     "linf": 0.0,
     "in_ball": True,
     "in_box": True,
-    "survives_8bit": None,
+    "survives_rounding": None,
     "passes_forward": 1,
     "passes_backward": 0,
 }

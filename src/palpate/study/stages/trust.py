@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from palpate.attacks.result import Sweep
+from palpate.core import formatting
 from palpate.core.io import write_json
 from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput, summarise_verdicts
@@ -17,7 +18,8 @@ from palpate.verdicts.api import trust
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Examine the first images of an attack by the sweep; another model of the task serves as the sibling."""
-    split = context.dataset(stage.task).test
+    dataset = context.dataset(stage.task)
+    split = dataset.test
     count = min(stage.spec["images"], EXAMINED)
     found = None
     if stage.parent("attack"):
@@ -27,7 +29,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     labels = torch.as_tensor(np.asarray(split.labels)[:count], dtype=torch.long)
     other = stage.parent("sibling")
     sibling = context.trained(stage, "sibling") if other and context.run.complete(other.id) else None
-    with progress_bar(context.console, stage.title) as progress:
+    with progress_bar(context.console, stage.title) as progress, formatting.native(dataset.scale):
         verdicts = trust(
             context.trained(stage),
             images,

@@ -1,0 +1,98 @@
+"""Changed images back to files of the kind that they came from: DICOM with its header, else PNG of 8 or 16 bits; and what is read from them again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import polars as pl
+
+from palpate.core.errors import InputError
+from palpate.data import dicom
+from palpate.data.fill import open_files
+from palpate.data.images import Images, Split
+from palpate.data.npz import to_numpy
+from palpate.data.preprocess import Preprocess
+from palpate.data.values import plain
+
+if TYPE_CHECKING:
+    from palpate.data.dataset import Dataset
+
+TABLE = "images.csv"
+"""Of the files: path, label or one column for each finding, image_id, group."""
+
+
+def write_images(dataset: "Dataset", images: Any, folder: Path, split: Split) -> Images:
+    """Write one file for each image, see `palpate.data.dataset.Dataset.write`.
+
+    Args:
+        images: (n, C, H, W) in [0, 1], those of the split from the first on, perhaps changed.
+
+    Returns:
+        The images as they are read from the files.
+    """
+    pixels = np.moveaxis(to_numpy(images), 1, -1) if np.ndim(images) == 4 else np.empty(0)  # (n, H, W, C)
+    shape = (*split.images.shape[2:], split.images.shape[1])
+    if pixels.shape[1:] != shape or not 0 < len(pixels) <= len(split):
+        most = f"1 to {len(split)} of (C, H, W) = {split.images.shape[1:]}"
+        raise InputError(
+            f"images must be {most}, given {np.shape(images)}; give the first images of the split, changed"
+        )
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{folder}: holds files already; name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = dataset.native if isinstance(dataset.native, dicom.Plan) else None
+    low, high = _ends(dataset)
+    names = [f"{place:05}.{'png' if plan is None else 'dcm'}" for place in range(len(pixels))]
+    for name, image, source, image_id in zip(names, pixels, split.files, split.ids, strict=False):
+        values = np.asarray(low + image.astype(np.float64) * (high - low))
+        if dataset.grey:
+            values = _one_channel(values, image_id)
+        if plan is None:
+            _png(values, folder / name, high)
+        else:
+            dicom.write(values, source, folder / name, plan)
+    _table(dataset, split, names).write_csv(folder / TABLE)
+    return _read_again(dataset, folder, names)
+
+
+def _ends(dataset: "Dataset") -> tuple[float, float]:
+    """The values that black and white are written as: their own where the files can hold them, else whole numbers from 0."""
+    scale, native = dataset.scale, dataset.native
+    if native.tagged or (native.levels and (native.low, native.step) == (0, 1)):
+        return scale.low, scale.high
+    return 0.0, float(scale.steps if scale.levels else 65535)
+
+
+def _table(dataset: "Dataset", split: Split, names: list[str]) -> pl.DataFrame:
+    n, labels = len(names), split.labels[: len(names)]
+    words = [dataset.classes[label] for label in labels] if labels.ndim == 1 else None
+    told = dict(zip(dataset.findings, labels.T, strict=True)) if words is None else {"label": words}
+    return pl.DataFrame({"path": names, **told, "image_id": split.ids[:n], "group": split.groups[:n]})
+
+
+def _read_again(dataset: "Dataset", folder: Path, names: list[str]) -> Images:
+    """The files, at the same size and range."""
+    paths = [str(folder.absolute() / name) for name in names]
+    plan = dicom.survey(paths) if dataset.native.tagged else None
+    rows = pl.DataFrame({"image_id": names, "path": paths})
+    store = open_files(rows, "written", dataset.size, Preprocess(), plan)
+    native = plan or plain(store.images.dtype)
+    black, white = ((end - native.low) / native.step for end in _ends(dataset))
+    return Images(store.images, np.arange(len(names)), dataset.channels, black, white, dataset.scale)
+
+
+def _png(values: np.ndarray, file: Path, highest: float) -> None:
+    """Whole numbers (H, W) or (H, W, 3), 8 bits up to 255."""
+    stored = np.clip(np.rint(values), 0, highest).astype(np.uint8 if highest <= 255 else np.uint16)
+    written, data = cv2.imencode(".png", stored if stored.ndim == 2 else stored[:, :, ::-1])
+    assert written
+    file.write_bytes(data.tobytes())
+
+
+def _one_channel(values: np.ndarray, image_id: str) -> np.ndarray:
+    """The one channel of the file of an image (H, W, C) whose channels are equal."""
+    if np.ptp(values, axis=-1).max() > 0:
+        tied = "attack with channels='tied'"
+        raise InputError(f"image {image_id}: has one channel in its file and differs between channels; {tied}")
+    return values[:, :, 0]
