@@ -1,28 +1,45 @@
 """Changed images back to files of the kind that they came from: DICOM with its header, else PNG of 8 or 16 bits; and what is read from them again."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import polars as pl
 
+from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
 from palpate.data import dicom
 from palpate.data.fill import open_files
 from palpate.data.images import Images, Split
 from palpate.data.npz import to_numpy
 from palpate.data.preprocess import Preprocess
-from palpate.data.values import plain
-
-if TYPE_CHECKING:
-    from palpate.data.dataset import Dataset
+from palpate.data.values import Native, plain
 
 TABLE = "images.csv"
 """Of the files: path, label or one column for each finding, image_id, group."""
 
 
-def write_images(dataset: "Dataset", images: Any, folder: Path, split: Split) -> Images:
+class Source(Protocol):
+    """What is asked of a `palpate.Dataset`."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def findings(self) -> tuple[str, ...]: ...
+    @property
+    def scale(self) -> Scale: ...
+    @property
+    def native(self) -> Native: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def grey(self) -> bool: ...
+
+
+def write_images(dataset: Source, images: Any, folder: Path, split: Split) -> Images:
     """Write one file for each image, see `palpate.data.dataset.Dataset.write`.
 
     Args:
@@ -56,7 +73,7 @@ def write_images(dataset: "Dataset", images: Any, folder: Path, split: Split) ->
     return _read_again(dataset, folder, names)
 
 
-def _ends(dataset: "Dataset") -> tuple[float, float]:
+def _ends(dataset: Source) -> tuple[float, float]:
     """The values that black and white are written as: their own where the files can hold them, else whole numbers from 0."""
     scale, native = dataset.scale, dataset.native
     if native.tagged or (native.levels and (native.low, native.step) == (0, 1)):
@@ -64,14 +81,14 @@ def _ends(dataset: "Dataset") -> tuple[float, float]:
     return 0.0, float(scale.steps if scale.levels else 65535)
 
 
-def _table(dataset: "Dataset", split: Split, names: list[str]) -> pl.DataFrame:
+def _table(dataset: Source, split: Split, names: list[str]) -> pl.DataFrame:
     n, labels = len(names), split.labels[: len(names)]
     words = [dataset.classes[label] for label in labels] if labels.ndim == 1 else None
     told = dict(zip(dataset.findings, labels.T, strict=True)) if words is None else {"label": words}
     return pl.DataFrame({"path": names, **told, "image_id": split.ids[:n], "group": split.groups[:n]})
 
 
-def _read_again(dataset: "Dataset", folder: Path, names: list[str]) -> Images:
+def _read_again(dataset: Source, folder: Path, names: list[str]) -> Images:
     """The files, at the same size and range."""
     paths = [str(folder.absolute() / name) for name in names]
     plan = dicom.survey(paths) if dataset.native.tagged else None
