@@ -101,10 +101,11 @@ def test_of_several_findings_a_study_takes_the_one_that_it_names(tmp_path: Path)
     task = {"table": str(tmp_path / "t.csv"), "columns": {"findings": ["edema", "mass"]}}
     from palpate.study.stages.context import open_dataset
 
-    dataset = open_dataset(TaskSpec.read({"name": "mine", "size": 32, "finding": "mass"} | task, "task"), None)
+    few = study({"folder": "x"})
+    dataset = open_dataset(few, TaskSpec.read({"name": "mine", "size": 32, "finding": "mass"} | task, "task"), None)
     assert (dataset.classes, dataset.test.labels.ndim) == (("absent", "present"), 1)
     with pytest.raises(InputError, match="finding must be one of 'edema', 'mass', given 'class'"):
-        open_dataset(TaskSpec.read({"name": "mine", "size": 32} | task, "task"), None)
+        open_dataset(few, TaskSpec.read({"name": "mine", "size": 32} | task, "task"), None)
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -144,8 +145,11 @@ def test_weights_are_attacked_on_one_s_own_images(
         ({"folder": "x", "chanels": 1}, r"tasks\[1\].chanels: unknown key; did you mean `channels`"),
         ({"table": "x", "columns": {"lable": "dx"}}, r"tasks\[1\].columns.lable: unknown key; did you mean `label`"),
         ({"folder": "x", "table": "y"}, "folder and table are both given"),
-        ({"classes": ["a", "b"]}, "classes is given without a folder or table; give that too, or leave classes out"),
-        ({"folder": "x", "columns": {"label": "dx"}}, "columns is given without a table"),
+        (
+            {"classes": ["a", "b"]},
+            "classes is given without a folder or table or arrays; give that too, or leave classes out",
+        ),
+        ({"folder": "x", "columns": {"label": "dx"}}, "columns is given without a table or arrays"),
         ({"table": "x", "group": "p[0-9]+"}, "group is given without a folder"),
         ({"folder": "x", "fractions": [0.5, 0.1, 0.1]}, r"tasks\[1\].fractions: three shares"),
         ({"folder": "x", "value_range": [1, 0]}, "the value of black comes first"),

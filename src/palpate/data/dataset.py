@@ -20,7 +20,7 @@ from palpate.data.download import fetch
 from palpate.data.images import Images, Split
 from palpate.data.manifest import Labelled, manifest
 from palpate.data.options import ImageOptions
-from palpate.data.own import own_task, read_folder, read_table
+from palpate.data.own import read_arrays, read_folder, read_table
 from palpate.data.split import SPLITS
 from palpate.data.synthetic.stored import open_synthetic
 from palpate.data.table import Columns
@@ -203,10 +203,7 @@ class Dataset:
         if isinstance(images, str | Path):
             if labels is not None:
                 raise InputError("labels: an npz file holds its own; leave labels out")
-            place = Path(images).expanduser()
-            values, beside, files = arrays.open_npz(place)
-            labelled = arrays.labelled(str(place), values, beside, settings.classes, findings, files=files)
-            return cls(**from_files(own_task(labelled, place.stem, settings), labelled, settings))
+            return cls(**from_files(*read_arrays(images, findings, settings), settings))
         beside = columns.to_dict(as_series=False) if isinstance(columns, pl.DataFrame) else dict(columns or {})
         labelled = arrays.labelled("arrays", labels, beside, settings.classes, findings)
         if len(images) != len(labelled.rows):

@@ -1,9 +1,10 @@
 """A user's own images, in a folder of class folders or listed in a table: the task they make, and their manifest. Nothing is decoded here."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from palpate.data import folder, table
+from palpate.data import arrays, folder, table
 from palpate.data.manifest import Labelled
 from palpate.data.options import ImageOptions
 from palpate.data.preprocess import Preprocess
@@ -50,4 +51,12 @@ def read_table(
     place = Path(path).expanduser()
     below = Path(images).expanduser() if images else place.parent
     labelled = table.read(open_table(place), below, columns, options.classes)
+    return own_task(labelled, place.stem, options), labelled
+
+
+def read_arrays(path: Path | str, findings: Sequence[str], options: ImageOptions) -> tuple[Task, Labelled]:
+    """The images of an npz file, see `palpate.data.dataset.Dataset.from_arrays`."""
+    place = Path(path).expanduser()
+    values, beside, files = arrays.open_npz(place)
+    labelled = arrays.labelled(str(place), values, beside, options.classes, findings, files=files)
     return own_task(labelled, place.stem, options), labelled

@@ -16,6 +16,10 @@ from palpate.models.outputs import Logits
 from palpate.models.predict import evaluating
 
 
+class NoMap(InputError):
+    """A network has no feature map through which all of its paths go."""
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureLayer:
     """A feature map inside a network.
@@ -98,7 +102,7 @@ def find_layer(
             if reshape is not None:
                 raise InputError("reshape: is of the output of a layer; name the layer too")
             if (found := pooled_map(model, probe)) is None:
-                raise InputError(
+                raise NoMap(
                     "layer: no feature map that all of the network's paths go through was found; name a layer, or use another method"
                 )
             node, laid = found
@@ -106,6 +110,11 @@ def find_layer(
         layer = FeatureLayer(name or "backbone", (0, 0, 0), nn.Identity(), module)
         output, _ = layer.forward(model, probe)
     laid = reshape or layout(output, probe)
+    if laid is None and output.ndim == 4 and output.shape[2:].numel() == 1:
+        raise InputError(
+            f"layer: the map of {layer.name!r} has one position for {image.shape[1]} × {image.shape[2]} px, so that a class activation map of it "
+            "is the same everywhere; use larger images, an output_stride of 16 or 8, another layer, or method integrated-gradients"
+        )
     if laid is None:
         raise InputError(
             f"layer: the output {tuple(output.shape)} of {layer.name!r} has no known layout of a map; give reshape"

@@ -85,7 +85,8 @@ class Classifier(nn.Module):
             raise InputError(
                 f"classes: the network knows {', '.join(self.classes)}, and asked for are {', '.join(classes)}"
             )
-        self.head.reorder([self.classes.index(name) for name in classes])
+        order = [self.classes.index(name) for name in classes]
+        self.head.reorder(order, single=self.num_classes == 1 and len(order) == 2)
         self.classes = tuple(classes)
         if self.spec is not None:
             self.spec["order"] = list(classes)

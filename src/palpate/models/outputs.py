@@ -21,11 +21,14 @@ class Logits(nn.Module):
 
     def __init__(self, output: str | int | None = None) -> None:
         super().__init__()
-        self.output = output
+        self.output, self.negated = output, False
         self.register_buffer("order", None, persistent=False)
 
-    def reorder(self, order: list[int]) -> None:
-        """From here on logit i is the one that is now at place order[i]."""
+    def reorder(self, order: list[int], single: bool = False) -> None:
+        """From here on logit i is the one that is now at place order[i]; a single logit of two classes speaks for the second."""
+        if single:
+            self.negated ^= order == [1, 0]
+            return
         self.order = torch.tensor(order) if self.order is None else self.order[order]
 
     def forward(self, given: Any) -> Tensor:
@@ -48,6 +51,8 @@ class Logits(nn.Module):
             raise InputError(f"module: expected logits (N, K), got {logits.dtype} {shape}")
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
+        if self.negated:
+            logits = -logits
         return logits if self.order is None else logits[:, self.order]
 
 

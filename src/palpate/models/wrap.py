@@ -40,7 +40,7 @@ def wrap(
         value_range: the least and the greatest value of a pixel: (0, 255), (−1, 1), (−1024, 1024) …; (0, 1) when mean and std are given. One
             of the two must be stated, since a wrong normalisation looks like a weak network.
         output: which part of the network's output holds the logits, see `Logits`.
-        classes: names of the K logits in their order.
+        classes: names of the K logits in their order; of a single one, of its two classes.
 
     Returns:
         Classifier without a specification: its weights can be saved, and loaded into the same network wrapped again.
@@ -89,7 +89,7 @@ def adapt(
         ) from error
     if len(logits) != len(images):
         raise InputError(f"module: expected logits (N, K), got {tuple(logits.shape)} for N = {len(images)} images")
-    if classes is not None and len(set(classes)) != logits.shape[1]:
+    if classes is not None and len(set(classes)) != max(logits.shape[1], 1 if len(classes) == 1 else 2):
         raise InputError(f"classes: expected a name for each of {logits.shape[1]} logits, got {', '.join(classes)}")
     model.num_classes, model.classes = logits.shape[1], None if classes is None else tuple(classes)
     return model

@@ -63,7 +63,7 @@ def _samples(data: RunData, stage: Stage) -> Samples:
     stored = arrays((data.path / attack.id if attack else stage.folder) / "samples.npz")
     explained = arrays(stage.folder / "maps.npz")
     return Samples(
-        model_id=stage.model_id,
+        model_id=data.map_label(stage),
         norm=norm_of_stage(data, attack.id) if attack else "linf",
         clean=stored["clean"],
         adversarial=stored["adversarial"],

@@ -64,6 +64,11 @@ class Stage:
         """What the stage found out about itself; empty where it is not complete."""
         return self.record.facts if self.record else {}
 
+    @property
+    def map_method(self) -> str:
+        """The explainer of an explain stage."""
+        return str(self.facts.get("method") or self.planned.spec.get("method", "grad-cam"))
+
     def parent(self, role: str) -> Parent | None:
         """The first parent of a role."""
         return next((parent for parent in self.planned.parents if parent.role == role), None)
@@ -98,6 +103,11 @@ class StageTables:
     def models(self, task: str) -> list[str]:
         """The models of a task in the study's order, whether or not they have results."""
         return list(dict.fromkeys(stage.model_id for stage in self.stages if stage.task == task and stage.model_id))
+
+    def map_label(self, stage: Stage) -> str:
+        """What the maps of an explain stage are called: the model, and the method where the task has several."""
+        methods = {each.map_method for each in self.of("explain", stage.task)}
+        return stage.model_id if len(methods) == 1 else f"{stage.model_id}, {stage.map_method}"
 
     def prediction_rows(self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
         """Clean rows of validation and test images."""

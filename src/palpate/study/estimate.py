@@ -13,10 +13,11 @@ import torch
 from palpate.core.run_folder import RunFolder
 from palpate.data.synthetic.stored import COUNTS
 from palpate.data.tasks import Task, find_task, overview
-from palpate.models.build import Classifier
+from palpate.models.classifier import Classifier
 from palpate.models.predict import evaluating
+from palpate.study.classifier import build_model
 from palpate.study.spec import Study, TaskSpec
-from palpate.study.stages.context import build_model, read_own
+from palpate.study.stages.context import read_own
 
 TIMED_BATCH = 4
 
@@ -51,13 +52,13 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
     here = {status.task.name for status in overview(root) if status.present}
     made = _complete(out)
     for task in study.tasks:
-        known = read_own(task)[0] if task.own else find_task(task.name)
+        known = read_own(study, task)[0] if task.own else find_task(task.name)
         counts, epsilons = _counts(task, known), len(task.epsilons or study.epsilons or ())
         for model in study.models:
             bare = model.model_copy(update={"weights": None})  # which weights changes no time, and may need a download
-            built = build_model(bare, study.seeds[0], task, len(known.classes))
+            built = build_model(bare, study.seeds[0], task.size, known.classes, study.channels_of(task) or 3)
             train, frozen = _seconds(built, task.size, device)
-            spec = study.training_of(task)
+            spec = study.training_of(task, model)
             per_seed = round(spec.epochs * max(1, spec.epoch_fraction * counts["train"]))
             attacked = sum(
                 min(attack.images or counts["test"], counts["test"]) * attack.attack.expected_passes(epsilons)
@@ -65,7 +66,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             )
             seeds, examined = len(study.seeds), sum(not attack.attack.every_epsilon for attack in study.attacks)
             parameters = sum(parameter.numel() for parameter in built.parameters())
-            pictures = study.explain.images * (epsilons + 1) * task.size**2 * 4 * (3 + 2)
+            pictures = study.explain.images * (epsilons + 1) * task.size**2 * 4 * (built.channels + 2)
             names = [f"{model.name}#{seed}" for seed in study.seeds]
             done = [complete for key, complete in made.items() if key[0] == task.name and key[1] in names]
             yield Estimate(
@@ -73,7 +74,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
                 model=model.name,
                 present=known.kind == "synthetic" or task.own or task.name in here,
                 complete=sum(map(sum, done)),
-                stages=seeds * (3 + len(study.attacks) + max(examined, 1)),
+                stages=seeds * (2 + len(study.methods_of(model)) + len(study.attacks) + max(examined, 1)),
                 training_passes=seeds * per_seed,
                 attack_passes=seeds * attacked,
                 seconds=seeds * (per_seed * train + attacked * frozen),

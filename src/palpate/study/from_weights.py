@@ -1,66 +1,89 @@
-"""The study of one attack on weights that exist already: what `palpate attack` runs."""
+"""The study of one attack on a network that is trained already: what `palpate attack` runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from palpate.core.errors import InputError
-from palpate.models.checkpoint import read_spec
+from palpate.models.checkpoint import is_own, read_spec
+from palpate.study.network import ModelSpec, default_name
 from palpate.study.spec import Study
 
+UNTRAINED = {"name": "from-weights", "epochs": 0}
+SIZE = 224
 
-def study_of_weights(
-    weights: Path, task: str, epsilons: Sequence[str], attack: dict[str, Any], own: Mapping[str, Any] | None = None
-) -> Study:
-    """A study of one model that is attacked as it is, on the task's test images at the size the weights were made for.
+
+def model_keys(network: str, given: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys of a study's model for a network that is named on its own, and those of the task that follow from it.
 
     Args:
-        weights: a safetensors file that palpate wrote, its JSON beside it.
-        task: a task's name, or that of own images.
-        epsilons: l-infinity radii, such as "1/255".
-        attack: an attack of a study: a registered name as `attack`, its settings and `images`.
-        own: the keys of a study's task that say where one's own images lie. All are test images, or those of the test split where one is stated;
-            their classes are numbered as the network learned them.
+        network: a file that `palpate` wrote, its JSON beside it; a program of torch.export or TorchScript; or a backbone as in `palpate.build`.
+        given: keys that are stated besides.
 
     Raises:
-        InputError: a file without its JSON or of a wrapped network, or a setting that is not allowed.
+        InputError: a file without its JSON or of a wrapped network, or no such file.
     """
-    told = read_spec(weights)
+    given, path = dict(given or {}), Path(network)
+    if not path.is_file():
+        if path.suffix in (".safetensors", ".pt", ".pt2", ".pth", ".ckpt") and ":" not in network:
+            raise InputError(f"model: no file at {network}; give one, or a backbone such as timm:resnet18")
+        return {"backbone": network} | given, {}
+    if path.suffix != ".safetensors":
+        return {"backbone": f"file:{path.resolve()}"} | given, {}
+    if not is_own(path):
+        raise InputError(
+            f"model: {network} holds weights alone, or is damaged; give the backbone that they are of, and --weights {network}"
+        )
+    told = read_spec(path)
     made_of = told["spec"]
     if made_of is None:
-        raise InputError(f"weights: {weights} is of a wrapped network; attack that from Python with palpate.sweep")
-    model = {key: made_of[key] for key in ("backbone", "attention", "gamma", "output_stride")}
-    images = {}
-    if own:
-        learned = {"classes": told["extra"].get("classes"), "channels": made_of["channels"]}
-        images = {**own, "test_only": True, **{key: value for key, value in learned.items() if value is not None}}
-    return Study.read(
-        {
-            "name": f"attack-{task}",
-            "title": f"{made_of['backbone']} under attack",
-            "tasks": [{"name": task, "size": made_of["size"]} | images],
-            "models": [model | {"weights": str(weights)}],
-            "epsilons": list(epsilons),
-            "training": {"name": "from-weights", "epochs": 0},
-            "attacks": [attack],
-        },
-        "palpate attack",
-    )
+        raise InputError(f"weights: {network} is of a wrapped network; attack that from Python with palpate.sweep")
+    known = {key: value for key, value in made_of.items() if key in ModelSpec.model_fields and value not in (None, {})}
+    if made_of.get("attention") is None:
+        known = {key: value for key, value in known.items() if key not in ("heads", "window", "relu")}
+    if made_of.get("head") == "own":
+        known = {key: value for key, value in known.items() if key not in ("dropout", "output_stride")}
+    learned = {"classes": told["extra"].get("classes"), "channels": made_of["channels"], "size": made_of["size"]}
+    return known | given | {"weights": str(path)}, {key: value for key, value in learned.items() if value is not None}
 
 
-def check_weights(weights: str | None, classes: Sequence[str]) -> None:
-    """Refuse weights that cannot stand without training: none at all, a backbone's alone, or those of other classes.
+def study_of_network(
+    network: str,
+    task: str,
+    epsilons: Sequence[str],
+    attack: Mapping[str, Any],
+    own: bool = False,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Study:
+    """A study of one model that is attacked as it is, on the task's test images.
+
+    Args:
+        network: see `model_keys`.
+        task: a task's name, or that of own images.
+        epsilons: radii, such as "1/255".
+        attack: an attack of a study: a registered name as `attack`, its settings and `images`.
+        own: whether the images are one's own, and "task" of the settings says where they lie. All are test images, or those of the test split
+            where one is stated. Their classes are numbered as the network learned them, where that is known.
+        settings: keys of the study's "model", "task", "explain" and "trust".
 
     Raises:
-        InputError: as said.
+        InputError: as `model_keys`, or a setting that is not allowed.
     """
-    if weights is None or not Path(weights).is_file():
-        raise InputError(
-            f"weights: epochs = 0 trains nothing, so a file that palpate wrote is needed, given {weights or 'none'}"
-        )
-    told = read_spec(Path(weights))
-    learned = told["extra"].get("classes")
-    if learned is not None and list(learned) != list(classes):
-        raise InputError(
-            f"weights: {weights} was trained on the classes {', '.join(learned)}, and the task has {', '.join(classes)}"
-        )
+    settings = settings or {}
+    model, learned = model_keys(network, settings.get("model"))
+    images: dict[str, Any] = {"name": task, "size": learned.get("size", SIZE)}
+    if own:
+        names = model.get("classes") or learned.get("classes")
+        numbered = {"classes": names, "channels": learned.get("channels")}
+        images |= {"test_only": True} | {key: value for key, value in numbered.items() if value is not None}
+    keys: dict[str, Any] = {
+        "name": f"attack-{task}",
+        "title": f"{default_name(model['backbone'], model.get('attention'), model.get('gamma'))} under attack",
+        "tasks": [images | dict(settings.get("task", {}))],
+        "models": [model],
+        "epsilons": list(epsilons),
+        "training": UNTRAINED,
+        "attacks": [dict(attack)],
+    }
+    keys |= {key: dict(value) for key, value in settings.items() if key in ("explain", "trust")}
+    return Study.read(keys, "palpate attack")

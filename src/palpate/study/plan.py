@@ -5,19 +5,17 @@ device nor the folder, so a study can be moved and go on.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from palpate.core.epsilon import Scale
-from palpate.core.io import sha256
 from palpate.core.records import Kind, Parent, Role, StageOutput
 from palpate.core.spec import Spec, fingerprint
-from palpate.study.spec import OWN, ModelSpec, Study, TaskSpec
+from palpate.study.spec import OWN, SOURCES, ModelSpec, Study, TaskSpec
 
-OTHER = {"epsilons", "training", "folder", "table", "images", "columns", "group", *OWN}
+OTHER = {"epsilons", "training", "images", "columns", "group", *SOURCES, *OWN}
 """Settings of a task that do not count for its data: the identity says which images, labels, groups and splits they gave."""
 
-VERSIONS: dict[Kind, int] = {"train": 2, "predict": 3, "attack": 4, "explain": 2, "trust": 4}
+VERSIONS: dict[Kind, int] = {"train": 2, "predict": 3, "attack": 4, "explain": 3, "trust": 4}
 """Raised when a kind of stage changes what it computes, so that old results are not taken for new ones."""
 
 
@@ -60,10 +58,8 @@ class _Model:
 
     def train(self) -> StageOutput:
         data = _spec(self.task, OTHER) | {"identity": self.data.identity}
-        model = _spec(self.model)
-        if self.model.weights and Path(self.model.weights).is_file():  # they count by their content, not by their place
-            model["weights"] = f"sha256:{sha256(Path(self.model.weights))}"
-        training = _spec(self.study.training_of(self.task))
+        training = _spec(self.study.training_of(self.task, self.model))
+        model = self.model.identity()
         return self._stage("train", {"data": data, "model": model, "training": training, "seed": self.seed})
 
     def stages(self, train: StageOutput, siblings: list[StageOutput]) -> list[StageOutput]:
@@ -82,11 +78,14 @@ class _Model:
             attacks.append(self._stage("attack", spec, own, by=attack.attack.name))
             if not attack.attack.every_epsilon:
                 sweeps.append([("attack", attacks[-1])])
-        explain = self._stage("explain", _spec(self.study.explain, {"images"}), own, ("attack", attacks[0]))
+        explain = [
+            self._stage("explain", spec, own, ("attack", attacks[0]), by=spec.get("method", ""))
+            for spec in self.study.methods_of(self.model)
+        ]
         examined = _spec(self.study.trust) | {"epsilons": epsilons}
         others: list[tuple[Role, StageOutput]] = [("sibling", sibling) for sibling in siblings]
         trust = [self._stage("trust", examined, own, *found, *others) for found in sweeps or [[]]]
-        return [*made, *attacks, explain, *trust]
+        return [*made, *attacks, *explain, *trust]
 
     def _stage(self, kind: Kind, spec: dict[str, Any], *parents: tuple[Role, StageOutput], by: str = "") -> StageOutput:
         read = tuple(Parent(kind=parent.kind, id=parent.id, role=role) for role, parent in parents)

@@ -17,12 +17,13 @@ from palpate.core.errors import InputError
 from palpate.core.records import StageOutput, TaskRecord
 from palpate.core.run_folder import open_run, source_commit
 from palpate.data.dataset import Dataset
-from palpate.models.predict import choose_device
+from palpate.models.predict import as_tensor, choose_device
 from palpate.report.page.page import write_report
+from palpate.study.classifier import check_model
 from palpate.study.plan import plan
 from palpate.study.spec import Study
 from palpate.study.stages import attack, explain, predict, train, trust
-from palpate.study.stages.context import Context, build_model, open_dataset
+from palpate.study.stages.context import Context, open_dataset
 
 Maker = Callable[[StageOutput, Context, Path, dict[str, Any]], None]
 
@@ -72,8 +73,8 @@ def run(
     console = console or Console(stderr=True)
     where = choose_device(device)
     data_root = Path(root) if root is not None else None
-    datasets = {task.name: open_dataset(task, data_root) for task in study.tasks}
-    _check_models(study, datasets)
+    datasets = {task.name: open_dataset(study, task, data_root) for task in study.tasks}
+    _check_models(study, datasets, console)
     _check_levels(study, datasets)
     stages = plan(study, datasets)
     folder = open_run(Path(out) if out is not None else Path("runs") / study.name, study.name)
@@ -157,13 +158,22 @@ def _name(device: torch.device) -> str:
     return f"{device.type}, {torch.get_num_threads()} threads"
 
 
-def _check_models(study: Study, datasets: dict[str, Dataset]) -> None:
-    """Build every model once, without keeping it, so that a wrong name or size is found before hours of work."""
+def _check_models(study: Study, datasets: dict[str, Dataset], console: Console) -> None:
+    """Build and explain every model once, without keeping it, so that what cannot work is found before hours of work."""
     for task in study.tasks:
+        dataset = datasets[task.name]
         for model in study.models:
-            built = build_model(model, study.seeds[0], task, len(datasets[task.name].classes))
-            with torch.no_grad():
-                built.eval()(torch.zeros(1, built.channels, task.size, task.size))
+            ready = check_model(model, study.seeds[0], dataset, trains=study.training_of(task, model).epochs > 0)
+            image = as_tensor(dataset.test.images[:1])[0]
+            for spec in study.methods_of(model):
+                try:
+                    settings, layer = explain.chosen(ready, image, spec)
+                except InputError as error:
+                    raise InputError(f"explain, model {model.name} on {task.name}: {error}") from error
+                console.print(
+                    f"{escape(model.name)} on {task.name}: maps by {settings['method']}"
+                    + (f" of {escape(layer)}" if layer else "")
+                )
 
 
 def _check_levels(study: Study, datasets: dict[str, Dataset]) -> None:

@@ -7,7 +7,7 @@ refused, because a mistyped `epsilon = …` that is silently ignored costs hours
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator, model_serializer, model_validator
 
@@ -15,9 +15,11 @@ from palpate.attacks.spec import Attack, make_attack
 from palpate.core.epsilon import Scale, epsilon_grid, in_unit
 from palpate.core.errors import InputError
 from palpate.core.registry import EXPLAINERS
-from palpate.core.spec import Name, Spec, SpecError
+from palpate.core.spec import Name, SpecError
 from palpate.data.options import ImageSettings
 from palpate.data.table import Columns
+from palpate.study.network import ModelSpec
+from palpate.study.part import Part
 from palpate.training.spec import TrainSpec
 
 
@@ -28,35 +30,25 @@ def _radii(values: Any) -> Any:
 
 Epsilons = Annotated[tuple[float | str, ...], BeforeValidator(_radii)]
 
-FIRST_VERSION = {
-    "method": 'was dropped after version 0.1; write attack = "standard" or attack = "foolbox-pgd"',
-    "chest_filter": 'was dropped after version 0.1; write filter = NAME and filter_at = "before" or "after"',
-    "chest_dtype": "was dropped after version 0.1; write filter = NAME",
-}
-"""How keys of the first version's studies are written now."""
+SOURCES = ("folder", "table", "arrays")
+"""Keys of a task of which one says where own images are."""
 
+ATTENTION = "soft-attention"
+LAYERLESS = (ATTENTION, "integrated-gradients")
+"""Explainers that are not of a layer to be chosen."""
 
 OWN = ("finding", "classes", "channels", "value_range", "unit", "fractions", "stratify", "test_only", "deduplicate")
 """Settings of a task that are for images of one's own."""
 
 
-class _Part(Spec):
-    """The base of the parts of a study: a key of the first version is told how it is written now."""
-
-    @classmethod
-    def unknown_key(cls, key: str) -> str:
-        if key.startswith("epsilon_"):
-            return 'was dropped after version 0.1; write epsilons as shares of the image range, such as "2/255", "0.01/255" or "0.00125/2"'
-        return FIRST_VERSION.get(key) or super().unknown_key(key)
-
-
-class TaskSpec(_Part, ImageSettings):
+class TaskSpec(Part, ImageSettings):
     """A task of the study: which images, at which size, how many of them; registered by its name, or images of one's own."""
 
     name: Name
     folder: str | None = Field(None, description="own images: of class folders")
     table: str | None = Field(None, description="own images: CSV, TSV or parquet, a row for each")
     images: str | None = Field(None, description="of the table: the folder that holds all images; its own when absent")
+    arrays: str | None = Field(None, description="own images: an npz file with `images` and `labels`")
     columns: Columns | None = Field(None, description="of the table: which holds what; all others are metadata")
     group: str | None = Field(None, description="of the folder: a regular expression that finds the patient in a path")
     size: int = Field(224, ge=28, le=1024, description="images are resized to size × size pixels")
@@ -67,47 +59,25 @@ class TaskSpec(_Part, ImageSettings):
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "TaskSpec":
-        if self.folder is not None and self.table is not None:
-            raise ValueError("folder and table are both given; give the one that says what the images are")
-        needs = {"images": "table", "columns": "table", "group": "folder"} | dict.fromkeys(OWN, "folder or table")
+        given = [key for key in SOURCES if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both given; give the one that says what the images are")
+        needs = {"images": ("table",), "columns": ("table", "arrays"), "group": ("folder",)} | dict.fromkeys(
+            OWN, SOURCES
+        )
         for key, need in needs.items():
-            given = getattr(self, key) != type(self).model_fields[key].default
-            if given and not (self.own if key in OWN else getattr(self, need) is not None):
-                raise ValueError(f"{key} is given without a {need}; give that too, or leave {key} out")
+            stated = getattr(self, key) != type(self).model_fields[key].default
+            if stated and all(getattr(self, source) is None for source in need):
+                raise ValueError(f"{key} is given without a {' or '.join(need)}; give that too, or leave {key} out")
         return self
 
     @property
     def own(self) -> bool:
         """Whether these are images of one's own."""
-        return self.folder is not None or self.table is not None
+        return any(getattr(self, key) is not None for key in SOURCES)
 
 
-class ModelSpec(_Part):
-    """A classifier of the study, named by what it is made of."""
-
-    backbone: str
-    attention: Literal["full", "released"] | None = None
-    gamma: Literal["fixed", "learned"] | None = None
-    weights: str | None = Field(None, description='"imagenet", a safetensors file, or nothing for random weights')
-    output_stride: Literal[8, 16, 32] = 32
-
-    @field_validator("attention", mode="before")
-    @classmethod
-    def _none_is_a_word(cls, value: Any) -> Any:
-        return None if value in ("none", False) else "full" if value is True else value
-
-    @property
-    def name(self) -> str:
-        """The name used in tables and figures.
-
-        >>> ModelSpec(backbone="resnet18", attention="full").name
-        'resnet18+full'
-        """
-        name = self.backbone + (f"+{self.attention}" if self.attention else "")
-        return name + (f"+gamma-{self.gamma}" if self.gamma else "")
-
-
-class AttackSpec(_Part):
+class AttackSpec(Part):
     """An attack of the study, over all its epsilons: `attack`, a registered name, with that attack's settings beside it, and `images`.
 
     >>> AttackSpec(attack="standard", norm="l2", images=64).attack.name
@@ -133,23 +103,35 @@ class AttackSpec(_Part):
         return self.attack.to_dict() | ({} if self.images is None else {"images": self.images})
 
 
-class ExplainSpec(_Part):
+class ExplainSpec(Part):
     """Which maps of what a model looks at are made."""
 
-    method: str = Field("grad-cam", description="a registered explainer")
-    layer: Literal["backbone", "attention"] | None = Field(
-        None, description="of the method: the backbone's last map, the default, or the map after soft attention"
+    method: tuple[str, ...] = Field(
+        (),
+        description="registered explainers, shown side by side; Grad-CAM when absent, or integrated gradients of a network that has no map for it",
+    )
+    layer: str | None = Field(
+        None, description='of Grad-CAM: "backbone", the default; "attention", the map after soft attention; or a module'
+    )
+    reshape: str | None = Field(
+        None, description="of the layer: MODULE:FUNCTION, which makes a map (N, C, h, w) of its output"
     )
     images: int = Field(16, ge=1, le=64, description="sample images per model, attacked at every epsilon")
 
+    @field_validator("method", mode="before")
+    @classmethod
+    def _one_or_several(cls, method: Any) -> Any:
+        return (method,) if isinstance(method, str) else method
+
     @field_validator("method")
     @classmethod
-    def _method_is_known(cls, method: str) -> str:
-        EXPLAINERS[method]  # raises where it is unknown
-        return method
+    def _methods_are_known(cls, method: tuple[str, ...]) -> tuple[str, ...]:
+        for name in method:
+            EXPLAINERS[name]  # raises where it is unknown
+        return tuple(dict.fromkeys(method))
 
 
-class TrustSpec(_Part):
+class TrustSpec(Part):
     """How much is spent on checking whether the attack can be trusted."""
 
     images: int = Field(64, ge=1, le=64, description="test images that the checks look at")
@@ -158,7 +140,7 @@ class TrustSpec(_Part):
     )
 
 
-class Study(_Part):
+class Study(Part):
     """Tasks × models × seeds, each trained, attacked and explained."""
 
     name: Name
@@ -198,9 +180,22 @@ class Study(_Part):
         """
         return epsilon_grid(task.epsilons or self.epsilons or (), scale=scale)
 
-    def training_of(self, task: TaskSpec) -> TrainSpec:
-        """The task's own training, or the study's."""
-        return task.training or self.training
+    def training_of(self, task: TaskSpec, model: ModelSpec) -> TrainSpec:
+        """The model's own training, or the task's, or the study's."""
+        return model.training or task.training or self.training
+
+    def methods_of(self, model: ModelSpec) -> list[dict[str, str]]:
+        """The explanations of a model: of each method its name and settings; without a name it is chosen when the model is built."""
+        layer = {"layer": self.explain.layer, "reshape": self.explain.reshape}
+        layer = {key: value for key, value in layer.items() if value is not None}
+        methods = [name for name in self.explain.method if name != ATTENTION or model.attention]
+        named = [{"method": name} | ({} if name in LAYERLESS else layer) for name in methods]
+        return named or [layer]
+
+    def channels_of(self, task: TaskSpec) -> int | None:
+        """Channels in which own images are served: as the task says, or else as its models say; None where neither does."""
+        stated = {model.channels for model in self.models}
+        return task.channels or (next(iter(stated)) if len(stated) == 1 else None)
 
 
 def read_study(path: Path | str) -> Study:

@@ -25,7 +25,7 @@ def factory_network(module: str, request: Request) -> Network:
     """
     written = f"{module}:{request.name}"
     arguments = dict(request.arguments)
-    function = _function(module, request.name)
+    function = load_function(module, request.name)
     if request.num_classes is not None and "num_classes" in _parameters(function):
         arguments.setdefault("num_classes", request.num_classes)
     try:
@@ -39,7 +39,8 @@ def factory_network(module: str, request: Request) -> Network:
     return Network(network, "logits", normalization=None, trained=request.weights is not None)
 
 
-def _function(module: str, name: str) -> Any:
+def load_function(module: str, name: str) -> Any:
+    """A function of a module, which may lie in the working directory; InputError where it is not there or cannot be imported."""
     folder = str(Path.cwd())
     module_file(module)
     sys.path.insert(0, folder)

@@ -59,6 +59,8 @@ def section(data: RunData, task: str) -> Section | None:
     table = data.table("explain", "explanations.parquet", task)
     if not len(table):
         return None
+    if "method" in table.columns and table["method"].n_unique() > 1:
+        table = table.with_columns(model_id=pl.format("{}, {}", "model_id", "method"))
     steps = table.filter(pl.col("epsilon_index") > 0).select("epsilon_index", "epsilon").unique().sort("epsilon_index")
     names = tuple(map(formatting.number, steps["epsilon"]))
     to_clean = recorded(table, "similarity_clean", 1)
@@ -145,7 +147,7 @@ def _between(data: RunData, task: str) -> Lines:
         return shrink(arrays(stage.folder / "maps.npz")["maps"])
 
     read = {
-        stage.model_id: data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: load(stage))
+        data.map_label(stage): data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: load(stage))
         for stage in stages
     }
     return between_models({model: maps for model, maps in read.items() if maps is not None})

@@ -26,9 +26,8 @@ def section(data: RunData, task: str) -> Section | None:
 
 
 def _methods(data: RunData, task: str) -> str:
-    specs = [stage.planned.spec for stage in data.complete("explain", task)]
     found = [
-        f"{spec.get('method', 'grad-cam')}" + (f" at the {spec['layer']} layer" if spec.get("layer") else "")
-        for spec in specs
+        stage.map_method + (f" of {stage.facts['layer']}" if stage.facts.get("layer") else "")
+        for stage in data.complete("explain", task)
     ]
     return ", ".join(dict.fromkeys(found))

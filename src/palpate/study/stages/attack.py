@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from palpate.attacks.api import sweep, sweep_blocks
 from palpate.attacks.max_loss import MaxLoss
@@ -23,7 +23,6 @@ from palpate.core import rows
 from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput
 from palpate.data.dataset import Split
-from palpate.models.build import Classifier
 from palpate.models.predict import Progress, predict_logits
 from palpate.study.spec import AttackSpec
 from palpate.study.stages.context import Context, First
@@ -64,7 +63,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     facts |= _facts(folder / "images.parquet")
 
 
-def conditions(model: Classifier, found: Sweep, attack: Attack, levels: int = 256) -> Iterator[dict[str, Any]]:
+def conditions(model: nn.Module, found: Sweep, attack: Attack, levels: int = 256) -> Iterator[dict[str, Any]]:
     """What became of a block of images at each epsilon, judged from the images that the attack gives, as columns for `make_rows`."""
     clean = found.images[:]
     not_done = np.array([status != "ok" for status in found.status])
@@ -87,7 +86,7 @@ def conditions(model: Classifier, found: Sweep, attack: Attack, levels: int = 25
 
 
 def judge(
-    model: Classifier,
+    model: nn.Module,
     adversarial: Tensor,
     images: Tensor,
     labels: Tensor,
@@ -120,7 +119,7 @@ def judge(
 
 
 def _samples(
-    model: Classifier, images: Tensor, labels: Tensor, epsilons: tuple[float, ...], attack: Attack, progress: Progress
+    model: nn.Module, images: Tensor, labels: Tensor, epsilons: tuple[float, ...], attack: Attack, progress: Progress
 ) -> Tensor:
     """Images (E, n, C, H, W) made at each epsilon, where the attack itself makes one image for all."""
     worst = MaxLoss(norm=attack.norm)

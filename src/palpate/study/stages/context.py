@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 
 from palpate.core.records import Role, StageOutput
 from palpate.core.run_folder import RunFolder
@@ -15,12 +15,14 @@ from palpate.data.assemble import from_files
 from palpate.data.dataset import Dataset, load
 from palpate.data.manifest import Labelled
 from palpate.data.options import ImageOptions, ImageSettings
-from palpate.data.own import read_folder, read_table
+from palpate.data.own import read_arrays, read_folder, read_table
 from palpate.data.table import Columns
 from palpate.data.tasks import Task
-from palpate.models.build import Classifier, build
+from palpate.models.checkpoint import read_spec
+from palpate.models.layout import use_channels_last
 from palpate.models.predict import Images
 from palpate.models.weights import load_weights
+from palpate.study.classifier import two_logits
 from palpate.study.plan import model_id
 from palpate.study.spec import ModelSpec, Study, TaskSpec
 from palpate.training.spec import TrainSpec
@@ -70,12 +72,12 @@ class Context:
 
     def training(self, stage: StageOutput) -> TrainSpec:
         """The recipe of the stage's task."""
-        return self.study.training_of(self.task(stage.task))
+        return self.study.training_of(self.task(stage.task), self.model(stage)[0])
 
     def dataset(self, name: str) -> Dataset:
         """The task's images, decoded once into the store."""
         if name not in self._datasets:
-            self._datasets[name] = open_dataset(self.task(name), self.root)
+            self._datasets[name] = open_dataset(self.study, self.task(name), self.root)
         return self._datasets[name]
 
     def parent(self, stage: StageOutput, role: Role) -> Path:
@@ -84,10 +86,12 @@ class Context:
         assert parent is not None, f"{stage.title} has no parent of the role {role}"
         return self.run.verify(parent.id)
 
-    def trained(self, stage: StageOutput, role: Role = "model") -> Classifier:
-        """The model of the stage's parent of a role, in evaluation mode on the device."""
-        model = load_weights(self.parent(stage, role) / "weights.safetensors")
-        return model.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    def trained(self, stage: StageOutput, role: Role = "model") -> nn.Module:
+        """The model of the stage's parent of a role, with a logit for each class, in evaluation mode on the device."""
+        path = self.parent(stage, role) / "weights.safetensors"
+        model = load_weights(path).to(self.device)
+        use_channels_last(model, torch.zeros(1, model.channels, model.size, model.size, device=self.device))
+        return two_logits(model.eval(), read_spec(path)["extra"].get("column"))
 
     def keys(self, stage: StageOutput, split: str) -> dict[str, Any]:
         """The columns of the row that are the same for all images of the stage."""
@@ -104,21 +108,24 @@ class Context:
         }
 
 
-def read_own(task: TaskSpec) -> tuple[Task, Labelled, ImageOptions]:
+def read_own(study: Study, task: TaskSpec) -> tuple[Task, Labelled, ImageOptions]:
     """What a task's own images are, without decoding them, and how they are to be read."""
-    settings = {name: getattr(task, name) for name in ImageSettings.model_fields} | {"channels": task.channels or 3}
+    settings = {name: getattr(task, name) for name in ImageSettings.model_fields}
+    settings["channels"] = study.channels_of(task) or 3
     asked = settings | {"name": task.name, "size": task.size, "seed": task.split_seed}
     options = ImageOptions.read(asked, f"task {task.name}")
     if task.folder is not None:
         return *read_folder(task.folder, task.group, options), options
+    if task.arrays is not None:
+        return *read_arrays(task.arrays, task.columns.findings if task.columns else (), options), options
     columns = task.columns or Columns.read({}, "columns")
     return *read_table(task.table or "", task.images, columns, options), options
 
 
-def open_dataset(task: TaskSpec, root: Path | None) -> Dataset:
+def open_dataset(study: Study, task: TaskSpec, root: Path | None) -> Dataset:
     """Open a task as its specification says; of own images with several findings, the one that it names."""
     if task.own:
-        dataset = Dataset(**from_files(*read_own(task)))
+        dataset = Dataset(**from_files(*read_own(study, task)))
         return dataset.of_finding(task.finding) if dataset.findings else dataset
     return load(
         task.name,
@@ -131,19 +138,3 @@ def open_dataset(task: TaskSpec, root: Path | None) -> Dataset:
         filter=task.filter,
         filter_at=task.filter_at,
     )
-
-
-def build_model(model: ModelSpec, seed: int, task: TaskSpec, num_classes: int) -> Classifier:
-    """Build the untrained model; its random weights depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build(
-            model.backbone,
-            attention=model.attention,
-            gamma=model.gamma,
-            num_classes=num_classes,
-            weights=model.weights,
-            size=task.size,
-            channels=task.channels or 3,
-            output_stride=model.output_stride,
-        )

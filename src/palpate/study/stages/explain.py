@@ -1,27 +1,34 @@
 """The explain stage: maps of the samples, clean and at every epsilon, for the true and the predicted class, with numbers on how far maps move."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor, nn
 
 from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput
 from palpate.explainers.api import explain
+from palpate.explainers.layers import NoMap, find_layer
 from palpate.models.predict import predict_logits
+from palpate.models.sources.factory import load_function
 from palpate.statistics.agreement import map_similarity, mass_in_mask
 from palpate.study.stages.context import Context
 
 TARGETS = ("true", "predicted")
+GRAD_CAM = "grad-cam"
 
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Explain the samples of the attack stage."""
     with np.load(context.parent(stage, "attack") / "samples.npz", allow_pickle=False) as file:
         samples = {name: file[name] for name in file.files}
-    model, method, layer = context.trained(stage), stage.spec["method"], stage.spec.get("layer")
+    model = context.trained(stage)
+    settings, layer = chosen(model, torch.from_numpy(samples["clean"][0]), stage.spec)
+    method = settings["method"]
     labels = torch.as_tensor(samples["labels"], dtype=torch.long)
     conditions = [torch.from_numpy(samples["clean"]), *torch.from_numpy(samples["adversarial"])]
     maps, predictions = [], []
@@ -30,17 +37,39 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
             progress(done, len(conditions), method)
             seen = predict_logits(model, images).argmax(1)
             predictions.append(seen.numpy())
-            both = [explain(model, images, method, classes, layer) for classes in (labels, seen)]
+            both = [explain(model, images, classes=classes, **settings) for classes in (labels, seen)]
             maps.append(torch.stack(both).numpy())
     stacked = np.stack(maps)  # (E + 1, T, n, H, W)
     predicted = np.stack(predictions)  # (E + 1, n)
     np.savez_compressed(folder / "maps.npz", allow_pickle=False, maps=stacked, predictions=predicted)
-    keys = {"task": stage.task, "model_id": stage.model_id}
+    keys = {"task": stage.task, "model_id": stage.model_id, "method": method}
     table = pl.concat(
         _records(keys, stacked[:, target], predicted, samples, name) for target, name in enumerate(TARGETS)
     )
     table.write_parquet(folder / "explanations.parquet")
-    facts |= {"samples": len(labels), "empty_maps": int(table["empty"].sum())}
+    facts |= {"method": method, "layer": layer, "samples": len(labels), "empty_maps": int(table["empty"].sum())}
+
+
+def chosen(model: nn.Module, image: Tensor, spec: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
+    """The settings of `palpate.explain` for a stage, and the layer that its maps are of, in words.
+
+    Raises:
+        InputError: the method or the layer is none of this model, found with one image (C, H, W).
+    """
+    settings: dict[str, Any] = dict(spec)
+    if "reshape" in spec:
+        settings["reshape"] = load_function(*spec["reshape"].split(":", 1))
+    if spec.get("method", GRAD_CAM) == GRAD_CAM:
+        given = {key: settings.get(key) for key in ("layer", "reshape")}
+        try:
+            layer = find_layer(model, image, given["layer"], given["reshape"])
+            return settings | {"method": GRAD_CAM}, str(layer)
+        except NoMap:
+            if "method" in spec:
+                raise
+            return {"method": "integrated-gradients"}, None
+    explain(model, image[None], **settings)
+    return settings, None
 
 
 def _records(

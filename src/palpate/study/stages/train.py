@@ -11,8 +11,8 @@ from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput
 from palpate.models.predict import predict_logits
 from palpate.models.weights import save_weights
-from palpate.study.from_weights import check_weights
-from palpate.study.stages.context import Context, First, build_model
+from palpate.study.classifier import build_model, column, two_logits
+from palpate.study.stages.context import Context, First
 from palpate.training.loop import fit
 
 MEMORISED = 512
@@ -24,15 +24,16 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     dataset = context.dataset(stage.task)
     spec, seed = context.model(stage)
     recipe = context.training(stage)
-    if not recipe.epochs:
-        check_weights(spec.weights, dataset.classes)
-    model = build_model(spec, seed, context.task(stage.task), len(dataset.classes))
+    model = build_model(spec, seed, dataset.size, dataset.classes, dataset.channels)
+    place = column(spec, dataset.finding)
     with progress_bar(context.console, stage.title) as progress:
         history = fit(model, dataset, recipe, seed, str(context.device), progress)
     images = First(dataset.train.images, min(MEMORISED, len(dataset.train)))
     labels = np.asarray(dataset.train.labels)[: len(images)]
-    right = predict_logits(model, images).argmax(1).numpy() == labels if len(labels) else None  # a test set alone
-    save_weights(model, folder / "weights.safetensors", {"classes": list(dataset.classes), "task": stage.task})
+    ready = two_logits(model, place)
+    right = predict_logits(ready, images).argmax(1).numpy() == labels if len(labels) else None  # a test set alone
+    told = {"classes": list(dataset.classes), "task": stage.task} | ({} if place is None else {"column": place})
+    save_weights(model, folder / "weights.safetensors", told)
     keys = {"task": stage.task, "model_id": stage.model_id, "seed": seed}
     epochs = [keys | dataclasses.asdict(epoch) for epoch in history.epochs]
     pl.DataFrame(epochs).write_parquet(folder / "history.parquet")

@@ -1,0 +1,146 @@
+"""The classifier of a model and a task: its logits in the order of the task's classes, and refused before work begins if it cannot serve."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from palpate.core.errors import InputError
+from palpate.data.dataset import Dataset
+from palpate.models.adapt import as_logits_model
+from palpate.models.build import build
+from palpate.models.checkpoint import is_own, read_spec
+from palpate.models.classifier import Classifier
+from palpate.models.predict import evaluating
+from palpate.study.network import ModelSpec
+
+
+def build_model(model: ModelSpec, seed: int, size: int, classes: Sequence[str], channels: int) -> Classifier:
+    """Build the untrained model; its random weights depend on the seed alone.
+
+    Args:
+        model: what is asked for.
+        seed: of random weights.
+        size, channels: of the task's images; the model's own channels are used where it states them.
+        classes: of the task, in label order. Where the network's classes are known by name, its logits are put into this order.
+    """
+    given: dict[str, Any] = {
+        "channels": channels,
+        "num_classes": len(model.findings or classes),
+    } | model.build_arguments()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = build(**given, size=size)
+    if model.findings is None and built.classes is not None:
+        built.in_order(classes)
+    return built
+
+
+def column(model: ModelSpec, finding: str) -> int | None:
+    """Which logit of a multi-label network answers for the task's finding; None of any other network.
+
+    Raises:
+        InputError: the network has no such finding.
+    """
+    if model.findings is None:
+        return None
+    if finding not in model.findings:
+        raise InputError(
+            f"findings: {model.name} answers for {', '.join(model.findings)}, and the task is about {finding!r}; state the task's finding"
+        )
+    return model.findings.index(finding)
+
+
+def two_logits(model: Classifier, place: int | None) -> nn.Module:
+    """The model with a logit for each class of the task: of one logit, or one of several findings, the two logits (0, z)."""
+    return model if place is None and model.num_classes > 1 else as_logits_model(model, place)
+
+
+def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> nn.Module:
+    """Build a model of a study once, so that whatever cannot work is found before hours of work; gives it with a logit for each class.
+
+    Raises:
+        InputError: it cannot be built; its channels or its logits are not those of the task; it is to be trained and cannot, or is not
+            to be trained and has random weights.
+    """
+    task = dataset.task.name
+    try:
+        built = build_model(model, seed, dataset.size, dataset.classes, dataset.channels)
+        if built.channels != dataset.channels:
+            raise InputError(
+                f"channels: the network takes {built.channels}, and the images of {task} have {dataset.channels}; {_remedy(built, dataset)}"
+            )
+        place = column(model, dataset.finding)
+        logits = 2 if place is not None or built.num_classes == 1 else built.num_classes
+        if logits != len(dataset.classes):
+            raise InputError(
+                f"num_classes: the network has {logits} classes, and {task} has {len(dataset.classes)} ({', '.join(dataset.classes)}); "
+                "choose the task's classes or give findings where they do not exclude each other"
+            )
+        if trains:
+            _check_trainable(built, place)
+        else:
+            _check_trained(model, built, dataset)
+        ready = two_logits(built.eval(), place)
+        with evaluating(ready), torch.no_grad():
+            answers = ready(torch.zeros(1, built.channels, dataset.size, dataset.size))
+        if not answers.isfinite().all():
+            raise InputError(
+                "module: its logits for a black image are not finite; are mean, std and value_range right?"
+            )
+    except InputError as error:
+        raise InputError(f"model {model.name}: {error}") from error
+    return ready
+
+
+def _remedy(built: Classifier, dataset: Dataset) -> str:
+    if built.channels in (1, 3) and dataset.task.how_to_get == "your own images":
+        return f"give channels = {built.channels} in the task, or the channels of the network"
+    return "give the network's channels, if it takes others, or choose another network"
+
+
+def _check_trainable(built: Classifier, place: int | None) -> None:
+    parameters = list(built.parameters())
+    kinds = {parameter.dtype for parameter in parameters} & {torch.float16, torch.bfloat16}
+    modes = [part for part in built.modules() if hasattr(part, "program")]
+    reason = (
+        "its multi-label head is trained elsewhere"
+        if place is not None
+        else "an exported program has no training mode"
+        if modes
+        else "it has no parameter that takes a gradient"
+        if not any(parameter.requires_grad for parameter in parameters)
+        else f"its weights are {kinds.pop()}, in which small steps vanish"
+        if kinds
+        else None
+    )
+    if reason is not None:
+        raise InputError(
+            f"training: it cannot be trained, because {reason}; give training = {{ epochs = 0 }} to use it as it is"
+        )
+
+
+def _check_trained(model: ModelSpec, built: Classifier, dataset: Dataset) -> None:
+    """Refuse weights that cannot stand without training: random ones, a backbone's alone, or those of other classes.
+
+    A function may make a network that is trained already, which shows in that it makes the same one under another seed.
+    """
+    path = Path(model.weights or "")
+    if model.weights and is_own(path):
+        learned = read_spec(path)["extra"].get("classes")
+        if learned is not None and list(learned) != list(dataset.classes):
+            raise InputError(
+                f"weights: {path} was trained on the classes {', '.join(learned)}, and the task has {', '.join(dataset.classes)}"
+            )
+    if built.trained:
+        return
+    other = build_model(model, 1_000_003, dataset.size, dataset.classes, dataset.channels).state_dict()
+    own = built.state_dict()
+    random = [name for name, tensor in own.items() if not torch.equal(tensor, other[name])]
+    if random:
+        raise InputError(
+            f"weights: epochs = 0 trains nothing, and {len(random)} of {len(own)} tensors are random (first {random[0]}); give a file of weights, "
+            f"given {model.weights or 'none'}"
+        )
