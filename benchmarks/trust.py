@@ -21,7 +21,7 @@ import torch  # noqa: E402
 from tests.verdicts.known_failures.examples import ALL, EXAMPLES, Trained, examine, found_out  # noqa: E402
 
 from palpate.core.io import write_text  # noqa: E402
-from palpate.core.run_folder import versions  # noqa: E402
+from palpate.core.provenance import versions  # noqa: E402
 from palpate.verdicts.check import checks  # noqa: E402
 
 SIGNS = {"pass": ".", "warn": "w", "fail": "F", "not run": "-"}

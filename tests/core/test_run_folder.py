@@ -1,13 +1,18 @@
 """The run folder: stage outputs appear whole or not at all, belong to one study, and are never made twice at once."""
 
+import contextlib
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
 
+import filelock
 import pytest
+from tests.runs import edit
 
-from palpate.core.errors import InputError
+from palpate.core.errors import Damaged, DiskFull, InputError
 from palpate.core.records import Parent, StageOutput, TaskRecord
 from palpate.core.run_folder import RunFolder, open_run
 
@@ -57,7 +62,7 @@ def test_a_stage_output_appears_whole(tmp_path):
     record = run.stage(STAGE.id)
     assert record.facts == {"epochs": 1}
     assert record.spec == STAGE.spec
-    assert set(record.checksums) == {"weights.safetensors"}
+    assert record.files["weights.safetensors"].size == len("weights")
     assert record.versions["torch"]
     assert run.verify(STAGE.id) == run.folder(STAGE.id)
 
@@ -92,7 +97,7 @@ def test_what_is_left_of_a_stage_without_its_record_is_replaced(tmp_path):
 def test_a_changed_file_is_found(tmp_path):
     run = open_run(tmp_path / "run", "s")
     _make(run)
-    (run.folder(STAGE.id) / "weights.safetensors").write_text("other")
+    (run.folder(STAGE.id) / "weights.safetensors").write_text("changed")
     with pytest.raises(InputError, match="was changed"):
         run.verify(STAGE.id)
 
@@ -118,8 +123,9 @@ def test_a_folder_with_other_files_is_refused(tmp_path):
         ("{", "cannot be read"),
         ("[]", "a JSON object is needed, given list"),
         ('{"name": "s", "palpate": "0.1.0"}', "made by version 0.1 of palpate.*run the study again"),
-        ('{"format": 3}', "format 3, and this palpate reads 2"),
-        ('{"format": 2, "name": "s"}', "stages: is required"),
+        ('{"format": 2}', "an older palpate .format 2, and this palpate reads 3"),
+        ('{"format": 4}', "a newer palpate .format 4, and this palpate reads 3.; use the palpate that made it"),
+        ('{"format": 3, "name": "s"}', "was changed after it was written.*verify .* --repair"),
         ("[" * 100_000, "cannot be read"),
     ],
 )
@@ -144,9 +150,9 @@ def test_an_id_that_is_none_never_becomes_a_path(tmp_path, name):
 def test_a_crafted_study_names_no_other_files(tmp_path):
     run = open_run(tmp_path / "run", "s")
     _study(run)
-    record = json.loads((run.path / "study.json").read_text())
-    record["stages"][0]["fingerprint"] = "../../secret"
-    (run.path / "study.json").write_text(json.dumps(record))
+    stages = json.loads((run.path / "study.json").read_text())["stages"]
+    stages[0]["fingerprint"] = "../../secret"
+    edit(run.path / "study.json", stages=stages)
     with pytest.raises(InputError, match=r"stages\[1\].fingerprint"):
         run.study()
 
@@ -186,8 +192,9 @@ def test_a_stage_is_locked_against_other_processes(tmp_path):
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
     assert not run.busy(STAGE.id)
-    with run.lock(STAGE.id) as held:
+    with run.lock(STAGE.id) as held, run.making(STAGE, "cpu", None):
         assert held
+        assert run.busy(STAGE.id)
         assert ask() == ["True", "False"]
     assert ask() == ["False", "True"]
 
@@ -206,3 +213,141 @@ def test_records_are_json_without_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"), run.making(STAGE, "cpu", None) as (_, facts):
         facts["loss"] = float("nan")
     assert not run.complete(STAGE.id)
+
+
+def _child(run: RunFolder, text: str = "rows") -> None:
+    with run.making(CHILD, "cpu", None) as (folder, _):
+        (folder / "images.parquet").write_text(text)
+
+
+def test_a_child_of_another_parent_is_outdated_and_of_an_equal_one_is_not(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    _make(run)
+    _child(run)
+    assert run.state(CHILD) == ("complete", "")
+    _make(run)  # the same bytes
+    assert run.state(CHILD) == ("complete", "")
+    _make(run, "other")
+    assert run.state(CHILD)[0] == "outdated"
+    assert STAGE.id in run.state(CHILD)[1]
+    _child(run)
+    assert run.state(CHILD) == ("complete", "")
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda file: file.write_text("other_w"), "weights.safetensors: was changed"),
+        (lambda file: file.write_text("we"), "weights.safetensors: has 2 bytes and was written with 7"),
+        (lambda file: file.unlink(), "weights.safetensors: is missing"),
+        (lambda file: (file.unlink(), file.mkdir()), "weights.safetensors: is missing"),
+        (lambda file: file.with_name("stage.json").write_text("{"), "stage.json: cannot be read"),
+        (lambda file: file.with_name("stage.json").unlink(), "stage.json: is missing"),
+        (lambda file: edit(file.with_name("stage.json"), files={"../x": {}}), "files.../x"),
+    ],
+)
+def test_damage_is_named_and_remade(tmp_path, damage, why):
+    run = open_run(tmp_path / "run", "s")
+    assert run.state(STAGE) == ("missing", "")
+    _make(run)
+    damage(run.folder(STAGE.id) / "weights.safetensors")
+    state, said = run.state(STAGE)
+    assert state == "damaged"
+    assert why in said
+    with pytest.raises(Damaged):
+        run.verify(STAGE.id)
+    _make(run)
+    assert run.state(STAGE) == ("complete", "")
+
+
+def test_every_bit_of_a_record_counts(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    _study(run)
+    _make(run)
+    for file, read in (
+        (run.path / "study.json", run.study),
+        (run.folder(STAGE.id) / "stage.json", lambda: run.stage(STAGE.id)),
+    ):
+        whole, known = file.read_bytes(), read()
+        for place in range(0, 8 * len(whole), 7):
+            file.write_bytes(
+                whole[: place // 8] + bytes([whole[place // 8] ^ 1 << place % 8]) + whole[place // 8 + 1 :]
+            )
+            with contextlib.suppress(Damaged):
+                assert read() == known  # a space became a tab
+        file.write_bytes(whole)
+
+
+def test_what_a_stage_was_made_for_is_kept_with_it(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    _study(run)
+    _make(run)
+    (run.path / "study.json").write_text("{")
+    assert run.stage_records()[0].study.tasks == {"t": TASK}
+    with pytest.raises(InputError, match="belongs to the study `s`, given the study `other`"):
+        open_run(run.path, "other")
+    _study(open_run(run.path, "s"))
+    assert run.study().name == "s"
+
+
+def test_drafts_of_ended_processes_are_swept_and_those_of_others_are_not(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    _study(run)
+    code = "import sys, pathlib; from palpate.core.io import draft_of; draft_of(pathlib.Path(sys.argv[1])).mkdir()"
+    subprocess.run([sys.executable, "-c", code, str(run.folder(STAGE.id))], check=True)
+    other = run.path / f".{STAGE.id}.00000000-1.part"  # of another machine
+    other.mkdir()
+    assert run.busy(STAGE.id)
+    open_run(run.path, "s")
+    assert [file for file in run.path.iterdir() if file.name.endswith(".part")] == [other]
+    with run.lock(STAGE.id):  # whoever holds the lock is the only one that makes it
+        _make(run)
+    assert not run.busy(STAGE.id)
+
+
+def test_a_full_disk_stops_before_and_while_a_stage_is_made(tmp_path, monkeypatch):
+    run = open_run(tmp_path / "run", "s")
+    _make(run)
+    with pytest.raises(DiskFull, match="the disk was filled while predict a was made"), run.making(CHILD, "cpu", None):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:  # as libraries do
+            raise RuntimeError("cannot write") from error
+    assert sorted(file.name for file in run.path.iterdir()) == [STAGE.id]
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**6)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DiskFull, match=r"the disk is full \(1 MB are free"), run.making(CHILD, "cpu", None):
+        pytest.fail("it was begun")
+
+
+@pytest.mark.parametrize("name", [".locks", "failed"])
+def test_nothing_is_written_through_a_link(tmp_path, name):
+    run = open_run(tmp_path / "run", "s")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / f"{STAGE.id}.json").write_text("mine")
+    (run.path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="is a link"), run.lock(STAGE.id):
+        run.record_failure(STAGE, "it broke", "trace")
+    with pytest.raises(InputError, match="is a link"), run.lock(STAGE.id), run.making(STAGE, "cpu", None):
+        pass
+    assert (tmp_path / "elsewhere" / f"{STAGE.id}.json").read_text() == "mine"
+
+
+def test_a_lock_that_a_killed_process_left_is_free(tmp_path):
+    run = open_run(tmp_path / "run", "s")
+    (run.path / ".locks").mkdir()
+    (run.path / ".locks" / STAGE.id).write_text("12345")
+    with run.lock(STAGE.id) as held:
+        assert held
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOLCK])
+def test_locks_that_cannot_be_had_are_one_sentence(tmp_path, monkeypatch, code):
+    run = open_run(tmp_path / "run", "s")
+
+    def fail(*_, **__):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", fail)
+    with pytest.raises(InputError, match=r"cannot be written .*some network shares have none"), run.lock(STAGE.id):
+        pytest.fail("not held")

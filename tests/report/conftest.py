@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.report import contents
+from tests.runs import seal
 
 from palpate.core import rows
-from palpate.core.io import write_json
+from palpate.core.io import write_json, write_record
 from palpate.core.records import FORMAT, Parent, StageOutput, StageRecord, StudyRecord
 from palpate.core.run_folder import RunFolder
 
@@ -28,10 +29,13 @@ def _write_stage(run: Path, stage: StageOutput, facts: dict | None = None) -> Pa
         device="cpu",
         seconds=12.5,
         created="2026-01-02T03:04:05+00:00",
-        checksums={"weights.safetensors": "c0ffee" * 10 + "abcd"} if stage.kind == "train" else {},
+        files={},
+        made_from={},
         facts=facts or {},
     )
-    write_json(folder / "stage.json", record.to_dict())
+    write_record(folder / "stage.json", record.to_dict())
+    if stage.kind == "train":
+        (folder / "weights.safetensors").write_bytes(b"none")
     return folder
 
 
@@ -108,7 +112,8 @@ def write_run(
         stages=tuple(planned),
         spec={"name": "synthetic"},
     )
-    write_json(run / "study.json", record.to_dict())
+    write_record(run / "study.json", record.to_dict())
+    seal(run)
     return run
 
 

@@ -1,6 +1,7 @@
 """With vs. without attention is stated where it can be, and refused with a reason where it cannot."""
 
 import polars as pl
+from tests.runs import rewrite, unmake
 
 from palpate.core import rows
 from palpate.report.run_data import read
@@ -42,7 +43,7 @@ def test_seeds_without_signal_are_left_out_and_counted(make_run):
     run = make_run(seeds=(0, 1, 2), weak=(), samples=2)
     stage = read(run).complete("predict", "phantom-skin", "resnet10t#1")[0]
     path = stage.folder / "images.parquet"
-    rows.write(rows.read(path).with_columns(correct=pl.col("label") == 0), path)
+    rewrite(rows.read(path).with_columns(correct=pl.col("label") == 0), path)
     (skin,) = contrasts(run, "phantom-skin")
     assert skin.comparison is not None
     assert (skin.comparison.runs_a, skin.comparison.runs_b) == (2, 3)
@@ -56,7 +57,7 @@ def test_seeds_without_signal_are_left_out_and_counted(make_run):
 def test_what_compare_refuses_is_said(make_run):
     run = make_run()
     path = read(run).complete("attack")[0].folder / "images.parquet"
-    rows.write(rows.read(path).with_columns(image_id=pl.lit("other_") + pl.col("image_id")), path)
+    rewrite(rows.read(path).with_columns(image_id=pl.lit("other_") + pl.col("image_id")), path)
     (skin,) = contrasts(run, "phantom-skin")
     assert skin.comparison is None
     assert skin.sentence.startswith("not compared: ")
@@ -71,5 +72,5 @@ def test_a_study_of_one_kind_or_without_an_attack_has_no_contrast(make_run):
 def test_a_study_without_attack_has_no_contrast(make_run):
     run = make_run(samples=2)
     for file in run.glob("attack-*/stage.json"):
-        file.unlink()
+        unmake(file)
     assert contrasts(run, "phantom-skin") == ()

@@ -1,6 +1,7 @@
 """False negatives and false positives are counts of rows, apart from each other."""
 
 import polars as pl
+from tests.runs import unmake
 
 from palpate.report.run_data import RunData, read
 from palpate.report.sections.errors import errors, operating_points, section
@@ -52,14 +53,14 @@ def test_more_classes_or_no_prediction_have_no_section(make_run):
     run = make_run(samples=2)
     assert section(read(run), "phantom-skin") is None
     for file in [*run.glob("predict-*/stage.json"), *run.glob("attack-*/stage.json")]:
-        file.unlink()
+        unmake(file)
     assert section(read(run), "phantom-chest") is None
 
 
 def test_a_model_that_was_not_attacked_has_clean_measures_only(make_run):
     run = make_run(weak=(), samples=2)
     for file in run.glob("attack-*/stage.json"):
-        file.unlink()
+        unmake(file)
     table, clean = tables(read(run), "phantom-chest")
     assert (table, clean is None) == (None, False)
     assert read(run).prediction_rows().filter(pl.col("split") == "val").height == 4 * 60

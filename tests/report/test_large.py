@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.runs import rewrite
 
 from palpate.core import rows
 from palpate.report.page.page import write_report
@@ -43,7 +44,7 @@ def enlarge(run: Path, n: int) -> Path:
                 }
             )
             parts.append(table.select(list(rows.SCHEMA)).cast(rows.SCHEMA))  # pyright: ignore[reportArgumentType]
-        rows.write(pl.concat(parts), path)
+        rewrite(pl.concat(parts), path)
     return run
 
 

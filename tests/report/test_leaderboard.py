@@ -8,6 +8,7 @@ import re
 import polars as pl
 import pytest
 from rich.console import Console
+from tests.runs import rewrite, seal, unmake
 
 from palpate.core import rows
 from palpate.report.page.page import write_report
@@ -21,7 +22,7 @@ MODELS = (("weak", "none"), ("sound", "none"))
 def change(run, model: str, **columns) -> None:
     for stage in read(run).complete("attack", model_id=model):
         path = stage.folder / "images.parquet"
-        rows.write(rows.read(path).with_columns(**columns), path)
+        rewrite(rows.read(path).with_columns(**columns), path)
 
 
 def order_everywhere(run) -> list[list[str]]:
@@ -94,6 +95,7 @@ def test_checks_of_all_runs_count(make_run):
     for file in run.glob("trust-*/verdicts.json"):
         verdicts = [one for one in json.loads(file.read_text()) if one["status"] == "pass"]
         file.write_text(json.dumps(verdicts if file.parent != trust.folder else verdicts[:0]))
+    seal(run)
     results = read(run).results
     entries = {entry.name: entry for entry in results.tasks["phantom-skin"].leaderboards[0].entries}
     assert checked(results, "phantom-skin", entries["weak"]) == "pass"
@@ -103,5 +105,5 @@ def test_checks_of_all_runs_count(make_run):
 def test_tasks_without_an_attack_say_so(make_run):
     run = make_run(samples=1)
     for file in run.glob("attack-*/stage.json"):
-        file.unlink()
+        unmake(file)
     assert section(read(run)).html.count("No model of this task has been attacked yet.") == 2

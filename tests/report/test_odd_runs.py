@@ -7,6 +7,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 from rich.console import Console
+from tests.runs import rewrite, unmake
 
 from palpate.core import rows
 from palpate.report.page.page import assemble, render_page, write_report
@@ -18,7 +19,7 @@ def change(run, edit: Callable[[pl.DataFrame], pl.DataFrame], kinds=("attack",))
     for kind in kinds:
         for stage in read(run).complete(kind):
             path = stage.folder / "images.parquet"
-            rows.write(edit(rows.read(path)), path)
+            rewrite(edit(rows.read(path)), path)
 
 
 def attacked(name: str, value: pl.Expr) -> Callable[[pl.DataFrame], pl.DataFrame]:
@@ -73,7 +74,7 @@ def test_a_hundred_classes_are_reported(make_run, tmp_path):
 def test_a_run_without_samples_is_reported(make_run):
     run = make_run(samples=1)
     for file in [*run.glob("explain-*/stage.json"), *run.glob("train-*/stage.json")]:
-        file.unlink()
+        unmake(file)
     data = read(run)
     sections = {name for name, _ in assemble(data)["phantom-skin"]}
     assert sections == {"curves", "contrasts"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.runs import edit, rewrite, seal, unmake
 
 from palpate.core import rows
 from palpate.core.errors import InputError
@@ -62,7 +63,7 @@ def test_failed_and_missing_stages_keep_their_state(make_run):
         "explain resnet10t+full#0 on phantom-skin": "missing",
     }
     assert data.of("attack", "phantom-skin", "resnet10t+full#0")[0].error == "RuntimeError: <injected>"
-    assert data.results.stages == {"complete": 14, "failed": 1, "missing": 1}
+    assert data.results.stages == {"complete": 14, "failed": 1, "damaged": 0, "outdated": 0, "missing": 1}
     bare = next(one for one in data.results.tasks["phantom-skin"].curves if one.model_id == "resnet10t+full#0")
     assert bare.attack_id == "none"
     assert bare.clean is not None
@@ -84,6 +85,8 @@ def test_a_table_of_other_columns_is_a_problem(make_run):
     run = make_run()
     path = read(run).complete("attack")[0].folder / "images.parquet"
     pl.read_parquet(path).drop("margin").write_parquet(path)
+    assert "damaged, so it is not shown" in read(run).problems[0]
+    seal(run)
     assert "is no table of rows of this version" in read(run).problems[0]
 
 
@@ -110,7 +113,7 @@ def test_a_folder_without_a_study_or_of_version_1_is_refused(tmp_path):
 def test_a_study_without_results_has_no_curves(make_run):
     run = make_run()
     for file in run.glob("*/stage.json"):
-        file.unlink()
+        unmake(file)
     data = read(run)
     assert all(not found.curves and not found.leaderboards for found in data.results.tasks.values())
     assert {stage.state for stage in data.stages} == {"missing"}
@@ -124,7 +127,7 @@ def test_two_attacks_on_one_model_are_two_curves_that_start_at_the_same_clean_im
     table = rows.read(path)
     attacked = table.filter(pl.col("epsilon_index") > 0)
     other = attacked.with_columns(attack_id=pl.lit("fast"), attack=pl.lit("minimum-norm"), correct=pl.lit(False))
-    rows.write(pl.concat([table, other]), path)
+    rewrite(pl.concat([table, other]), path)
     curves = [one for one in read(run).results.tasks[stage.task].curves if one.model_id == stage.model_id]
     assert [one.attack_id for one in curves] == ["foolbox-pgd-20", "fast"]
     assert curves[0].points[0] == curves[1].points[0]
@@ -140,16 +143,15 @@ def test_the_clean_rows_of_two_attacks_are_counted_once_and_each_attack_keeps_it
         shutil.copytree(stage.folder, run / again)
         entry = next(one for one in study["stages"] if one["fingerprint"] == stage.planned.fingerprint)
         study["stages"].append(entry | {"fingerprint": again.split("-")[1]})
-        made = json.loads((run / again / "stage.json").read_text()) | {"fingerprint": again.split("-")[1]}
-        (run / again / "stage.json").write_text(json.dumps(made))
+        edit(run / again / "stage.json", fingerprint=again.split("-")[1])
         table = rows.read(run / again / "images.parquet").filter(pl.col("image_id") < "test_0030")
         attacked = pl.col("epsilon_index") > 0
         radius = pl.when(attacked).then(0.003).otherwise(None)
         table = table.with_columns(
             attack_id=pl.when(attacked).then(pl.lit("fast")).otherwise("attack_id"), radius=radius
         )
-        rows.write(table, run / again / "images.parquet")
-    (run / "study.json").write_text(json.dumps(study))
+        rewrite(table, run / again / "images.parquet")
+    edit(run / "study.json", stages=study["stages"])
     data = read(run)
     assert not data.problems
     skin = data.results.tasks["phantom-skin"]

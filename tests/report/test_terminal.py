@@ -4,6 +4,7 @@ import io
 import re
 
 from rich.console import Console
+from tests.runs import unmake
 
 from palpate.report.page.page import write_report
 from palpate.report.run_data import read
@@ -55,7 +56,7 @@ def test_gaps_are_said(make_run):
 def test_a_run_without_results_still_prints(make_run):
     run = make_run()
     for file in run.glob("*/stage.json"):
-        file.unlink()
+        unmake(file)
     text = printed(render(read(run).results))
     assert text.count("No model of this task has been attacked yet.") == 2
     assert "16 of 16 stages missing." in text

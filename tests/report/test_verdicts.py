@@ -2,6 +2,8 @@
 
 import json
 
+from tests.runs import seal, unmake
+
 from palpate.core.records import summarise_verdicts
 from palpate.report.run_data import read
 from palpate.report.sections.verdicts import section
@@ -26,6 +28,7 @@ def test_no_failure_is_never_called_more_than_that(make_run):
     run = make_run(verdicts=True, samples=2)
     for file in run.glob("trust-*/verdicts.json"):
         file.write_text(json.dumps([one for one in json.loads(file.read_text()) if one["status"] != "fail"]))
+    seal(run)
     found = read(run).results.checks[0]
     assert found.summary == "no failure detected by 2 of 3 checks, 1 with a warning, 1 not run"
     assert found.status == "warn"
@@ -35,14 +38,17 @@ def test_unreadable_failed_and_missing_checks_verify_nothing_and_say_so(make_run
     run = make_run(verdicts=True, samples=2, failed=("trust",))
     stages = read(run).complete("trust")
     (stages[0].folder / "verdicts.json").write_text("{")
-    (stages[1].folder / "stage.json").unlink()
+    seal(run)
+    unmake(stages[1].folder / "stage.json")
+    (stages[2].folder / "verdicts.json").write_text("[]")
     found = read(run).results.checks
     assert len(found) == 4
     unverified = [one for one in found if one.status == "not run"]
-    assert [one.summary.startswith("attack not verified") for one in unverified] == [True] * 3
+    assert [one.summary.startswith("attack not verified") for one in unverified] == [True] * 4
     assert "cannot be read" in unverified[0].summary
     assert any("RuntimeError: <injected>" in one.summary for one in unverified)
     assert any("not run yet" in one.summary for one in unverified)
+    assert any("are damaged" in one.summary for one in unverified)
 
 
 def test_the_section_counts_models_and_shows_the_alarming_first(make_run):

@@ -1,5 +1,6 @@
 """A study end to end: rows that agree with one another and with direct calls, resuming, failing, refusing."""
 
+import errno
 import json
 import shutil
 
@@ -11,7 +12,7 @@ import torch
 from tests.study.helpers import SPEC, quiet, stages_of, tiny
 
 from palpate.core import rows
-from palpate.core.errors import InputError
+from palpate.core.errors import DiskFull, InputError
 from palpate.core.run_folder import RunFolder
 from palpate.data.dataset import load
 from palpate.models.weights import load_weights
@@ -153,14 +154,60 @@ def test_an_interrupt_keeps_what_is_complete(tmp_path, monkeypatch):
     assert complete == ["train"]
 
 
-def test_changed_weights_are_not_attacked(finished, tmp_path):
+def test_damage_is_named_and_remade_to_the_same_bytes(finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     weights = folder / stages_of(finished, "train")[0] / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    shutil.rmtree(folder / stages_of(finished, "attack")[0])
-    with pytest.raises(StudyIncomplete, match="was changed after it was made"):
-        run(tiny(), folder, device="cpu", console=quiet())
+    table = folder / stages_of(finished, "attack")[1] / "images.parquet"
+    sweep = folder / stages_of(finished, "attack")[2] / "sweep.npz"
+    whole = {file: file.read_bytes() for file in (weights, table)}
+    weights.write_bytes(whole[weights][:-1] + b"\x01")
+    table.write_bytes(whole[table][:-9])
+    sweep.unlink()
+    (folder / "study.json").write_text("{")
+    console = quiet()
+    run(tiny(), folder, device="cpu", console=console)
+    said = " ".join(console.export_text().split())
+    assert all(file.name in said for file in (weights, table, sweep))
+    assert said.count("it is made again") == said.count("done ") == 3
+    assert {file: file.read_bytes() for file in whole} == whole
+    assert all(RunFolder(folder).state(stage) == ("complete", "") for stage in RunFolder(finished).study().stages)
+
+
+def test_what_was_made_from_another_parent_is_made_again(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    opened = RunFolder(folder)
+    first, second = (
+        next(one for one in opened.study().stages if one.id == stage) for stage in stages_of(folder, "train")
+    )
+    weights = folder / first.id / "weights.safetensors"
+    whole, files = weights.read_bytes(), [file.name for file in weights.parent.iterdir()]
+    with opened.making(first, "another machine", None) as (draft, _):
+        for name in set(files) - {"stage.json"}:
+            shutil.copy(folder / second.id / name if name == "history.parquet" else weights.with_name(name), draft)
+    assert opened.state(first) == ("complete", "")
+    outdated = {stage.id for stage in opened.study().stages if opened.state(stage)[0] == "outdated"}
+    assert outdated == {
+        stage.id for stage in opened.study().stages if first.id in {parent.id for parent in stage.parents}
+    }
+    console = quiet()
+    run(tiny(), folder, device="cpu", console=console)
+    assert " ".join(console.export_text().split()).count("it is made again") == len(outdated) == 6
+    assert weights.read_bytes() == whole
+    assert all(opened.state(stage) == ("complete", "") for stage in opened.study().stages)
+
+
+def test_a_full_disk_ends_the_study_at_once(tmp_path, monkeypatch):
+    def full(stage, context, path, facts):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setitem(MAKERS, "predict", full)
+    with pytest.raises(DiskFull, match=r"was filled while predict .* what is complete is kept"):
+        run(tiny(), tmp_path / "run", device="cpu", console=quiet())
+    opened = RunFolder(tmp_path / "run")
+    assert [stage.kind for stage in opened.study().stages if opened.complete(stage.id)] == ["train"]
+    assert not list((tmp_path / "run").glob("*.part")) + list((tmp_path / "run").glob("failed/*"))
 
 
 @pytest.mark.parametrize(

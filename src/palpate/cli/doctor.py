@@ -32,7 +32,7 @@ def machine_table(data: Path | None) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from palpate.core.run_folder import versions
+    from palpate.core.provenance import versions
     from palpate.data.store import cache_folder
     from palpate.data.tasks import data_root
 

@@ -1,5 +1,6 @@
 """The JSON records of a run folder, one schema each: written by a study, read by the report, checked by both."""
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
 from palpate.core.spec import Spec
 
-FORMAT = 2
+FORMAT = 3
 """Of a run folder; raised when the records change so that an older palpate could not read them. Version 0.1 stated none."""
 
 Kind = Literal["train", "predict", "attack", "explain", "trust", "corrupt"]
@@ -96,38 +97,6 @@ class StageOutput(Spec):
         return next((parent for parent in self.parents if parent.role == role), None)
 
 
-class StageRecord(StageOutput):
-    """stage.json: a stage output that was made, and how.
-
-    Attributes:
-        versions: of Python and of the packages that can change a result.
-        commit: of palpate's own sources, "+" added when files were changed since; None outside a git checkout.
-        device: the card's name, or the number of threads.
-        seconds: spent on making it.
-        created: date and time, ISO 8601, UTC.
-        checksums: the SHA-256 of each of its files.
-        facts: what the stage found out about itself, such as passes spent.
-    """
-
-    versions: dict[str, str]
-    commit: str | None
-    device: str
-    seconds: float = Field(ge=0)
-    created: str
-    checksums: dict[FileName, Checksum]
-    facts: dict[str, Any]
-
-
-class FailureRecord(Spec):
-    """failed/STAGE.json: why a stage failed; removed when it succeeds."""
-
-    id: StageId
-    title: str
-    error: str
-    traceback: str
-    created: str
-
-
 class TaskRecord(Spec):
     """What a report says of a task's data.
 
@@ -159,27 +128,84 @@ class TaskRecord(Spec):
     scale: Scale = Scale()
 
 
-class StudyRecord(Spec):
+class StudyFacts(Spec):
+    """What was asked for and what the data are.
+
+    Attributes:
+        name, title: of the study.
+        tasks: by name, in the study's order.
+        spec: the study itself, as it can be written in TOML.
+    """
+
+    name: str
+    title: str
+    tasks: dict[str, TaskRecord]
+    spec: dict[str, Any]
+
+
+class FileRecord(Spec):
+    """A file of a stage output as it was written: its size in bytes and its SHA-256."""
+
+    size: int = Field(ge=0)
+    sha256: Checksum
+
+
+class StageRecord(StageOutput):
+    """stage.json: a stage output that was made, and how.
+
+    Attributes:
+        versions: of Python and of the packages that can change a result.
+        commit: of palpate's own sources, "+" added when files were changed since; None outside a git checkout.
+        device: the card's name, or the number of threads.
+        seconds: spent on making it.
+        created: date and time, ISO 8601, UTC.
+        files: each of its files by name, as it was written.
+        made_from: the `content` of each parent that was read; one that had failed is absent.
+        facts: what the stage found out about itself, such as passes spent.
+        study: for what study it was made, so that study.json can be written again; None where there was none.
+    """
+
+    versions: dict[str, str]
+    commit: str | None
+    device: str
+    seconds: float = Field(ge=0)
+    created: str
+    files: dict[FileName, FileRecord]
+    made_from: dict[StageId, Checksum]
+    facts: dict[str, Any]
+    study: StudyFacts | None = None
+
+    @property
+    def content(self) -> str:
+        """The SHA-256 of all its files together: two outputs of equal content are equal to the stages that read them."""
+        lines = (f"{file.sha256} {name}\n" for name, file in sorted(self.files.items()))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class FailureRecord(Spec):
+    """failed/STAGE.json: why a stage failed; removed when it succeeds."""
+
+    id: StageId
+    title: str
+    error: str
+    traceback: str
+    created: str
+
+
+class StudyRecord(StudyFacts):
     """study.json: what was asked for, the data's facts, and the stage outputs in the order in which they can be made.
 
     Attributes:
         format: of the run folder.
         palpate: the version that wrote it.
         created: date and time, ISO 8601, UTC.
-        name, title: of the study.
-        tasks: by name, in the study's order.
         stages: parents first.
-        spec: the study itself, as it can be written in TOML.
     """
 
-    format: Literal[2]
+    format: Literal[3]
     palpate: str
     created: str
-    name: str
-    title: str
-    tasks: dict[str, TaskRecord]
     stages: tuple[StageOutput, ...]
-    spec: dict[str, Any]
 
 
 class VerdictRecord(Spec):

@@ -1,32 +1,54 @@
 """A run folder: stage outputs that appear whole or not at all, locks between processes, checksums, and the study it belongs to.
 
     RUN/study.json                         what was asked for and the list of its stage outputs
-    RUN/<kind>-<fingerprint>/stage.json    written last; its presence means complete
+    RUN/<kind>-<fingerprint>/stage.json    written last: the size and SHA-256 of every file, and what it was made from
     RUN/failed/<kind>-<fingerprint>.json   why a stage failed, until it succeeds
 
-A stage output is written in a hidden folder beside its place and renamed, so a crash leaves nothing that looks finished. Two processes may share a
+A stage output is written in a draft beside its place and renamed, so a crash leaves nothing that looks finished. Two processes may share a
 run folder: a stage is locked while it is made, by a lock that the operating system drops with the process. Reading opens nothing for writing.
 """
 
 import contextlib
 import dataclasses
-import fcntl
-import importlib.metadata
-import json
-import platform
-import subprocess
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from palpate.core.errors import InputError
-from palpate.core.io import atomic_folder, sha256, write_json
-from palpate.core.records import FORMAT, FailureRecord, StageOutput, StageRecord, StudyRecord, check_stage_id
-from palpate.core.spec import Spec
+from palpate.core.errors import Damaged, DiskFull, InputError
+from palpate.core.io import (
+    KEPT,
+    atomic_folder,
+    check_room,
+    is_abandoned,
+    is_draft,
+    is_full,
+    lock_file,
+    named_errors,
+    read_json,
+    read_record,
+    remove,
+    sha256,
+    sweep,
+    write_record,
+)
+from palpate.core.provenance import versions
+from palpate.core.records import (
+    FORMAT,
+    STAGE_ID,
+    FailureRecord,
+    FileRecord,
+    StageOutput,
+    StageRecord,
+    StudyFacts,
+    StudyRecord,
+    check_stage_id,
+)
+from palpate.core.spec import Spec, SpecError
 
-PACKAGES = ("palpate", "torch", "timm", "foolbox", "captum", "opencv-python-headless", "numpy")
+State = Literal["complete", "damaged", "outdated", "missing"]
 
 Record = TypeVar("Record", bound=Spec)
 
@@ -46,29 +68,61 @@ class RunFolder:
         return self.path / check_stage_id(stage_id)
 
     def complete(self, stage_id: str) -> bool:
-        """Whether the stage output has been made."""
-        return (self.folder(stage_id) / "stage.json").is_file()
+        """Whether the stage output has been made and its files have their recorded sizes; no file is read but stage.json."""
+        try:
+            return self._fault(self.stage(stage_id), contents=False) is None
+        except Damaged:
+            return False
+
+    def state(self, stage: StageOutput, contents: bool = True) -> tuple[State, str]:
+        """What has become of a stage, and why it is not complete: "damaged" with the file, "outdated" with the parent, or "missing".
+
+        Args:
+            stage: as the study lists it; its parents are compared with what the output was made from.
+            contents: also compare the files with their checksums, which reads all of them.
+        """
+        folder = self.folder(stage.id)
+        if not folder.exists() and not folder.is_symlink():
+            return "missing", ""
+        try:
+            record = self.stage(stage.id)
+            fault = self._fault(record, contents)
+            if fault:
+                return "damaged", fault
+        except Damaged as error:
+            return "damaged", str(error)
+        for parent in stage.parents:
+            if self.complete(parent.id) and record.made_from.get(parent.id) != self.stage(parent.id).content:
+                return "outdated", f"{folder}: was made from another {parent.id} than the one that is there"
+        return "complete", ""
 
     def study(self) -> StudyRecord:
         """The study's record.
 
         Raises:
+            Damaged: study.json is not as it was written; `palpate verify RUN --repair` writes it again.
             InputError: the folder is not a run, or one of another version of palpate.
         """
         file = self.path / "study.json"
-        if not file.is_file():
+        if not file.exists() and not self.stage_records():
             raise InputError(
                 f"{self.path}: is not a run folder (it holds no study.json); give the folder that `palpate study` printed"
             )
-        data = _read_json(file)
-        version = data.get("format")
-        if version is None:
+        try:
+            data = read_json(file)
+            if "checksum" in data or data.get("format") == FORMAT:  # earlier formats have none
+                data = read_record(file)
+        except Damaged as error:
+            remedy = f"`palpate verify {self.path} --repair` or `palpate study` writes it again from the stage outputs"
+            raise Damaged(f"{error}; {remedy}") from None
+        if (version := data.get("format")) is None:
             raise InputError(
                 f"{self.path}: was made by version 0.1 of palpate, whose runs this version does not read; run the study again in another folder"
             )
         if version != FORMAT:
+            age = "a newer" if isinstance(version, int) and version > FORMAT else "an older"
             raise InputError(
-                f"{self.path}: is a run folder of format {version!r}, and this palpate reads {FORMAT}; use the palpate that made it"
+                f"{self.path}: is a run folder of {age} palpate (format {version!r}, and this palpate reads {FORMAT}); use the palpate that made it"
             )
         return StudyRecord.read(data, str(file))
 
@@ -76,159 +130,173 @@ class RunFolder:
         """The record of a stage output that was made.
 
         Raises:
-            InputError: it is absent or cannot be read.
+            Damaged: it is absent or not as it was written.
         """
         return self._record(self.folder(stage_id) / "stage.json", StageRecord, stage_id)
 
-    def failures(self) -> dict[str, FailureRecord]:
-        """Stages that failed and have not succeeded since, by id.
+    def stage_records(self) -> list[StageRecord]:
+        """The records of all stage outputs in the folder, of this study as it is or as it was before it was edited."""
+        found = []
+        for file in sorted(self.path.glob("*-*/stage.json")):
+            with contextlib.suppress(InputError):
+                found.append(self.stage(file.parent.name))
+        return found
 
-        Raises:
-            InputError: a record cannot be read.
-        """
-        files = {file.stem: file for file in sorted((self.path / "failed").glob("*-*.json"))}
-        return {
-            stage_id: self._record(file, FailureRecord, stage_id)
-            for stage_id, file in files.items()
-            if not self.complete(stage_id)
-        }
+    def failures(self) -> dict[str, FailureRecord]:
+        """Stages that failed and have not succeeded since, by id."""
+        found = {}
+        for file in sorted((self.path / "failed").glob("*-*.json")):
+            if re.fullmatch(STAGE_ID, file.stem) and not self.complete(file.stem):
+                try:
+                    found[file.stem] = self._record(file, FailureRecord, file.stem)
+                except Damaged as error:
+                    why = f"why is not known: {error}"
+                    found[file.stem] = FailureRecord(id=file.stem, title="", error=why, traceback="", created="")
+        return found
 
     def verify(self, stage_id: str) -> Path:
-        """Compare a stage output's files with their checksums, and give its folder.
+        """Compare a stage output's files with their sizes and checksums, and give its folder.
 
         Raises:
-            InputError: a file is absent or was changed since.
+            Damaged: a file is absent or was changed since.
         """
-        folder = self.folder(stage_id)
-        for name, expected in self.stage(stage_id).checksums.items():
-            file = folder / name
-            if not file.is_file() or sha256(file) != expected:
-                raise InputError(
-                    f"{file}: is absent or was changed after it was made; delete {folder} and run the study again"
-                )
-        return folder
+        fault = self._fault(self.stage(stage_id), contents=True)
+        if fault:
+            raise Damaged(f"{fault}; run the study again to remake it")
+        return self.folder(stage_id)
 
     def busy(self, stage_id: str) -> bool:
-        """Whether another process is making the stage output."""
-        file = self.path / ".locks" / check_stage_id(stage_id)
-        try:
-            with file.open("rb") as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        """Whether a process is making the stage output, as far as this machine can see: a draft of it lies there."""
+        drafts = self.path.glob(f".{check_stage_id(stage_id)}.*.part")
+        return any(not is_abandoned(draft) for draft in drafts)
 
     @contextlib.contextmanager
     def lock(self, stage_id: str) -> Iterator[bool]:
-        """Hold the lock of a stage; gives False at once when another process holds it."""
-        file = self.path / ".locks" / check_stage_id(stage_id)
-        file.parent.mkdir(exist_ok=True)
-        with file.open("ab") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            yield True
+        """Hold the lock of a stage; gives False at once when another process holds it.
+
+        Raises:
+            InputError: the folder cannot be written, or lies on a file system without locks.
+        """
+        with lock_file(self._own(".locks") / check_stage_id(stage_id)) as held:
+            yield held
 
     @contextlib.contextmanager
     def making(self, stage: StageOutput, device: str, commit: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Give a folder to write a stage output into and a dict for its facts; on leaving without an error the output appears, whole."""
+        """Give a folder to write a stage output into and a dict for its facts; on leaving without an error the output appears, whole.
+
+        The stage's lock must be held: drafts of it that other processes left are removed.
+
+        Raises:
+            DiskFull: there is no room, before or while it is made.
+        """
         facts: dict[str, Any] = {}
         start = time.monotonic()
-        with atomic_folder(self.folder(stage.id)) as draft:
-            yield draft, facts
-            record = StageRecord(
-                **dict(stage),
-                versions=versions(),
-                commit=commit,
-                device=device,
-                seconds=round(time.monotonic() - start, 3),
-                created=_now(),
-                checksums={file.name: sha256(file) for file in sorted(draft.iterdir())},
-                facts=facts,
-            )
-            write_json(draft / "stage.json", record.to_dict())
-        (self.path / "failed" / f"{stage.id}.json").unlink(missing_ok=True)
+        check_room(self.path)
+        for left in self.path.glob(f".{stage.id}.*.part"):
+            remove(left)
+        made_from = {each.id: self.stage(each.id).content for each in stage.parents if self.complete(each.id)}
+        try:
+            with atomic_folder(self.folder(stage.id)) as draft:
+                yield draft, facts
+                record = StageRecord(
+                    **dict(stage),
+                    versions=versions(),
+                    commit=commit,
+                    device=device,
+                    seconds=round(time.monotonic() - start, 3),
+                    created=_now(),
+                    files={file.name: _written(file) for file in sorted(draft.iterdir())},
+                    made_from=made_from,
+                    facts=facts,
+                    study=self._facts(),
+                )
+                write_record(draft / "stage.json", record.to_dict())
+        except Exception as error:
+            if not is_full(error):
+                raise
+            raise DiskFull(f"{self.path}: the disk was filled while {stage.title} was made; {KEPT}") from error
+        (self._own("failed") / f"{stage.id}.json").unlink(missing_ok=True)
 
     def record_failure(self, stage: StageOutput, error: str, trace: str) -> None:
         """Note why a stage failed; the note goes when the stage succeeds."""
         record = FailureRecord(id=stage.id, title=stage.title, error=error, traceback=trace, created=_now())
-        write_json(self.path / "failed" / f"{stage.id}.json", record.to_dict())
+        file = self._own("failed") / f"{stage.id}.json"
+        with named_errors(str(file)):
+            write_record(file, record.to_dict())
 
     def write_study(self, **facts: Any) -> None:
         """Write study.json from the fields of a `StudyRecord` that are not about this palpate and now."""
         record = StudyRecord(format=FORMAT, palpate=versions()["palpate"], created=_now(), **facts)
-        write_json(self.path / "study.json", record.to_dict())
+        with named_errors(str(self.path / "study.json")):
+            write_record(self.path / "study.json", record.to_dict())
+
+    def _fault(self, record: StageRecord, contents: bool) -> str | None:
+        """The first file of a stage output that is not as it was written."""
+        folder = self.folder(record.id)
+        for name, written in record.files.items():
+            file = folder / name
+            try:
+                if not file.is_file():
+                    return f"{file}: is missing"
+                if (size := file.stat().st_size) != written.size:
+                    return f"{file}: has {size:,} bytes and was written with {written.size:,}"
+                if contents and sha256(file) != written.sha256:
+                    return f"{file}: was changed after it was made: its checksum is another"
+            except OSError as error:
+                return f"{file}: cannot be read ({error.strerror or error})"
+        return None
+
+    def _facts(self) -> StudyFacts | None:
+        with contextlib.suppress(InputError):
+            return StudyFacts(**{name: value for name, value in self.study() if name in StudyFacts.model_fields})
+
+    def _own(self, name: str) -> Path:
+        """A folder of the run's own to write into, which must not lead elsewhere."""
+        folder = self.path / name
+        if folder.is_symlink():
+            raise InputError(f"{folder}: is a link, and palpate writes only inside a run folder; remove the link")
+        return folder
 
     def _record(self, file: Path, schema: type[Record], stage_id: str) -> Record:
         """Read the record of a stage, which must name the stage that its place says."""
-        record = schema.read(_read_json(file), str(file))
-        named = getattr(record, "id", stage_id)
-        if named != stage_id:
-            raise InputError(f"{file}: is the record of {named}; delete the folder and run the study again")
+        try:
+            record = schema.read(read_record(file), str(file))
+        except SpecError as error:
+            raise Damaged(str(error)) from None
+        if (named := getattr(record, "id", stage_id)) != stage_id:
+            raise Damaged(f"{file}: is the record of {named}")
         return record
 
 
 def open_run(path: Path, name: str) -> RunFolder:
-    """Open a run folder for writing, making it when absent.
+    """Open a run folder for writing, making it when absent; drafts of processes that ended are removed.
 
     Raises:
-        InputError: the folder belongs to another study, or holds files that are not a run's.
+        InputError: the folder belongs to another study, holds files that are not a run's, or cannot be written.
     """
     run = RunFolder(path)
-    if (path / "study.json").is_file():
-        other = run.study().name
-        if other != name:
-            raise InputError(
-                f"{path}: belongs to the study `{other}`, given the study `{name}`; choose another folder with --out"
-            )
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path}: is not empty and no run folder; choose another folder with --out")
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        others = {run.study().name}
+    except Damaged:  # what it was made for is said beside each stage output too
+        others = {record.study.name for record in run.stage_records() if record.study}
+    except InputError:
+        if (path / "study.json").exists():
+            raise
+        others = set()
+        if path.exists() and (not path.is_dir() or any(not is_draft(file) for file in path.iterdir())):
+            raise InputError(f"{path}: is not empty and no run folder; choose another folder with --out") from None
+    if others - {name}:
+        raise InputError(
+            f"{path}: belongs to the study `{min(others)}`, given the study `{name}`; choose another folder with --out"
+        )
+    with named_errors(str(path), "choose another folder with --out, or change its rights"):
+        path.mkdir(parents=True, exist_ok=True)
+        sweep(path)
     return run
 
 
-def versions() -> dict[str, str]:
-    """The versions that can change a result."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
-def source_commit() -> str | None:
-    """The commit of palpate's own sources, when they lie in a git checkout; with "+" when files were changed since."""
-    folder = Path(__file__).parent
-    try:
-        tracked = subprocess.run(
-            ["git", "-C", folder, "ls-files", "--error-unmatch", __file__], capture_output=True, text=True, check=False
-        )
-        if tracked.returncode:
-            return None
-        described = subprocess.run(
-            ["git", "-C", folder, "describe", "--always", "--abbrev=12", "--dirty=+", "--match="],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    return described.stdout.strip() or None
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); run the study again to write it anew") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{file}: a JSON object is needed, given {type(data).__name__}; run the study again")
-    return data
+def _written(file: Path) -> FileRecord:
+    return FileRecord(size=file.stat().st_size, sha256=sha256(file))
 
 
 def _now() -> str:

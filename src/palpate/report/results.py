@@ -13,7 +13,7 @@ from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
 from palpate.core.spec import Spec
 from palpate.report import verdicts
-from palpate.report.stages import ATTACKED, StageTables
+from palpate.report.stages import ATTACKED, STATES, StageTables
 from palpate.statistics.clinical import directed_curves, operating_points
 from palpate.statistics.comparison import Comparison
 from palpate.statistics.curves import COUNTED, curve
@@ -130,7 +130,7 @@ class Results(Spec):
     """What results.json holds.
 
     Attributes:
-        stages: the number of stages that are "complete", "failed" and "missing".
+        stages: the number of stages in each of `palpate.report.stages.STATES`.
         tasks: by name, in the study's order.   checks: one for each trust stage, in any state.
         problems: what could not be read or made.
     """
@@ -164,7 +164,7 @@ def measure(tables: StageTables) -> Results:
         study=tables.study.name,
         title=tables.study.title or tables.study.name,
         created=tables.study.created,
-        stages={state: sum(s.state == state for s in tables.stages) for state in ("complete", "failed", "missing")},
+        stages={state: sum(stage.state == state for stage in tables.stages) for state in STATES},
         tasks=tasks,
         checks=checks,
         problems=tuple(tables.problems),

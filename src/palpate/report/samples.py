@@ -60,8 +60,9 @@ def load(data: RunData, task: str) -> list[Samples]:
 
 def _samples(data: RunData, stage: Stage) -> Samples:
     attack = stage.parent("attack")
-    stored = arrays((data.path / attack.id if attack else stage.folder) / "samples.npz")
-    explained = arrays(stage.folder / "maps.npz")
+    attacked = next((one for one in data.complete("attack") if attack and one.id == attack.id), stage)
+    stored = arrays(attacked.file("samples.npz"))
+    explained = arrays(stage.file("maps.npz"))
     return Samples(
         model_id=data.map_label(stage),
         norm=norm_of_stage(data, attack.id) if attack else "linf",

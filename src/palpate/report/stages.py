@@ -1,7 +1,7 @@
 """The stage outputs of a run folder and their tables, in any state: read when asked for, and never more columns than needed.
 
-A report of half a study is useful, so nothing here stops at a gap: an absent, failed or unreadable stage output becomes a state of its stage
-or a line in `problems`, and the page names it.
+A report of half a study is useful, so nothing here stops at a gap: an absent, failed or damaged stage output becomes a state of its stage
+or a line in `problems`, and the page names it. What is shown was compared with its checksums first.
 """
 
 import dataclasses
@@ -12,13 +12,16 @@ from typing import Any, TypeVar
 import numpy as np
 import polars as pl
 
-from palpate.core.errors import InputError
+from palpate.core.errors import Damaged, InputError
 from palpate.core.records import Parent, StageOutput, StageRecord, StudyRecord
 from palpate.core.rows import SCHEMA
 from palpate.core.run_folder import RunFolder
 from palpate.statistics.curves import COUNTED
 
 Value = TypeVar("Value")
+
+STATES = ("complete", "failed", "damaged", "outdated", "missing")
+"""Of a stage: damaged where a file is not as it was written, outdated where it was made from a parent that was made again since."""
 
 UNREADABLE = (InputError, OSError, ValueError, KeyError, pl.exceptions.PolarsError)
 """What reading a damaged file may raise."""
@@ -29,8 +32,8 @@ class Stage:
     """A stage output of the study.
 
     Attributes:
-        planned: as the study lists it.   state: "complete", "failed" or "missing".   error: why it failed, or "".
-        folder: where it lies.   record: its stage.json; None where it is not complete or cannot be read.
+        planned: as the study lists it.   state: one of `STATES`.   error: why it failed, or what is wrong with it, or "".
+        folder: where it lies.   record: its stage.json; None where it is not complete.
     """
 
     planned: StageOutput
@@ -72,6 +75,16 @@ class Stage:
     def parent(self, role: str) -> Parent | None:
         """The first parent of a role."""
         return next((parent for parent in self.planned.parents if parent.role == role), None)
+
+    def file(self, name: str) -> Path:
+        """One of its files, whose checksum was compared when the run was opened.
+
+        Raises:
+            Damaged: stage.json does not list it, so that nobody knows what it should hold.
+        """
+        if self.record is None or name not in self.record.files:
+            raise Damaged(f"{self.folder / name}: is not listed in stage.json; run the study again")
+        return self.folder / name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +160,7 @@ class StageTables:
         self, stage: Stage, name: str, columns: Sequence[str] = (), schema: dict[str, pl.DataType] | None = None
     ) -> pl.DataFrame:
         def load() -> pl.DataFrame:
-            scanned = pl.scan_parquet(stage.folder / name)
+            scanned = pl.scan_parquet(stage.file(name))
             if schema is not None and dict(scanned.collect_schema()) != schema:
                 raise InputError("is no table of rows of this version; run the study again")
             return (scanned.select(columns) if columns else scanned).collect()
@@ -169,16 +182,17 @@ def open_tables(path: Path) -> StageTables:
     """
     run = RunFolder(Path(path))
     tables = StageTables(run.path, run.study(), (), [])
-    failures = tables.attempt("failed stages", run.failures) or {}
+    failures = run.failures()
 
     def stage(planned: StageOutput) -> Stage:
-        folder = run.folder(planned.id)
-        if run.complete(planned.id):
-            record = tables.attempt(f"{planned.id}/stage.json", lambda: run.stage(planned.id))
-            return Stage(planned, "complete", "", folder, record)
+        folder, (state, why) = run.folder(planned.id), run.state(planned)
+        if state == "complete":
+            return Stage(planned, state, "", folder, run.stage(planned.id))
         if planned.id in failures:
             return Stage(planned, "failed", failures[planned.id].error, folder, None)
-        return Stage(planned, "missing", "", folder, None)
+        if why:
+            tables.problems.append(f"{planned.title}: {state}, so it is not shown: {why}")
+        return Stage(planned, state, why, folder, None)
 
     return dataclasses.replace(tables, stages=tuple(stage(planned) for planned in tables.study.stages))
 

@@ -13,6 +13,7 @@ from palpate.core import formatting
 from palpate.report.export import folder_of
 from palpate.report.results import Results, TaskResults
 from palpate.report.sections.leaderboard import CHECKED, checked, radius_text, sentence, some_steps
+from palpate.report.stages import STATES
 from palpate.report.tables import epsilon_column
 from palpate.statistics.leaderboard import Entry, Leaderboard
 
@@ -51,11 +52,7 @@ def notes(results: Results) -> list[str]:
         )
         found += _checks(results) or ["Attack not verified: no trust checks were run."]
     total = sum(results.stages.values())
-    found += [
-        f"{results.stages[state]} of {total} stages {state}."
-        for state in ("failed", "missing")
-        if results.stages[state]
-    ]
+    found += [f"{results.stages[state]} of {total} stages {state}." for state in STATES[1:] if results.stages[state]]
     return [*found, *results.problems[:ROWS]]
 
 

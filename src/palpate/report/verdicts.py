@@ -17,10 +17,14 @@ ORDER: tuple[str, ...] = get_args(Status)
 def read(stage: Stage) -> tuple[str, str, tuple[VerdictRecord, ...]]:
     """The worst status, a summary and the verdicts of a trust stage; one that failed or is missing verifies nothing, and says so."""
     if stage.state != "complete":
-        why = f"failed: {stage.error}" if stage.state == "failed" else "were not run yet"
+        why = (
+            "were not run yet"
+            if stage.state == "missing"
+            else f"{'' if stage.state == 'failed' else 'are '}{stage.state}: {stage.error}"
+        )
         return "not run", f"attack not verified: the checks {why}", ()
-    file = stage.folder / "verdicts.json"
     try:
+        file = stage.file("verdicts.json")
         found = [VerdictRecord.read(one, str(file)) for one in json.loads(file.read_text(encoding="utf-8"))]
     except (*UNREADABLE, TypeError) as error:
         return "not run", f"attack not verified: its verdicts cannot be read ({error})", ()

@@ -13,9 +13,11 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from palpate.core.errors import InputError
+from palpate.core.errors import DiskFull, InputError, readable
+from palpate.core.io import named_errors
+from palpate.core.provenance import source_commit
 from palpate.core.records import StageOutput, TaskRecord
-from palpate.core.run_folder import open_run, source_commit
+from palpate.core.run_folder import open_run
 from palpate.data.dataset import Dataset
 from palpate.models.predict import as_tensor, choose_device
 from palpate.report.page.page import write_report
@@ -85,14 +87,14 @@ def run(
         stages=stages,
         spec=study.to_dict(),
     )
-    waiting = [stage for stage in stages if not folder.complete(stage.id)]
-    done, place = len(stages) - len(waiting), escape(str(folder.path))
-    if not waiting:
-        console.print(f"Everything is complete: {len(stages)} stages in {place}")
-    elif done:
+    done, place = sum(folder.complete(stage.id) for stage in stages), escape(str(folder.path))
+    if 0 < done < len(stages):
         console.print(f"{done} of {len(stages)} stages are complete already; making the rest")
-    failed = _make_all(waiting, Context(study, folder, data_root, where, console, datasets))
-    write_report(folder.path)
+    made, failed = _make_all(stages, Context(study, folder, data_root, where, console, datasets))
+    if not made and not failed:
+        console.print(f"Everything is complete: {len(stages)} stages in {place}")
+    with named_errors(str(folder.path / "report.html")):
+        write_report(folder.path)
     if failed:
         reasons = "\n".join(f"  {stage.title}: {reason}" for stage, reason in failed)
         raise StudyIncomplete(
@@ -103,52 +105,74 @@ def run(
     return folder.path
 
 
-def _make_all(waiting: list[StageOutput], context: Context) -> list[tuple[StageOutput, str]]:
-    """Make stages whose parents are complete until none is left; those held by another process are waited for."""
+def _make_all(
+    stages: tuple[StageOutput, ...], context: Context
+) -> tuple[list[StageOutput], list[tuple[StageOutput, str]]]:
+    """Make what is not complete, parents first; stages held by another process are waited for. Gives what was made and what failed.
+
+    A stage output is looked at when its parents are as they will stay: a damaged one, or one made from other parents, is made again.
+    """
+    made: list[StageOutput] = []
     failed: dict[str, tuple[StageOutput, str]] = {}
-    commit = source_commit()
-    told = False
-    while waiting:
-        later: list[StageOutput] = []
-        progressed = False
-        for stage in waiting:
+    left = {stage.id: stage for stage in stages}
+    commit, told = source_commit(), False
+    while left:
+        before = len(left)
+        for stage in list(left.values()):
             # A sibling serves one check only, which is not run where the sibling failed.
             parents = [each.id for each in stage.parents if each.role != "sibling" or each.id not in failed]
             broken = next((parent for parent in parents if parent in failed), None)
             if broken:
                 failed[stage.id] = (stage, f"needs `{failed[broken][0].title}`, which failed")
-            elif not all(map(context.run.complete, parents)) or not _make(stage, context, commit, failed):
-                later.append(stage)
+            elif any(parent in left for parent in parents):
                 continue
-            progressed = True
-        if later and not progressed:
+            else:
+                became, reason = _settle(stage, context, commit)
+                if became == "held":
+                    continue
+                if became == "made":
+                    made.append(stage)
+                if became == "failed":
+                    failed[stage.id] = (stage, reason)
+            del left[stage.id]
+        if len(left) == before:
             if not told:
                 context.console.print("Waiting for stages that another process is making")
                 told = True
             time.sleep(WAIT_SECONDS)
-        waiting = later
-    return list(failed.values())
+    return made, list(failed.values())
 
 
-def _make(stage: StageOutput, context: Context, commit: str | None, failed: dict[str, tuple[StageOutput, str]]) -> bool:
-    """Make one stage output, or note why it failed; False when another process holds it."""
+def _settle(stage: StageOutput, context: Context, commit: str | None) -> tuple[str, str]:
+    """Make one stage output unless it is there: gives "complete", "made", "held" (by another process), or "failed" and why.
+
+    Raises:
+        DiskFull: nothing else can be made either.
+    """
+    if context.run.state(stage)[0] == "complete":
+        return "complete", ""
+    title = escape(stage.title)
     with context.run.lock(stage.id) as held:
         if not held:
-            return False
-        if context.run.complete(stage.id):  # the other process finished it meanwhile
-            return True
-        start, title = time.monotonic(), escape(stage.title)
+            return "held", ""
+        state, why = context.run.state(stage)
+        if state == "complete":  # the other process finished it meanwhile
+            return state, ""
+        if why:
+            context.console.print(f"[yellow]{state}[/yellow] {title}: {escape(why)}; it is made again")
+        start = time.monotonic()
         try:
             with context.run.making(stage, _name(context.device), commit) as (folder, facts):
                 MAKERS[stage.kind](stage, context, folder, facts)
+        except DiskFull:
+            raise
         except Exception as error:  # a failed stage is reported at the end, and never stops the others
-            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-            failed[stage.id] = (stage, reason)
-            context.run.record_failure(stage, reason, traceback.format_exc())
+            reason = str(error) if isinstance(error, InputError) else readable(f"{type(error).__name__}: {error}")
+            context.run.record_failure(stage, reason, readable(traceback.format_exc(), 20_000))
             context.console.print(f"[red]failed[/red] {title}: {escape(reason)}")
-        else:
-            context.console.print(f"[green]done[/green]   {title} ({time.monotonic() - start:.0f} s)")
-        return True
+            return "failed", reason
+    context.console.print(f"[green]done[/green]   {title} ({time.monotonic() - start:.0f} s)")
+    return "made", ""
 
 
 def _name(device: torch.device) -> str:

@@ -4,6 +4,7 @@ import json
 
 import polars as pl
 import pytest
+from tests.runs import edit, rewrite
 
 from palpate.core import rows
 from palpate.papers.wasserman2022.comparison import Claim, claims, reading
@@ -27,7 +28,7 @@ def found(run, where: str, what: str) -> Claim:
 def change_attacks(run, task: str, **columns) -> None:
     for stage in read(run).complete("attack", task):
         path = stage.folder / "images.parquet"
-        rows.write(rows.read(path).with_columns(**columns), path)
+        rewrite(rows.read(path).with_columns(**columns), path)
 
 
 def test_clean_accuracies_are_those_of_the_rows(paper_run):
@@ -48,9 +49,9 @@ def test_a_loss_is_given_in_points_and_as_a_share(paper_run):
 
 def restate(run, task: str, epsilons: list[float]) -> None:
     """Have the run state other epsilons for a task, from index 1 on."""
-    study = json.loads((run / "study.json").read_text())
-    study["tasks"][task]["epsilons"] = epsilons
-    (run / "study.json").write_text(json.dumps(study))
+    tasks = json.loads((run / "study.json").read_text())["tasks"]
+    tasks[task]["epsilons"] = epsilons
+    edit(run / "study.json", tasks=tasks)
     index = pl.col("epsilon_index")
     moved = pl.lit(None, pl.Float64)
     for place, epsilon in enumerate(epsilons, 1):
@@ -95,9 +96,8 @@ def test_where_the_lines_cross(paper_run):
 
 def test_parameters_and_epochs_are_the_train_stages_own(paper_run):
     for stage in read(paper_run).complete("train"):
-        record = json.loads((stage.folder / "stage.json").read_text())
-        record["facts"] = {"parameters": 1010 if "full" in stage.model_id else 1000, "epochs": len(stage.task)}
-        (stage.folder / "stage.json").write_text(json.dumps(record))
+        parameters = 1010 if "full" in stage.model_id else 1000
+        edit(stage.folder / "stage.json", facts={"parameters": parameters, "epochs": len(stage.task)})
     assert found(paper_run, "All", "more parameters with attention").measured == "1.000% (10 more than 1,000)"
     assert found(paper_run, "All", "epochs trained").measured == "12 to 14 in 6 trainings"
 

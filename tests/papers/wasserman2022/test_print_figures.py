@@ -5,6 +5,7 @@ import re
 import cv2
 import numpy as np
 import pytest
+from tests.runs import unmake
 
 from palpate.core.errors import InputError
 from palpate.papers.wasserman2022 import print_figures
@@ -55,7 +56,7 @@ def test_figure_one_ends_with_what_the_network_sees():
 def test_what_is_not_there_is_not_drawn_and_said(make_run, tmp_path):
     run = make_run(samples=2)
     for file in [*run.glob("explain-*/stage.json"), *run.glob("attack-*/stage.json")]:
-        file.unlink()
+        unmake(file)
     cv2.imwrite(str(tmp_path / "film.png"), np.eye(64, dtype=np.uint8) * 200)
     *pictures, captions = print_figures.write(run, tmp_path / "out", tmp_path / "film.png")
     assert len(pictures) == 2

@@ -106,7 +106,7 @@ def _add(named: Named, name: str, data: RunData, make) -> None:
 
 def _gaps(data: RunData, task: str) -> list[str]:
     return [
-        f"{stage.title}: {'failed, ' + stage.error if stage.state == 'failed' else 'not made yet'}"
+        f"{stage.title}: {f'{stage.state}, {stage.error}' if stage.error else 'not made yet'}"
         for stage in data.stages
         if stage.task == task and stage.state != "complete"
     ]

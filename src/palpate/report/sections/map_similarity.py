@@ -144,7 +144,7 @@ def _between(data: RunData, task: str) -> Lines:
     stages = [stage for place, stage in enumerate(stages) if place * (place + 1) / 2 <= PAIRS]
 
     def load(stage: Stage) -> NDArray[Any]:
-        return shrink(arrays(stage.folder / "maps.npz")["maps"])
+        return shrink(arrays(stage.file("maps.npz"))["maps"])
 
     read = {
         data.map_label(stage): data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: load(stage))

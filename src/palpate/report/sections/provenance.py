@@ -66,8 +66,8 @@ def _facts(data: RunData, task: str, model: str) -> list[tuple[str, str]]:
         found += [(name, _settings(spec[name])) for name in ("model", "training", "seed") if spec.get(name) is not None]
         if stage.record:
             found += [("trained", _settings(stage.record.facts))] if stage.record.facts else []
-            weights = stage.record.checksums.get("weights.safetensors")
-            found += [("weights, SHA-256", weights)] if weights else []
+            weights = stage.record.files.get("weights.safetensors")
+            found += [("weights, SHA-256", weights.sha256)] if weights else []
     for stage in data.complete("attack", task, model):
         found += _attack(data, stage)
     for stage in data.complete("explain", task, model):

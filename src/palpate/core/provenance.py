@@ -1,0 +1,38 @@
+"""What made a result: the versions of the packages and the commit of palpate's own sources."""
+
+import contextlib
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+PACKAGES = ("palpate", "torch", "timm", "foolbox", "captum", "opencv-python-headless", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """The versions that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def source_commit() -> str | None:
+    """The commit of palpate's own sources, when they lie in a git checkout; with "+" when files were changed since."""
+    folder = Path(__file__).parent
+    try:
+        tracked = subprocess.run(
+            ["git", "-C", folder, "ls-files", "--error-unmatch", __file__], capture_output=True, text=True, check=False
+        )
+        if tracked.returncode:
+            return None
+        described = subprocess.run(
+            ["git", "-C", folder, "describe", "--always", "--abbrev=12", "--dirty=+", "--match="],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    return described.stdout.strip() or None
