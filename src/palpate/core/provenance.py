@@ -1,9 +1,10 @@
-"""What made a result: the versions of the packages and the commit of palpate's own sources."""
+"""What made a result: the versions of the packages and the commit of palpate's own sources, and when."""
 
 import contextlib
 import importlib.metadata
 import platform
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 PACKAGES = ("palpate", "torch", "timm", "foolbox", "captum", "opencv-python-headless", "numpy")
@@ -36,3 +37,8 @@ def source_commit() -> str | None:
     except OSError:
         return None
     return described.stdout.strip() or None
+
+
+def now() -> str:
+    """Date and time, ISO 8601, UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

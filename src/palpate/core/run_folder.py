@@ -13,7 +13,6 @@ import dataclasses
 import re
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -34,7 +33,7 @@ from palpate.core.io import (
     sweep,
     write_record,
 )
-from palpate.core.provenance import versions
+from palpate.core.provenance import now, versions
 from palpate.core.records import (
     FORMAT,
     STAGE_ID,
@@ -204,7 +203,7 @@ class RunFolder:
                     commit=commit,
                     device=device,
                     seconds=round(time.monotonic() - start, 3),
-                    created=_now(),
+                    created=now(),
                     files={file.name: _written(file) for file in sorted(draft.iterdir())},
                     made_from=made_from,
                     facts=facts,
@@ -219,14 +218,14 @@ class RunFolder:
 
     def record_failure(self, stage: StageOutput, error: str, trace: str) -> None:
         """Note why a stage failed; the note goes when the stage succeeds."""
-        record = FailureRecord(id=stage.id, title=stage.title, error=error, traceback=trace, created=_now())
+        record = FailureRecord(id=stage.id, title=stage.title, error=error, traceback=trace, created=now())
         file = self._own("failed") / f"{stage.id}.json"
         with named_errors(str(file)):
             write_record(file, record.to_dict())
 
     def write_study(self, **facts: Any) -> None:
         """Write study.json from the fields of a `StudyRecord` that are not about this palpate and now."""
-        record = StudyRecord(format=FORMAT, palpate=versions()["palpate"], created=_now(), **facts)
+        record = StudyRecord(format=FORMAT, palpate=versions()["palpate"], created=now(), **facts)
         with named_errors(str(self.path / "study.json")):
             write_record(self.path / "study.json", record.to_dict())
 
@@ -297,7 +296,3 @@ def open_run(path: Path, name: str) -> RunFolder:
 
 def _written(file: Path) -> FileRecord:
     return FileRecord(size=file.stat().st_size, sha256=sha256(file))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
