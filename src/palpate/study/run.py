@@ -127,7 +127,7 @@ def _make_all(
             elif any(parent in left for parent in parents):
                 continue
             else:
-                became, reason = _settle(stage, context, commit)
+                became, reason = _make(stage, context, commit)
                 if became == "held":
                     continue
                 if became == "made":
@@ -143,7 +143,7 @@ def _make_all(
     return made, list(failed.values())
 
 
-def _settle(stage: StageOutput, context: Context, commit: str | None) -> tuple[str, str]:
+def _make(stage: StageOutput, context: Context, commit: str | None) -> tuple[str, str]:
     """Make one stage output unless it is there: gives "complete", "made", "held" (by another process), or "failed" and why.
 
     Raises:
