@@ -19,14 +19,13 @@ class Config:
     """How hard to try; the defaults are strength "standard"."""
 
     steps: int = 12  # gradients per candidate, the clean image's included, before it is asked whether more would pay
-    classes: int = 6  # classes whose gradient is taken at the clean image, by descending logit
+    classes: int = 5  # classes whose gradient is taken at the clean image, by descending logit
     further: int = 15  # classes after these, whose gradient is taken where the model is as good as linear
-    candidates: int = 4  # classes that start as candidates, by ascending distance
+    candidates: int = 3  # classes that start as candidates, by ascending distance
     reach: float = 1.7  # of the nearest distance; farther classes do not start
     prune: tuple[tuple[int, int], ...] = (
-        (1, 3),
         (2, 2),
-        (4, 1),
+        (3, 1),
     )  # after that step, keep that many candidates per image
     prune_beyond: tuple[
         tuple[int, float], ...
@@ -61,6 +60,7 @@ class Candidates:
     begin: Tensor  # (R,) step at which this round began
     end: Tensor  # (R,) step at which it ends
     mark: Tensor  # (R,) the image's best radius `Config.window` steps before the end of the round
+    aim_then: Tensor  # (R,) the margin at that step; NaN before
     trust: Tensor  # (R,) largest relative change of the radius in one step
     before: Tensor  # (R,) margin at the last point; NaN where there was none
     expected: Tensor  # (R,) margin that the last gradient predicts at `point`; NaN where there was none
@@ -90,7 +90,7 @@ def candidates_at(
     return Candidates(
         image, block.labels[image], aim, block.clean[image], point, torch.zeros_like(point), radius, torch.ones_like(radius),
         steps, torch.zeros_like(steps), torch.full_like(steps, config.steps), torch.full_like(radius, float("inf")),
-        torch.full_like(radius, TRUST), nothing, nothing.clone(),
+        nothing, torch.full_like(radius, TRUST), nothing.clone(), nothing.clone(),
     )  # fmt: skip
 
 

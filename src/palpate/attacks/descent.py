@@ -48,8 +48,11 @@ MISSED, FORETOLD = 0.7, 0.5
 LOST = 0.5
 """Where the first prediction misses by more, the linear model is no guide to the boundary, which is bracketed instead."""
 
-OUT_OF_REACH = 1.1
-"""A candidate whose linear model puts the boundary that far beyond the largest epsilon after two thirds of its steps is given up."""
+OUT_OF_REACH = 1.03
+"""A candidate whose linear model puts the boundary that far beyond the largest epsilon is given up, unless its margin rises fast enough."""
+
+ROUNDS = 1
+"""Fast enough: at the pace of the last steps the margin is zero within so many further rounds."""
 
 EXACT = 0.005
 """In l2 and l1 a point scaled to another radius is not the best one in the box. Where the first prediction misses by less than this share, the
@@ -202,13 +205,14 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     expected = aim + total(gradient * (point - at.point))
     known = best.limit[at.image]
     halfway = at.step == at.end - config.window
+    pace = (aim - at.aim_then) / config.window
+    close = (estimate <= OUT_OF_REACH * block.top) | (aim + pace * ROUNDS * config.round >= 0)
     # Ends early: the radius hardly falls any more, or nothing has fooled and the boundary is out of reach.
-    early = halfway & torch.where(
-        known.isfinite(), known >= at.mark * (1 - config.still), estimate > OUT_OF_REACH * block.top
-    )
-    mark = torch.where(halfway | (at.step == at.end - 2 * config.window), known, at.mark)
+    early = halfway & torch.where(known.isfinite(), known >= at.mark * (1 - config.still), ~close)
+    marked = halfway | (at.step == at.end - 2 * config.window)
     after = dataclasses.replace(
-        at, point=point, momentum=momentum, radius=radius, slope=slope, step=at.step + 1, mark=mark, trust=trust, before=aim, expected=expected
+        at, point=point, momentum=momentum, radius=radius, slope=slope, step=at.step + 1, mark=torch.where(marked, known, at.mark),
+        aim_then=torch.where(marked, aim, at.aim_then), trust=trust, before=aim, expected=expected,
     )  # fmt: skip
     block.head.note(block.place.start + at.image[first], miss[first], (slope / at.slope)[first])
     keep = sound & leading(at, estimate, config.prune)
@@ -218,7 +222,7 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     best.lost[at.image[lost]] = True  # unless the prediction held for another candidate of the image
     best.lost[at.image[first & ~(miss > LOST)]] = False
     _find_again(block, at, after, lost.nonzero()[:, 0], fooled)
-    over = early | (after.step >= after.end) & ~_further_round(block, config, after)
+    over = early | (after.step >= after.end) & ~_further_round(block, config, after, close)
     if bool((keep & ~over).all()):
         return after, no_candidates(block)
     return after.take(keep & ~over), after.take(keep & over)
@@ -264,11 +268,12 @@ def _find_again(block: Block, at: Candidates, after: Candidates, lost: Tensor, f
     after.trust[lost], after.expected[lost] = TRUST / 4, float("nan")
 
 
-def _further_round(block: Block, config: Config, after: Candidates) -> Tensor:
-    """Which of the candidates (R,) at the end of a round get another, since their image's best radius still falls; their state is set for it."""
+def _further_round(block: Block, config: Config, after: Candidates, close: Tensor) -> Tensor:
+    """Which candidates (R,) get another round at the end of one, and their state is set for it: their image's best radius still falls, or
+    nothing has fooled it yet and the boundary is close to the largest epsilon (R,)."""
     best = block.best.limit[after.image]
-    pays = (best < after.mark * (1 - config.falling)) & (after.step + config.round <= config.limit)
-    pays &= best.isfinite() & (after.step >= after.end)
+    pays = torch.where(best.isfinite(), best < after.mark * (1 - config.falling), close)
+    pays &= (after.step >= after.end) & (after.step + config.round <= config.limit)
     after.begin = torch.where(pays, after.step, after.begin)
     after.end = torch.where(pays, after.step + config.round, after.end)
     return pays

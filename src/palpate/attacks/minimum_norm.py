@@ -24,7 +24,7 @@ from palpate.core.registry import ATTACKS
 CONFIGS = {
     "fast": Config(steps=6, classes=3, further=0, candidates=2, prune=((1, 1),), searches=2, limit=6, attempt=1),
     "standard": Config(),
-    # Its descent is longer and starts from more classes, since the parts that follow only look below what it finds.
+    # Its second descent is longer and starts from more classes, since the parts that follow only look below what it finds.
     "ensemble": Config(steps=25, classes=9, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), attempt=10),
 }
 BATCHES = 8
@@ -89,27 +89,28 @@ class MinimumNorm(Attack):
                 raise KeyboardInterrupt
 
     def _attack(self, block: Block) -> None:
-        config = CONFIGS[self.strength]
-        every = torch.arange(len(block), device=block.clean.device)
-        descend(block, config, every, lambda image: init(block, config, image), "descent")
-        block.head.judge()
-        further_classes(block, config)
-        if self.strength != "fast":
-            self._misled(block, config)
-        last_attempt(block, config)
+        if self.strength == "ensemble":  # all of "standard" first, so that no radius is larger than there
+            _descents(block, "standard")
+        _descents(block, self.strength)
         if self.strength == "ensemble":
             ensemble(block, Parts())
         if self.levels:
             onto_levels(block, self.levels)
 
-    def _misled(self, block: Block, config: Config) -> None:
-        """Images whose head misled the linear model of the margin: towards every class, and for "ensemble" all of them to the end."""
-        lost = block.best.lost | block.head.bends
-        image = (lost & (block.best.limit > 0) & ~block.best.failed).nonzero()[:, 0]
-        if self.strength == "ensemble":
-            every_class(block, Parts().descent, image, MOST_CLASSES)
-        else:
-            every_class(block, config, image)
+
+def _descents(block: Block, strength: str) -> None:
+    """The descents from the clean images, what is done where a head misled them, and the last attempt at the largest epsilon."""
+    config, best = CONFIGS[strength], block.best
+    every = torch.arange(len(block), device=block.clean.device)
+    descend(block, config, every, lambda image: init(block, config, image), "descent")
+    block.head.judge()
+    further_classes(block, config)
+    misled = ((best.lost | block.head.bends) & (best.limit > 0) & ~best.failed).nonzero()[:, 0]
+    if strength == "standard":
+        every_class(block, config, misled)
+    elif strength == "ensemble":
+        every_class(block, Parts().descent, misled, MOST_CLASSES)
+    last_attempt(block, config)
 
 
 ATTACKS.add("fast", MinimumNorm(strength="fast"))
