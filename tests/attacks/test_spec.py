@@ -63,7 +63,7 @@ def test_every_registered_name_makes_a_specification(name):
         ({"attack": "max-loss", "seed": 1}, "seed: max-loss does not use it"),
         ({"attack": "max-loss", "levels": 256}, "levels: max-loss does not use it"),
         ({"attack": "standard", "norm": "l2", "levels": 256}, "levels go with norm 'linf' only, given 'l2'"),
-        ({"attack": "standard", "levels": 17}, "levels: Input should be 256, given 17"),
+        ({"attack": "standard", "levels": 1}, "levels: Input should be greater than or equal to 2, given 1"),
         ({"attack": "standard", "norm": "l7"}, "norm: Input should be .*given 'l7'"),
         ({"attack": "standard", "precision": "float16"}, "precision: Input should be .*given 'float16'"),
         ({"attack": "minimum-norm", "strength": "strong"}, "strength: Input should be .*given 'strong'"),
