@@ -5,8 +5,9 @@ difficulties of a real run as switches: a model without signal, empty maps, a fa
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,7 @@ def write_run(
     verdicts: bool = False,
     models: tuple[tuple[str, str], ...] = (("resnet10t", "none"), ("resnet10t", "full")),
     seeds: tuple[int, ...] = (0,),
+    methods: tuple[str, ...] = ("grad-cam",),
 ) -> Path:
     """Write a run; `failed` and `missing` name kinds of stages of the first task's last model, `weak` tasks without signal."""
     rng = np.random.default_rng(7)
@@ -74,8 +76,10 @@ def write_run(
                 }
                 last = task == next(iter(tasks)) and (backbone, attention, seed) == (*models[-1], seeds[-1])
                 made: dict[str, StageOutput] = {}
-                for kind in ("train", "predict", "attack", "explain", *(["trust"] if verdicts else [])):
-                    stage = made[kind] = _stage(kind, len(planned), task, model["model_id"], made)
+                kinds = ["train", "predict", "attack", *methods, *(["trust"] if verdicts else [])]
+                for name in kinds:
+                    kind = "explain" if name in methods else name
+                    stage = made[kind] = _stage(kind, len(planned), task, model["model_id"], made, name)
                     planned.append(stage)
                     if last and kind in failed:
                         RunFolder(run).record_failure(stage, "RuntimeError: <injected>", "")
@@ -96,10 +100,13 @@ def write_run(
                             rng, task, classes, model, "test", labels[: n * 4 // 5], strength, True
                         )
                         rows.write(part, folder / "images.parquet")
-                        contents.samples(rng, folder, images, masks, labels[:samples])
+                        contents.samples(rng, folder, images, masks, labels[:samples], classes)
                     elif kind == "explain":
                         void = attention == "full"
-                        contents.explain(rng, folder, task, model["model_id"], classes, masks, labels[:samples], void)
+                        attack = run / made["attack"].id
+                        contents.explain(
+                            rng, folder, attack, task, model["model_id"], masks, labels[:samples], void, name
+                        )
                     else:
                         write_json(folder / "verdicts.json", [verdict.to_dict() for verdict in contents.verdicts()])
     record = StudyRecord(
@@ -117,7 +124,7 @@ def write_run(
     return run
 
 
-def _stage(kind, number: int, task: str, model_id: str, made: dict[str, StageOutput]) -> StageOutput:
+def _stage(kind, number: int, task: str, model_id: str, made: dict[str, StageOutput], method: str) -> StageOutput:
     """A planned stage, with the parents that such a stage has."""
     roles = {"predict": ["model"], "attack": ["model"], "explain": ["model", "attack"], "trust": ["model", "attack"]}
     kinds = {"model": "train", "attack": "attack"}
@@ -132,13 +139,24 @@ def _stage(kind, number: int, task: str, model_id: str, made: dict[str, StageOut
         title=f"{kind} {model_id} on {task}",
         task=task,
         model_id=model_id,
-        spec=attack
-        if kind == "attack"
-        else {"training": {"epochs": 12}}
-        if kind == "train"
-        else {"method": "grad-cam"},
+        spec=attack if kind == "attack" else {"training": {"epochs": 12}} if kind == "train" else {"method": method},
         parents=tuple(parents),
     )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, started when a test first looks at a page."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need Playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: apt-get install chromium, and the report is looked at in a browser")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-background-networking"], timeout=180_000
+        )
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

@@ -69,14 +69,18 @@ def model_rows(rng, task, classes, model, split, labels, strength, attacked) -> 
     return rows.frame(records)
 
 
-def samples(rng, folder, images, masks, labels) -> None:
-    """Clean samples and their perturbed versions at every epsilon, as an attack stage keeps them."""
+def samples(rng, folder, images, masks, labels, classes) -> None:
+    """Clean samples and their perturbed versions at every epsilon with their logits, as an attack stage keeps them."""
+    n, steps = len(labels), len(EPSILONS)
+    fooled = rng.uniform(size=n) * steps
+    predictions = np.stack([np.where(fooled < i, (labels + 1) % len(classes), labels) for i in range(steps + 1)])
     noise = rng.choice([-1.0, 1.0], (len(EPSILONS), *images.shape)).astype(np.float32)
     adversarial = np.clip(images + noise * np.array(EPSILONS, np.float32)[:, None, None, None, None], 0, 1)
     np.savez(
         folder / "samples.npz",
         clean=images,
         adversarial=adversarial.astype(np.float32),
+        logits=2.0 * np.eye(len(classes), dtype=np.float32)[predictions],
         epsilons=np.array(EPSILONS),
         image_ids=np.array([f"test_{i:04d}" for i in range(len(images))]),
         labels=labels,
@@ -84,7 +88,7 @@ def samples(rng, folder, images, masks, labels) -> None:
     )
 
 
-def explain(rng, folder, task, model_id, classes, masks, labels, empty: bool) -> None:
+def explain(rng, folder, attack, task, model_id, masks, labels, empty: bool, method: str) -> None:
     """Maps and their table; the map moves away from the lesion as epsilon grows."""
     n, size, steps = len(masks), masks.shape[-1], len(EPSILONS)
     grid = 4 if size <= 64 else 7
@@ -98,8 +102,10 @@ def explain(rng, folder, task, model_id, classes, masks, labels, empty: bool) ->
     maps = np.pad(coarse.repeat(block, -1).repeat(block, -2), [*[(0, 0)] * 3, (0, edge), (0, edge)]).astype(np.float32)
     if empty:
         maps[2:, 0, :3] = 0
-    fooled = rng.uniform(size=n) * steps
-    predictions = np.stack([np.where(fooled < i, (labels + 1) % len(classes), labels) for i in range(steps + 1)])
+    predictions = np.tile(labels, (steps + 1, 1))
+    if (attack / "samples.npz").is_file():
+        with np.load(attack / "samples.npz") as stored:
+            predictions = stored["logits"].argmax(-1)
     np.savez_compressed(folder / "maps.npz", maps=maps, predictions=predictions)
     records = []
     for e, t, i in np.ndindex(steps + 1, 2, n):
@@ -108,6 +114,7 @@ def explain(rng, folder, task, model_id, classes, masks, labels, empty: bool) ->
             {
                 "task": task,
                 "model_id": model_id,
+                "method": method,
                 "image_id": f"test_{i:04d}",
                 "label": int(labels[i]),
                 "epsilon": (0.0, *EPSILONS)[e],
@@ -122,7 +129,7 @@ def explain(rng, folder, task, model_id, classes, masks, labels, empty: bool) ->
                 "empty": bool(void),
             }
         )
-    pl.DataFrame(records).write_parquet(folder / "explanations.parquet")
+    pl.DataFrame(records, infer_schema_length=None).write_parquet(folder / "explanations.parquet")
 
 
 def history(task: str, model_id: str, seed: int) -> pl.DataFrame:

@@ -1,39 +1,60 @@
-"""The sample images of a run: examples of perturbations, and saliency maps that the reader steps through by epsilon.
+"""The sample images of a run, as the attack and explain stages keep them, and the examples of perturbations that the page shows.
 
-The maps travel as one JSON object, because each image is then stored once however many views show it. The samples of all models of a
-task are the same images in the same order; a model whose samples are others is named and not shown beside them.
+Arrays are read where they are needed: a file of many samples is mapped into memory, so that opening a thousand of them takes no time.
 """
 
 import dataclasses
-from typing import Any
+import struct
+import tempfile
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from shutil import copyfileobj
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from palpate.core import formatting
 from palpate.report import images
-from palpate.report.run_data import RunData
-from palpate.report.stages import Stage, arrays
+from palpate.report.stages import Stage, StageTables
 
-HEAT_SIDES = (24, 16, 12)
 
-SHOWN = 6
-"""The samples of so many models are shown; 30 models side by side help nobody, and their images would not fit into one page."""
+@dataclasses.dataclass(frozen=True)
+class Maps:
+    """The maps of one explainer, read when first asked for."""
+
+    file: Path
+
+    @cached_property
+    def values(self) -> NDArray[np.floating]:
+        """(E + 1, T, n, h, w), not scaled: by epsilon, clean first, by explained class (true, predicted), by sample."""
+        return mapped(self.file, ("maps",))["maps"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """One model's samples, as its stages stored them."""
+    """The samples of one model under one attack.
+
+    Attributes:
+        model_id, attack_id: whose.   norm: of the epsilons.
+        clean: (n, 3, H, W) in [0, 1].   adversarial: (E, n, 3, H, W).   epsilons: (E,) in units of [0, 1].
+        image_ids, labels: (n,).   predictions: (E + 1, n), clean first.
+        confidence: (E + 1, n), softmax probability of the prediction; None where the run does not hold it.
+        maps: by explainer.
+    """
 
     model_id: str
-    norm: str  # of epsilons
-    clean: NDArray[np.float32]  # (n, 3, H, W) in [0, 1]
-    adversarial: NDArray[np.float32]  # (E, n, 3, H, W)
-    epsilons: tuple[float, ...]  # (E,) in units of [0, 1]
+    attack_id: str
+    norm: str
+    clean: NDArray[np.float32]
+    adversarial: NDArray[np.float32]
+    epsilons: tuple[float, ...]
     image_ids: tuple[str, ...]
-    labels: NDArray[np.int64]  # (n,)
-    maps: NDArray[np.float32]  # (E + 1, T, n, h, w), raw
-    predictions: NDArray[np.int64]  # (E + 1, n), clean first
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+    confidence: NDArray[np.float64] | None
+    maps: dict[str, Maps]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,38 +69,50 @@ class Example:
     magnified: str  # "×50", and which pixels were kept where not all
 
 
-def load(data: RunData, task: str) -> list[Samples]:
-    """The samples of the first SHOWN explained models of a task; what cannot be read is added to the problems."""
-    stages = data.complete("explain", task)[:SHOWN]
-    found = [
-        data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: _samples(data, stage))
-        for stage in stages
-    ]
+def load(tables: StageTables, task: str, at_most: int | None = None) -> list[Samples]:
+    """The samples of the explained models of a task; what cannot be read is added to the problems."""
+    parents = [one.parent("attack") for one in tables.complete("explain", task)]
+    stages = [tables.stage(stage_id) for stage_id in dict.fromkeys(parent.id for parent in parents if parent)]
+    found = [read(tables, stage) for stage in stages[:at_most] if stage is not None]
     return [one for one in found if one is not None]
 
 
-def _samples(data: RunData, stage: Stage) -> Samples:
-    attack = stage.parent("attack")
-    attacked = next((one for one in data.complete("attack") if attack and one.id == attack.id), stage)
-    stored = arrays(attacked.file("samples.npz"))
-    explained = arrays(stage.file("maps.npz"))
+def read(tables: StageTables, stage: Stage) -> Samples | None:
+    """The samples of one attack stage with the maps made of them; None, and a problem, where they cannot be read."""
+    explained = [
+        one
+        for one in tables.complete("explain", stage.task, stage.model_id)
+        if (parent := one.parent("attack")) and parent.id == stage.id
+    ]
+    return tables.attempt(f"samples of {stage.title} cannot be read", lambda: _read(stage, explained))
+
+
+def _read(stage: Stage, explained: list[Stage]) -> Samples:
+    stored = mapped(stage.file("samples.npz"))
+    predictions, confidence, maps = None, None, {}
+    for one in explained:
+        maps[one.map_method] = Maps(one.file("maps.npz"))
+        predictions = mapped(one.file("maps.npz"), ("predictions",))["predictions"]
+    if "logits" in stored:
+        logits = np.asarray(stored["logits"], np.float64)
+        shares = np.exp(logits - logits.max(-1, keepdims=True))
+        predictions, confidence = logits.argmax(-1), shares.max(-1) / shares.sum(-1)
+    if predictions is None:
+        raise ValueError("holds no predictions of the samples; run the study again")
+    spec = stage.planned.spec.get("attack", {})
     return Samples(
-        model_id=data.map_label(stage),
-        norm=norm_of_stage(data, attack.id) if attack else "linf",
+        model_id=stage.model_id,
+        attack_id=stage.title.partition(" by ")[2] or str(spec.get("attack", stage.kind)),
+        norm=spec.get("norm", "linf"),
         clean=stored["clean"],
         adversarial=stored["adversarial"],
         epsilons=tuple(stored["epsilons"].tolist()),
         image_ids=tuple(stored["image_ids"].astype(str).tolist()),
         labels=stored["labels"],
-        maps=explained["maps"],
-        predictions=explained["predictions"],
+        predictions=predictions,
+        confidence=confidence,
+        maps=maps,
     )
-
-
-def norm_of_stage(data: RunData, stage_id: str) -> str:
-    """The norm of an attack stage."""
-    spec = next((stage.planned.spec for stage in data.stages if stage.id == stage_id), {})
-    return spec.get("attack", spec).get("norm", "linf")
 
 
 def examples(samples: Samples, classes: tuple[str, ...]) -> list[Example]:
@@ -108,75 +141,57 @@ def first_fooled(samples: Samples) -> int:
 def _example(samples: Samples, classes: tuple[str, ...], image: int, step: int, title: str) -> Example:
     clean, adversarial = samples.clean[image], samples.adversarial[step, image]
     magnified = images.magnification(samples.epsilons[step])
-    shown, stride = images.perturbation(clean, adversarial, magnified)
-    predicted = [_name(classes, samples.predictions[index, image]) for index in (0, step + 1)]
+    shown, stride = images.difference(clean, adversarial, magnified)
+    predicted = [class_name(classes, samples.predictions[index, image]) for index in (0, step + 1)]
     return Example(
         title=title,
-        text=f"{samples.image_ids[image]}, label “{_name(classes, samples.labels[image])}”: "
+        text=f"{samples.image_ids[image]}, label “{class_name(classes, samples.labels[image])}”: "
         f"“{predicted[0]}” when clean, “{predicted[1]}” when perturbed.",
         clean=images.large_photo(clean),
-        perturbation=shown,
+        perturbation=shown.uri,
         perturbed=images.large_photo(adversarial),
         magnified=f"×{magnified}" + (f", 1 pixel in {stride * stride}" if stride > 1 else ""),
     )
 
 
-def panels(found: list[Samples], classes: tuple[str, ...], budget: int) -> tuple[dict[str, Any], str] | None:
-    """What the page's script needs to show every map of a task, and a sentence on how images were stored.
+def class_name(classes: tuple[str, ...], index: int) -> str:
+    """The name of a class; one that the task does not know is named by its number."""
+    return classes[index] if 0 <= index < len(classes) else f"class {index}"
+
+
+def mapped(file: Path, names: tuple[str, ...] | None = None) -> dict[str, NDArray]:
+    """The arrays of an npz file, mapped into memory; compressed ones are unpacked into a temporary file first. Never a pickle.
 
     Args:
-        found: samples of each model.
-        classes: names in label order.
-        budget: bytes that the images may take.
+        file: as `numpy.savez` and `numpy.savez_compressed` write it.
+        names: of the arrays wanted; all when absent.
+
+    Raises:
+        ValueError: an array of Python objects.   KeyError: an array is absent.   zipfile.BadZipFile, OSError: the file is damaged.
     """
-    if not found:
-        return None
-    first = found[0]
-    others = [one.model_id for one in found if (one.image_ids, one.epsilons) != (first.image_ids, first.epsilons)]
-    found = [one for one in found if one.model_id not in others]
-    side = next((side for side in HEAT_SIDES if _heat_bytes(found, side) < budget / 3), HEAT_SIDES[-1])
-    heat, heat_bytes = _heat(found, side)
-    every = [*first.clean, *(image for one in found for step in one.adversarial for image in step)]
-    photos, style = images.encode(every, budget - heat_bytes)
-    n, steps = len(first.labels), len(first.epsilons)
-    views = []
-    for place, one in enumerate(found):
-        offset = n + place * n * steps
-        views.append(
-            {
-                "model": one.model_id,
-                "photos": [list(range(n)), *(list(range(offset + n * e, offset + n * (e + 1))) for e in range(steps))],
-                "heat": heat[place],
-                "predictions": one.predictions.tolist(),
-            }
-        )
-    data = {
-        "epsilons": ["0, clean", *(formatting.epsilon(value, first.norm) for value in first.epsilons)],
-        "classes": list(classes),
-        "ids": list(first.image_ids),
-        "labels": first.labels.tolist(),
-        "photos": photos,
-        "views": views,
-    }
-    note = f"Images stored for the page as {style.words}; the attacked floats are in the run's samples.npz."
-    return data, note + (f" Not shown, because other images were sampled: {', '.join(others)}." if others else "")
+    found = {}
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist() if names is None else [archive.getinfo(f"{name}.npy") for name in names]:
+            if info.compress_type == zipfile.ZIP_STORED:
+                with file.open("rb") as source:
+                    source.seek(info.header_offset + 26)
+                    source.seek(info.header_offset + 30 + sum(struct.unpack("<HH", source.read(4))))
+                    found[info.filename.removesuffix(".npy")] = _array(source)
+                continue
+            with tempfile.TemporaryFile() as unpacked, archive.open(info) as source:
+                copyfileobj(source, unpacked)
+                unpacked.seek(0)
+                found[info.filename.removesuffix(".npy")] = _array(unpacked)  # pyright: ignore[reportArgumentType]
+    return found
 
 
-def _heat(found: list[Samples], side: int) -> tuple[list[list[list[list[str | None]]]], int]:
-    """Layers by model, epsilon, target and image, and their bytes in all."""
-    layers = [
-        [[[images.heat(values, side) for values in target] for target in step] for step in one.maps] for one in found
-    ]
-    size = sum(len(layer or "") for one in layers for step in one for target in step for layer in target)
-    return layers, size
-
-
-def _heat_bytes(found: list[Samples], side: int) -> int:
-    """An estimate from one map of each model and epsilon."""
-    probes = [images.heat(step[0, 0], side) or "" for one in found for step in one.maps]
-    per_map = sum(map(len, probes)) / max(1, len(probes))
-    return round(per_map * sum(one.maps[:, :, :, 0, 0].size for one in found))
-
-
-def _name(classes: tuple[str, ...], index: int) -> str:
-    return classes[index] if 0 <= index < len(classes) else f"class {index}"
+def _array(source: BinaryIO) -> NDArray:
+    """The array that begins here in a file; the map outlives the file's handle."""
+    version = np.lib.format.read_magic(source)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(source)
+    if dtype.hasobject:
+        raise ValueError("an array of Python objects is not read")
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    return np.memmap(source, dtype, "r", source.tell(), shape, "F" if fortran else "C")

@@ -72,7 +72,7 @@ def ranked(rank: float, scope: Scope = "run") -> Callable[[Function], Function]:
 
 
 def render(template: str, **values: Any) -> Markup:
-    """Fill a template of `report/sections/` or `report/page/`; everything that is not `Markup` is escaped."""
+    """Fill a template of `report/sections/`, `report/page/` or `report/viewer/`; everything that is not `Markup` is escaped."""
     return Markup(_ENVIRONMENT.get_template(template).render(**values))
 
 
@@ -93,7 +93,7 @@ def breakable(name: str) -> Markup:
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("palpate.report", "sections"), jinja2.PackageLoader("palpate.report", "page")]
+        [jinja2.PackageLoader("palpate.report", folder) for folder in ("sections", "page", "viewer")]
     ),
     autoescape=True,
     undefined=jinja2.StrictUndefined,

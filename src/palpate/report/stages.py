@@ -5,6 +5,7 @@ or a line in `problems`, and the page names it. What is shown was compared with 
 """
 
 import dataclasses
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ Value = TypeVar("Value")
 STATES = ("complete", "failed", "damaged", "outdated", "missing")
 """Of a stage: damaged where a file is not as it was written, outdated where it was made from a parent that was made again since."""
 
-UNREADABLE = (InputError, OSError, ValueError, KeyError, pl.exceptions.PolarsError)
+UNREADABLE = (InputError, OSError, ValueError, KeyError, zipfile.BadZipFile, pl.exceptions.PolarsError)
 """What reading a damaged file may raise."""
 
 
@@ -112,6 +113,10 @@ class StageTables:
     def complete(self, kind: str, task: str | None = None, model_id: str | None = None) -> list[Stage]:
         """As `of`, the complete ones."""
         return [stage for stage in self.of(kind, task, model_id) if stage.state == "complete"]
+
+    def stage(self, stage_id: str) -> Stage | None:
+        """The complete stage of an id; None where there is none."""
+        return next((stage for stage in self.stages if stage.id == stage_id and stage.state == "complete"), None)
 
     def models(self, task: str) -> list[str]:
         """The models of a task in the study's order, whether or not they have results."""

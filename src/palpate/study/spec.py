@@ -116,7 +116,7 @@ class ExplainSpec(Part):
     reshape: str | None = Field(
         None, description="of the layer: MODULE:FUNCTION, which makes a map (N, C, h, w) of its output"
     )
-    images: int = Field(16, ge=1, le=64, description="sample images per model, attacked at every epsilon")
+    images: int = Field(16, ge=1, le=10_000, description="sample images per model, attacked at every epsilon")
 
     @field_validator("method", mode="before")
     @classmethod

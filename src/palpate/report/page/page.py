@@ -66,7 +66,6 @@ def assemble(data: RunData) -> dict[str, Named]:
 
 def render_page(data: RunData, sections: dict[str, Named]) -> str:
     """The page as text."""
-    files = resources.files("palpate.report.page")
     whole = sections[""]
     return render(
         "page.html",
@@ -88,9 +87,16 @@ def render_page(data: RunData, sections: dict[str, Named]) -> str:
             )
             for task, record in data.study.tasks.items()
         ],
-        style=Markup(files.joinpath("style.css").read_text(encoding="utf-8")),
-        script=Markup(files.joinpath("script.js").read_text(encoding="utf-8")),
+        style=Markup(_texts(("page", "style.css"), ("viewer", "viewer.css"))),
+        script=Markup(_texts(("page", "script.js"), ("viewer", "shots.js"), ("viewer", "viewer.js"))),
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+    )
+
+
+def _texts(*files: tuple[str, str]) -> str:
+    """Files of this package, one after the other."""
+    return "\n".join(
+        resources.files(f"palpate.report.{folder}").joinpath(name).read_text(encoding="utf-8") for folder, name in files
     )
 
 

@@ -59,7 +59,8 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
         shown = images[:samples]
         at_epsilons = torch.cat(pictures, 1) if pictures else _samples(model, shown, labels, epsilons, attack, progress)
     _joined(examined).save(folder / "sweep.npz")
-    _write_samples(folder / "samples.npz", split, shown, at_epsilons, epsilons)
+    logits = torch.stack([predict_logits(model, each) for each in (shown, *at_epsilons)])
+    _write_samples(folder / "samples.npz", split, (shown, at_epsilons, logits), epsilons)
     facts |= _facts(folder / "images.parquet")
 
 
@@ -145,11 +146,16 @@ def _joined(parts: list[Sweep]) -> Sweep:
     )
 
 
-def _write_samples(path: Path, split: Split, clean: Tensor, adversarial: Tensor, epsilons: tuple[float, ...]) -> None:
+def _write_samples(
+    path: Path, split: Split, images: tuple[Tensor, Tensor, Tensor], epsilons: tuple[float, ...]
+) -> None:
+    """Write clean images (n, C, H, W), those at each epsilon (E, n, C, H, W) and the logits of both (E + 1, n, K)."""
+    clean, adversarial, logits = images
     chosen = slice(len(clean))
     arrays: dict[str, np.ndarray] = {
         "clean": clean.numpy(),
         "adversarial": adversarial.numpy(),
+        "logits": logits.numpy(),
         "epsilons": np.asarray(epsilons),
         "image_ids": np.asarray(split.ids)[chosen].astype(str),
         "labels": np.asarray(split.labels)[chosen],

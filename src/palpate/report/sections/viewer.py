@@ -1,0 +1,41 @@
+"""Sample images under attack, to be looked at: the viewer inside the page, with the best models of each task."""
+
+import dataclasses
+
+from palpate.core.registry import SECTIONS
+from palpate.report.results import TaskResults
+from palpate.report.run_data import RunData
+from palpate.report.section import Section, ranked, render, script_json
+from palpate.report.viewer.embedded import embed
+from palpate.report.viewer.scenes import Scene, scenes
+
+IMAGE_BYTES = 7_000_000
+"""What all sample images of a page may take; with Plotly's 4.8 MB the page stays under 15 MB."""
+
+
+@SECTIONS.register("viewer")
+@ranked(30)
+def section(data: RunData) -> Section | None:
+    """Nothing where no attack has kept samples."""
+    found = [best_first(scene, data) for scene in scenes([data])]
+    shown = [one for scene in found if (one := embed(scene, IMAGE_BYTES // len(found)))]
+    if not shown:
+        return None
+    return Section("Images under attack", render("viewer_section.html", scenes=script_json(shown)), "Images")
+
+
+def best_first(scene: Scene, data: RunData) -> Scene:
+    """The scene with its views in the order of the leaderboards, one run of each architecture before the others."""
+    places = [_places(one) for one in data.results.tasks.values()]
+    order = {model: place for one in places for model, place in one.items()}
+    views = sorted(scene.views, key=lambda view: order.get(view.samples.model_id, (len(order), 0)))
+    return dataclasses.replace(scene, views=tuple(views))
+
+
+def _places(found: TaskResults) -> dict[str, tuple[int, int]]:
+    """Of each run of the first leaderboard: which seed it is, and the place of its architecture."""
+    board = next(iter(found.leaderboards), None)
+    if board is None:
+        return {}
+    runs = {entry.name: (*entry.runs, *entry.left_out) for entry in board.entries}
+    return {run: (seed, place) for place, each in enumerate(runs.values()) for seed, run in enumerate(each)}

@@ -1,0 +1,240 @@
+"""What the viewer shows: a scene is the samples of one task, with the models of one run or of several side by side.
+
+Models are matched by image id and by epsilon, so that runs with other samples or another grid stand side by side where they share them.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from palpate.core import formatting
+from palpate.core.epsilon import Scale
+from palpate.report import images, verdicts
+from palpate.report.samples import Samples, read
+from palpate.report.stages import Stage, StageTables
+
+TARGETS = ("true", "predicted")
+"""The classes that maps explain, in the order in which they are stored."""
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One model of a scene.
+
+    Attributes:
+        name: the model, with its run and attack where several are shown.   samples: its images, predictions and maps.
+        places: of each image of the scene, its place among the samples; None where it is not among them.
+        steps: of each epsilon of the scene, clean first, its own index; None where the model was not attacked at it.
+        radius: of each image, the smallest epsilon found to change a correct answer; 0 misclassified when clean, inf never, None unknown.
+        check: the worst status of the checks of its attack.
+    """
+
+    name: str
+    samples: Samples
+    places: tuple[int | None, ...]
+    steps: tuple[int | None, ...]
+    radius: tuple[float | None, ...]
+    check: str
+
+    def image(self, step: int, image: int) -> NDArray[np.float32] | None:
+        """An image of the scene (3, H, W) at an epsilon of the scene, 0 being clean."""
+        own, place = self.steps[step], self.places[image]
+        if own is None or place is None:
+            return None
+        return self.samples.adversarial[own - 1, place] if own else self.samples.clean[place]
+
+    def map(self, method: str, step: int, target: int, image: int) -> NDArray[np.floating] | None:
+        """A map (h, w) of an image of the scene."""
+        own, place = self.steps[step], self.places[image]
+        if own is None or place is None or method not in self.samples.maps:
+            return None
+        return self.samples.maps[method].values[own, target, place]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """The samples of one task.
+
+    Attributes:
+        key: for addresses.   title: for people.   classes: in label order.   norm: of the epsilons.   scale: of the files' values.
+        epsilons: of all views, rising, 0 first.   factors: by how much the difference is magnified at each.
+        ids, labels: of each image.   views: the models.
+    """
+
+    key: str
+    title: str
+    classes: tuple[str, ...]
+    norm: str
+    scale: Scale
+    epsilons: tuple[float, ...]
+    factors: tuple[int, ...]
+    ids: tuple[str, ...]
+    labels: tuple[int, ...]
+    views: tuple[View, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the viewer needs besides the pictures, as JSON can hold it."""
+        with formatting.native(self.scale):
+            return self._facts()
+
+    def _facts(self) -> dict[str, Any]:
+        severity = self.norm == "severity"
+        return {
+            "key": self.key,
+            "title": self.title,
+            "classes": list(self.classes),
+            "axis": "severity" if severity else "ε",
+            "epsilons": list(self.epsilons),
+            "steps": ["0, clean", *(formatting.epsilon(value, self.norm) for value in self.epsilons[1:])],
+            "factors": list(self.factors),
+            "ids": list(self.ids),
+            "labels": list(self.labels),
+            "views": [self._view(view) for view in self.views],
+        }
+
+    def _view(self, view: View) -> dict[str, Any]:
+        last = max(value for value, step in zip(self.epsilons, view.steps, strict=True) if step is not None)
+        confidence = view.samples.confidence
+        return {
+            "name": view.name,
+            "check": view.check,
+            "methods": list(view.samples.maps),
+            "predictions": self._table(view, view.samples.predictions, int),
+            "confidence": None if confidence is None else self._table(view, confidence, lambda one: round(one, 3)),
+            "radius": [None if one is None or np.isinf(one) else one for one in view.radius],
+            "found": [radius_text(one, last, self.norm) for one in view.radius],
+        }
+
+    def _table(self, view: View, values: NDArray[Any], kind: Any) -> list[list[Any]]:
+        """Values (E + 1, n) of a view by epsilon and image of the scene; null where it has none."""
+        return [
+            [None if own is None or place is None else kind(values[own, place].item()) for place in view.places]
+            for own in view.steps
+        ]
+
+
+def radius_text(radius: float | None, last: float, norm: str) -> str:
+    """What the attack found on an image, in words."""
+    if radius is None:
+        return "not attacked"
+    if radius == 0:
+        return "misclassified when clean"
+    if np.isinf(radius):
+        return f"not misclassified up to {formatting.epsilon(last, norm)}"
+    return f"misclassified from {formatting.epsilon(radius, norm)}"
+
+
+def scenes(runs: Sequence[StageTables], kinds: Sequence[str] = ("attack", "corrupt")) -> list[Scene]:
+    """Every scene of some runs: stages of a task with the same classes and unit of epsilon are views of one scene.
+
+    Args:
+        runs: opened run folders, in the order in which their models are shown.
+        kinds: of the stages that keep samples.
+    """
+    found: dict[tuple, list[tuple[StageTables, Stage, Samples]]] = {}
+    for run in runs:
+        for stage in (stage for kind in kinds for stage in run.complete(kind)):
+            samples = read(run, stage) if (stage.folder / "samples.npz").is_file() else None
+            if samples is not None and len(samples.labels):
+                what = samples.attack_id if stage.kind == "corrupt" else ""
+                key = (stage.task, run.study.tasks[stage.task].classes, samples.norm, what)
+                found.setdefault(key, []).append((run, stage, samples))
+    by_path = short_names([run.path for run in runs]) if len(runs) > 1 else {}
+    titles: dict[str, int] = {}
+    return [_scene(key, members, by_path, titles) for key, members in found.items()]
+
+
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The last parts of each path, as many as tell them apart.
+
+    >>> list(short_names([Path("/a/first/run"), Path("/a/second/run")]).values())
+    ['first/run', 'second/run']
+    """
+    for kept in range(1, max(len(path.parts) for path in paths) + 1):
+        found = {path: "/".join(path.parts[-kept:]) for path in paths}
+        if len(set(found.values())) == len(found):
+            return found
+    return {path: str(path) for path in paths}
+
+
+def _scene(key: tuple, members: list[tuple[StageTables, Stage, Samples]], names: dict, titles: dict[str, int]) -> Scene:
+    task, classes, norm, what = key
+    epsilons = tuple(sorted({0.0, *(round(value, 12) for _, _, one in members for value in one.epsilons)}))
+    images_of: dict[str, int] = {}
+    for _, _, one in members:
+        for name, label in zip(one.image_ids, one.labels.tolist(), strict=True):
+            images_of.setdefault(name, label)
+    ids, several = tuple(images_of), len({one.attack_id for _, _, one in members}) > 1
+    views = []
+    for run, stage, one in members:
+        places = {name: place for place, name in enumerate(one.image_ids)}
+        own = {0.0: 0} | {round(value, 12): index for index, value in enumerate(one.epsilons, 1)}
+        parts = [names.get(run.path, ""), one.model_id, one.attack_id if several and not what else ""]
+        radius = _radii(run, stage)
+        views.append(
+            View(
+                name=" · ".join(part for part in parts if part),
+                samples=one,
+                places=tuple(places.get(name) for name in ids),
+                steps=tuple(own.get(value) for value in epsilons),
+                radius=tuple(radius.get(name) for name in ids),
+                check=_check(run, stage),
+            )
+        )
+    title = members[0][0].study.tasks[task].title or task
+    titles[task] = titles.get(task, 0) + 1
+    return Scene(
+        key=task if titles[task] == 1 else f"{task}-{titles[task]}",
+        title=title + (f", {what}" if what else f", {norm}" if norm != "linf" else ""),
+        classes=classes,
+        norm=norm,
+        scale=members[0][0].study.tasks[task].scale,
+        epsilons=epsilons,
+        factors=tuple(_factor(views, step, epsilon, norm) for step, epsilon in enumerate(epsilons)),
+        ids=ids,
+        labels=tuple(images_of.values()),
+        views=tuple(views),
+    )
+
+
+def _factor(views: list[View], step: int, epsilon: float, norm: str) -> int:
+    """By how much differences are magnified at an epsilon, the same for all models; beyond l∞ judged by a few images."""
+    if norm == "linf":
+        return images.magnification(epsilon)
+    largest = 0.0
+    for view in views:
+        for image in range(min(4, len(view.places))):
+            clean, changed = view.image(0, image), view.image(step, image)
+            if clean is not None and changed is not None and clean.shape == changed.shape:
+                largest = max(largest, float(np.quantile(np.abs(changed - clean), 0.99)))
+    return images.magnification(largest)
+
+
+def _radii(run: StageTables, stage: Stage) -> dict[str, float]:
+    """The radius of each attacked image, or where the attack gives none the smallest epsilon at which it is misclassified."""
+    columns = ("image_id", "epsilon", "epsilon_index", "radius", "correct", "status")
+    rows = run.attack_rows_of(stage, columns)
+    lost = pl.col("status").ne("ok") | ~pl.col("correct").fill_null(False)
+    found = rows.group_by("image_id").agg(
+        clean=lost.filter(pl.col("epsilon_index") == 0).any(),
+        failed=(pl.col("status") != "ok").any(),
+        radius=pl.col("radius").min(),
+        fell=pl.col("epsilon").filter(lost).min().fill_null(float("inf")),
+    )
+    found = found.with_columns(
+        radius=pl.when("clean").then(0.0).when("failed").then(pl.col("fell")).otherwise(pl.coalesce("radius", "fell"))
+    )
+    return dict(found.select("image_id", "radius").rows())
+
+
+def _check(run: StageTables, stage: Stage) -> str:
+    """The worst status of the checks of this attack, or of the model where they name no attack."""
+    stages = run.of("trust", stage.task, stage.model_id)
+    named = [one for one in stages if (parent := one.parent("attack")) and parent.id == stage.id]
+    found = [verdicts.read(one)[0] for one in named or [one for one in stages if one.parent("attack") is None]]
+    return verdicts.worst(found)
