@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-keras lint types contracts docs browser bench lock clean
+.PHONY: demo test test-slow test-keras lint types contracts docs pictures browser bench lock clean
 
 demo: $(READY)
 	$(BIN)/palpate demo --out runs/demo
@@ -30,6 +30,10 @@ types: $(READY)
 
 contracts: $(READY)
 	$(BIN)/lint-imports --no-cache
+
+pictures: $(READY)
+	$(BIN)/palpate study docs/pictures/study.toml --out runs/pictures
+	$(BIN)/python docs/pictures/take.py runs/pictures
 
 browser: $(READY)
 	$(BIN)/pytest -n 0 tests/report -k browser

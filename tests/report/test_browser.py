@@ -22,9 +22,9 @@ def page(browser, whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_every_figure_and_picture_is_drawn_without_a_network_or_an_error(page):
-    assert page.locator(".plot").count() == 2 * 4
+    assert page.locator(".plot").count() == 2 * 5
     for plot in page.locator(".plot").all():
-        assert plot.locator("path.js-line").count() >= 2
+        assert plot.locator("path.js-line").count() >= 1
     shown = "[...document.images].filter((one) => one.getAttribute('src') && one.loading !== 'lazy')"
     until(page, f"{shown}.every((one) => one.complete)")
     bare = f"{shown}.filter((one) => !one.naturalWidth || (!one.alt && one.className !== 'v-map'))"
@@ -81,15 +81,41 @@ def test_a_click_on_a_column_sorts_its_table_and_keeps_models_without_signal_bel
     page.close()
 
 
-def test_it_prints_with_everything_unfolded(page):
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1024, "dark"), (390, "light"), (390, "dark")])
+def test_there_is_no_barrier_to_readers(page, width, scheme):
+    """On desk, laptop and phone, light and dark: axe-core finds nothing above minor, and nothing is wider than the screen."""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page) == []
+    page.set_viewport_size({"width": 1200, "height": 800})
+    page.emulate_media(color_scheme="light")
+    assert page.troubles == []
+
+
+def test_figures_and_texts_are_saved_and_copied(page):
+    figure = page.locator("#curve-phantom-skin-foolbox-pgd-20")
+    for name in ("SVG", "PNG"):
+        with page.expect_download() as download:
+            figure.locator("xpath=following-sibling::p[1]").get_by_role("button", name=f"Save as {name}").click()
+        content = Path(download.value.path()).read_bytes()
+        assert b"<svg" in content[:200] if name == "SVG" else content.startswith(b"\x89PNG")
+    page.evaluate("document.querySelectorAll('#methods details').forEach((one) => { one.open = true; })")
+    page.locator("[data-copy=methods-text]").click()
+    assert "Wilson" in page.evaluate("window.getSelection().toString()")
+    assert page.troubles == []
+
+
+def test_print_shows_whole_figures_and_tables(page):
+    """A4 with margins of 10 mm is 718 CSS pixels wide."""
+    page.set_viewport_size({"width": 718, "height": 1000})
     page.emulate_media(media="print")
-    assert page.locator(".v-bar:visible").count() == 0
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    widths = (
-        "Math.max(...[...document.querySelectorAll('.plot .main-svg')].map((one) => one.getBoundingClientRect().width))"
-    )
-    until(page, f"{widths} <= 640")
+    parts = "[...document.querySelectorAll('table, .plot .main-svg, img, pre, p, .v-panel')].filter((one) => one.getClientRects().length)"
+    until(page, f"Math.max(...{parts}.map((one) => one.getBoundingClientRect().right)) <= 718")
+    assert page.locator(".v-bar:visible").count() == 0
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-    assert len(page.pdf()) > 50_000
+    assert len(page.pdf(format="A4")) > 50_000
     assert page.locator("details:not([open])").count() == 0
     page.emulate_media(media="screen")
+    page.set_viewport_size({"width": 1200, "height": 800})

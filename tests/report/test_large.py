@@ -1,6 +1,6 @@
 """Large studies: 12 models on 10,000 images within a minute, and 30 models of three tasks on a page that holds the answer at its top."""
 
-import shutil
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.runs import rewrite
+from tests.report.browsing import new_page, until, violations
+from tests.runs import rewrite, seal
 
 from palpate.core import rows
 from palpate.report.page.page import write_report
 from palpate.report.run_data import read
+from palpate.report.viewer.embedded import MODELS
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need Playwright")
+SLOWER = 1 if (os.getloadavg()[0] < 1.5) else 4
+"""A busy machine takes longer; how long the page takes is its own only on a quiet one."""
 
 
 def enlarge(run: Path, n: int) -> Path:
@@ -63,21 +66,29 @@ def test_twelve_models_on_ten_thousand_images_take_a_minute_without_torch(make_r
 
 
 @pytest.mark.slow
-def test_thirty_models_fit_a_page(make_run, tmp_path):
+def test_thirty_models_two_attacks_and_three_tasks_fit_a_page(browser, make_run, tmp_path):
     models = tuple((f"net{number:02d}", attention) for number in range(15) for attention in ("none", "full"))
     tasks = {f"phantom-{name}": ["no", "yes"] for name in ("skin", "fundus", "chest")}
-    run = make_run(models=models, tasks=tasks, weak=(), samples=2, n=100, verdicts=True)
+    run = make_run(models=models, tasks=tasks, weak=(), samples=4, n=100, verdicts=True)
+    for stage in read(run).complete("attack"):
+        path = stage.folder / "images.parquet"
+        table = rows.read(path)
+        attacked = table.filter(pl.col("epsilon_index") > 0)
+        other = attacked.with_columns(attack_id=pl.lit("fast"), attack=pl.lit("minimum-norm"))
+        rows.write(pl.concat([table, other]), path)
+    seal(run)
     page_file = write_report(run, tmp_path / "page.html")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"], timeout=180_000)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(page_file.as_uri())
-        page.wait_for_selector("table.data button.sort", timeout=180_000)
-        assert page.evaluate("document.documentElement.scrollHeight") <= 12_000
-        first = page.locator("#leaderboard table.data tbody tr").first.bounding_box()
-        assert first is not None
-        assert first["y"] < 800
-        browser.close()
+    page = new_page(browser, width=1280, height=800)
+    page.goto(page_file.as_uri(), wait_until="commit")
+    page.wait_for_selector("table.data button.sort")
+    until(page, "document.querySelector('.viewer').dataset.ready === 'yes'")
+    assert page.evaluate("performance.now()") < 3000 * SLOWER
+    assert page.evaluate("document.documentElement.scrollHeight") <= 12_000
+    first = page.locator("#leaderboard table.data tbody tr").first.bounding_box()
+    assert first is not None
+    assert first["y"] + first["height"] < 800
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert page.locator(".v-models label").count() == MODELS
+    assert violations(page) == []
+    assert page.troubles == []
+    page.close()

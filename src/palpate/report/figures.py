@@ -91,6 +91,56 @@ def history_figures(history: pl.DataFrame, styles: dict[str, LineStyle]) -> list
     return found
 
 
+def radius_figure(board: Leaderboard, entries: list[Entry], styles: dict[str, LineStyle]) -> str:
+    """Quantiles of the radii, a row per model: 5 to 95 %, the middle half, and the median; on the axis of the curves."""
+    along = axis([point.epsilon for entry in board.entries for point in entry.accuracy])
+    figure = go.Figure()
+    for row, entry in enumerate(entries):
+        assert entry.radii is not None
+        places = [along.within(value) for value in entry.radii.quantiles]
+        style = styles[entry.name]
+        for (first, last), width in (((0, 4), 1.5), ((1, 3), 6)):
+            x = [places[first], places[last]]
+            line = _line(style.colour, "solid", width)
+            figure.add_scatter(x=x, y=[row, row], mode="lines", line=line, hoverinfo="skip", showlegend=False)
+        texts = [f"> {formatting.epsilon(board.entries[0].accuracy[-1].epsilon, board.norm)}"] * len(places)
+        texts = [
+            text if one is None else formatting.epsilon(one, board.norm)
+            for text, one in zip(texts, entry.radii.quantiles, strict=True)
+        ]
+        figure.add_scatter(
+            x=[places[2]],
+            y=[row],
+            mode="markers",
+            name=entry.name,
+            marker={"symbol": style.symbol, "size": 10, "color": style.colour, "line": {"width": 1, "color": "#fff"}},
+            showlegend=False,
+            hovertemplate=f"%{{fullData.name}}<br>median {texts[2]}<br>middle half {texts[1]} to {texts[3]}<extra></extra>",
+        )
+    ticks = list(along.positions)
+    figure.update_layout(
+        xaxis={
+            "range": [-0.03, 1.03],
+            "tickvals": [along.positions[value] for value in ticks],
+            "ticktext": [formatting.number(value) for value in ticks],
+            "title": {"text": "radius"},
+        },
+        yaxis={
+            "range": [len(entries) - 0.5, -0.5],
+            "tickvals": list(range(len(entries))),
+            "ticktext": [_short(entry.name) for entry in entries],
+            "automargin": True,
+        },
+    )
+    return _json(figure)
+
+
+def _short(name: str, most: int = 28) -> str:
+    """A name that leaves room for the figure; Plotly's tags are taken apart, because names may come from outside."""
+    cut = name if len(name) <= most else name[: most - 1] + "…"
+    return cut.replace("<", "‹").replace(">", "›")
+
+
 def similarity_figure(columns: list[str], lines: dict[str, list[float | None]], styles: dict[str, LineStyle]) -> str:
     """A line per model of a mean similarity in [−1, 1], by epsilon."""
     figure = go.Figure()

@@ -40,6 +40,14 @@ class Axis:
         places = [self.positions[value] for value in known[start:]]
         return float(np.interp(scale(epsilon), scale(known[start:]), places))
 
+    def within(self, epsilon: float | None) -> float:
+        """The position of any epsilon, also one that lies below the smallest; None, and what lies above the largest, at the edge."""
+        known = sorted(self.positions)
+        if epsilon is None or epsilon >= known[-1]:
+            return 1.0
+        found = self.place(epsilon)
+        return self.positions[known[1]] * epsilon / known[1] if found is None else found
+
 
 def line_styles(names: list[str]) -> dict[str, LineStyle]:
     """One style per model: seeds of one architecture ("resnet18#0", "resnet18#1") share colour and dash, and differ in marker."""

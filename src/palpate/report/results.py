@@ -16,6 +16,7 @@ from palpate.report import verdicts
 from palpate.report.stages import ATTACKED, STATES, StageTables
 from palpate.statistics.clinical import directed_curves, operating_points
 from palpate.statistics.comparison import Comparison
+from palpate.statistics.confusion import confusion
 from palpate.statistics.curves import COUNTED, curve
 from palpate.statistics.leaderboard import ARCHITECTURE, Leaderboard, architecture_name, leaderboard
 from palpate.statistics.paired import compare
@@ -104,6 +105,7 @@ class TaskResults(Spec):
         leaderboards: one for each finding and attack, the one that the report opens with first.
         curves: one for each model and attack.   contrasts: with vs. without attention.
         errors: rows of `palpate.statistics.clinical.ERRORS`, of two-class tasks.
+        confusions: rows of `palpate.statistics.confusion.CONFUSION`, of tasks with three classes or more.
         operating_points: rows of `palpate.statistics.clinical.OPERATING`, of two-class tasks, clean test split.
     """
 
@@ -113,6 +115,7 @@ class TaskResults(Spec):
     curves: tuple[Curve, ...]
     contrasts: tuple[Contrast, ...]
     errors: tuple[dict[str, Any], ...]
+    confusions: tuple[dict[str, Any], ...]
     operating_points: tuple[dict[str, Any], ...]
 
 
@@ -148,7 +151,7 @@ class Results(Spec):
 
 def measure(tables: StageTables) -> Results:
     """Count, rank and compare everything that the run's rows hold."""
-    empty = dict.fromkeys(("leaderboards", "curves", "contrasts", "errors", "operating_points"), ())
+    empty = dict.fromkeys(("leaderboards", "curves", "contrasts", "errors", "confusions", "operating_points"), ())
     tasks = {
         task: tables.attempt(f"numbers of {task}", lambda task=task: _task(tables, task))
         or TaskResults(title=record.title, scale=record.scale, **empty)
@@ -183,6 +186,7 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         clean = tables.prediction_rows(task, (*COUNTED, "logits", "inherited"))
         operating = operating_points(clean).to_dicts()
     errors = directed_curves(attacked, classes=2).to_dicts() if two and len(attacked) else []
+    confusions = confusion(attacked).to_dicts() if not two and len(attacked) else []
     with formatting.native(record.scale):
         contrasts = _contrasts(attacked, signal)
     return TaskResults(
@@ -192,6 +196,7 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         curves=curves,
         contrasts=contrasts,
         errors=tuple(errors),
+        confusions=tuple(confusions),
         operating_points=tuple(operating),
     )
 

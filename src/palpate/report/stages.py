@@ -175,7 +175,7 @@ class StageTables:
         return pl.DataFrame(schema=empty) if found is None else found
 
 
-ATTACKED = (*COUNTED, "radius")
+ATTACKED = (*COUNTED, "radius", "prediction")
 """The columns of attacked rows that curves and rankings need."""
 
 

@@ -15,7 +15,8 @@ from palpate.core.errors import InputError
 from palpate.statistics.curves import check_rows, group_names, norm_of, survived
 from palpate.statistics.differences import mean_interval
 from palpate.statistics.intervals import Floats, balanced_accuracy_interval, majority_rate
-from palpate.statistics.radius import MedianRadius, median_radius
+from palpate.statistics.radius import MedianRadius, RadiusSpread, median_radius, radius_spread
+from palpate.statistics.ranking import Member, rank_intervals
 
 ARCHITECTURE = ["backbone", "attention", "training"]
 
@@ -50,17 +51,20 @@ class Entry:
     """An architecture and its training, all seeds together.
 
     Attributes:
-        rank: 1 is the best; None where no rank is given.   name: that of its runs, without the seed.
+        rank: 1 is the best; None where no rank is given.   rank_low, rank_high: its limits; None where there are fewer than two ranks.
+        name: that of its runs, without the seed.
         backbone, attention, training: as in the rows.
         runs: model_id of each run counted.   left_out: of those without signal, where others have one.
         signal: False where no run predicts better than chance, None where that cannot be judged.
         images, groups: attacked by every run.   failed: the most images on which the attack failed in one run; they count as incorrect.
         majority_rate: accuracy of always predicting the most frequent class.
         balanced_accuracy: of the clean images; None where they have one class.   accuracy: clean first, then by rising epsilon.
-        median_radius: of the images classified correctly; None where there is none.
+        median_radius, radii: of the images classified correctly; None where there is none.
     """
 
     rank: int | None
+    rank_low: int | None
+    rank_high: int | None
     name: str
     backbone: str
     attention: str
@@ -75,6 +79,7 @@ class Entry:
     balanced_accuracy: Share | None
     accuracy: tuple[Accuracy, ...]
     median_radius: MedianRadius | None
+    radii: RadiusSpread | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +118,12 @@ def leaderboard(
     table = table.unique(["model_id", "epsilon_index", "image_id"], keep="first").with_columns(
         survived=survived(), group=group_names(), failed=pl.col("status") != "ok", name=architecture_name()
     )
-    entries = [_entry(part, signal or {}, level) for part in table.partition_by("name", maintain_order=True)]
-    ranked = rank([entry for entry in entries if entry.signal is not False])
+    found = [_entry(part, signal or {}, level) for part in table.partition_by("name", maintain_order=True)]
+    entries = [entry for entry, _ in found]
+    limits = rank_intervals({entry.name: member for entry, member in found if entry.signal is not False}, level)
+    ranked = [
+        _with_limits(entry, limits.get(entry.name)) for entry in rank([e for e in entries if e.signal is not False])
+    ]
     silent = sorted((entry for entry in entries if entry.signal is False), key=lambda entry: entry.name)
     radii, grid = table.filter(pl.col("radius") > 0, pl.col("radius").is_finite())["radius"], table["epsilon"].unique()
     return Leaderboard(
@@ -149,7 +158,14 @@ def dominates(one: Entry, other: Entry) -> bool:
     return bool(gains) and min(gains) >= 0 and max(gains) > 0
 
 
-def _entry(part: pl.DataFrame, signal: Mapping[str, bool | None], level: float) -> Entry:
+def _with_limits(entry: Entry, limits: tuple[int, int] | None) -> Entry:
+    """An entry with the limits of its rank, widened to the rank where a model that is nowhere worse moved it."""
+    if limits is None or entry.rank is None:
+        return entry
+    return dataclasses.replace(entry, rank_low=min(limits[0], entry.rank), rank_high=max(limits[1], entry.rank))
+
+
+def _entry(part: pl.DataFrame, signal: Mapping[str, bool | None], level: float) -> tuple[Entry, Member]:
     every = tuple(part["model_id"].unique().sort())
     judged = {name: signal[name] if name in signal else _signal(part.filter(model_id=name), level) for name in every}
     runs = tuple(name for name in every if judged[name] is not False)
@@ -174,8 +190,11 @@ def _entry(part: pl.DataFrame, signal: Mapping[str, bool | None], level: float) 
         for index, epsilon, right in zip(indices, epsilons, correct, strict=True)
     )
     row = first.row(0, named=True)
-    return Entry(
+    radii = _radii(table, shape, correct, epsilons)
+    entry = Entry(
         rank=None,
+        rank_low=None,
+        rank_high=None,
         **{name: row[name] for name in ("name", *ARCHITECTURE)},
         runs=runs,
         left_out=left_out,
@@ -186,8 +205,11 @@ def _entry(part: pl.DataFrame, signal: Mapping[str, bool | None], level: float) 
         majority_rate=majority_rate(labels),
         balanced_accuracy=_balanced(correct[0], labels, groups, level),
         accuracy=accuracy,
-        median_radius=median_radius(_radii(table, shape, correct, epsilons), correct[0], groups, level),
+        median_radius=median_radius(radii, correct[0], groups, level),
+        radii=radius_spread(radii, correct[0]),
     )
+    names = [first[name].cast(pl.String).to_numpy() for name in ("image_id", "group")]
+    return entry, Member(names[0], labels, names[1], radii, correct[0])
 
 
 def _signal(run: pl.DataFrame, level: float) -> bool | None:

@@ -25,6 +25,38 @@ class MedianRadius:
     images: float
 
 
+SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclasses.dataclass(frozen=True)
+class RadiusSpread:
+    """How the radii of the images classified correctly are distributed, over images and runs.
+
+    Attributes:
+        quantiles: the radii at the shares SHARES; None above the largest epsilon tried.
+        beyond: share of the images whose prediction no epsilon changed.   incorrect: share of all images misclassified when clean.
+    """
+
+    quantiles: tuple[float | None, ...]
+    beyond: float
+    incorrect: float
+
+
+def radius_spread(radius: ArrayLike, correct: ArrayLike) -> RadiusSpread | None:
+    """Quantiles of the radii (S, N) of the images that are correct (S, N) when clean; None where none is.
+
+    >>> radius_spread([0.0, 1.0, 2.0, 3.0, np.inf], [False, True, True, True, True])
+    RadiusSpread(quantiles=(1.0, 1.0, 2.0, 3.0, None), beyond=0.25, incorrect=0.2)
+    """
+    radii, right = np.atleast_2d(np.asarray(radius, float)), np.atleast_2d(np.asarray(correct, bool))
+    if not right.any():
+        return None
+    kept = np.sort(radii[right])
+    found = [_quantile(kept, share) for share in SHARES]
+    beyond, incorrect = float(np.isinf(kept).mean()), float(1 - right.mean())
+    return RadiusSpread(tuple(None if np.isinf(one) else one for one in found), beyond, round(incorrect, 12))
+
+
 def median_radius(
     radius: ArrayLike, correct: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
 ) -> MedianRadius | None:

@@ -4,6 +4,7 @@ The page only assembles the registered sections. Its content policy forbids the 
 years later. What a partly complete run lacks is named at its place.
 """
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from palpate.core import formatting
 from palpate.core.io import write_text
 from palpate.core.registry import SECTIONS
 from palpate.report.export import export, folder_of
+from palpate.report.results import ModelChecks
 from palpate.report.run_data import RunData, read
 from palpate.report.section import TASKS_RANK, Section, render
 
@@ -41,8 +43,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     sections = assemble(data)
     write_text(target, render_page(data, sections))
     tables = [table for named in sections.values() for _, section in named for table in section.tables]
-    results = data.results.model_copy(update={"problems": tuple(data.problems)})
-    export(results, tables, folder_of(target))
+    export(data, tables, folder_of(target))
     return target
 
 
@@ -74,7 +75,7 @@ def render_page(data: RunData, sections: dict[str, Named]) -> str:
         created=data.study.created[:10],
         version=data.study.palpate,
         counts=data.results.stages,
-        checks=data.results.checks,
+        checked=checked_models(data.results.checks),
         before=[(name, section) for name, section in whole if SECTIONS[name].rank < TASKS_RANK],
         after=[(name, section) for name, section in whole if SECTIONS[name].rank >= TASKS_RANK],
         tasks=[
@@ -91,6 +92,16 @@ def render_page(data: RunData, sections: dict[str, Named]) -> str:
         script=Markup(_texts(("page", "script.js"), ("viewer", "shots.js"), ("viewer", "viewer.js"))),
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
     )
+
+
+def checked_models(checks: Sequence[ModelChecks]) -> dict[str, int]:
+    """How many models were checked under at least one attack, those that failed under one apart."""
+    worst: dict[tuple[str, str], set[str]] = {}
+    for one in checks:
+        worst.setdefault((one.task, one.model_id), set()).add(one.status)
+    made = [found for found in worst.values() if found != {"not run"}]
+    failed = sum("fail" in found for found in made)
+    return {"failed": failed, "others": len(made) - failed}
 
 
 def _texts(*files: tuple[str, str]) -> str:

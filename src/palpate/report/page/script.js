@@ -38,9 +38,14 @@
       fit();
       new ResizeObserver(fit).observe(box);
       box.dataset.drawn = "yes";
-      const save = make("button", { type: "button", class: "save" }, "Save figure");
-      save.addEventListener("click", () => Plotly.downloadImage(box, { format: "svg", filename: box.id, width: 900, height: 500 }));
-      box.after(save);
+      const saves = make("p", { class: "actions save" });
+      ["svg", "png"].forEach((format) => {
+        const save = make("button", { type: "button" }, "Save as " + format.toUpperCase());
+        const size = { width: 900, height: Math.round(Math.max(400, (900 * box.clientHeight) / Math.max(box.clientWidth, 700))) };
+        save.addEventListener("click", () => Plotly.downloadImage(box, Object.assign({ format, filename: box.id, scale: format === "png" ? 3 : 1 }, size)));
+        saves.append(save);
+      });
+      box.after(saves);
     });
   }
 
@@ -101,6 +106,14 @@
     });
   }
 
+  document.querySelectorAll("[data-copy]").forEach((button) => button.addEventListener("click", () => {
+    const source = document.getElementById(button.dataset.copy);
+    const range = document.createRange();
+    range.selectNodeContents(source);
+    window.getSelection().removeAllRanges();
+    window.getSelection().addRange(range);
+    if (document.execCommand("copy")) button.textContent = "Copied";
+  }));
   document.querySelectorAll("table.data").forEach(table);
   document.querySelectorAll(".plot").forEach((box) => seen.observe(box));
   window.addEventListener("beforeprint", () => {

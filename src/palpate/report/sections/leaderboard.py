@@ -106,7 +106,7 @@ def board_table(results: Results, task: str, board: Leaderboard, every: bool = F
         name=f"{task}-{'accuracy' if every else 'leaderboard'}-{board.attack_id}".replace("#", "-"),
         caption=(
             f"Under attack by {board.attack_id}. All numbers are of the attacked images{_groups(board)}, 95% intervals in brackets. "
-            "Columns ε: classified correctly under attack; ▾ below the majority rate."
+            "Below a rank: its 95% interval. Columns ε: classified correctly under attack; ▾ below the majority rate."
         ),
         columns=tuple(columns),
         rows=tuple(rows),
@@ -132,6 +132,8 @@ def record(results: Results, task: str, board: Leaderboard, entry: Entry) -> dic
         "finding": board.finding,
         "attack_id": board.attack_id,
         "rank": entry.rank,
+        "rank_low": entry.rank_low,
+        "rank_high": entry.rank_high,
         "model": entry.name,
         "runs": len(entry.runs),
         "runs_without_signal": len(entry.left_out),
@@ -165,13 +167,20 @@ def _start(entry: Entry, several: bool) -> list[Cell]:
     left_out = f"{len(entry.left_out)} without signal" if entry.left_out else ""
     clean, balanced = entry.accuracy[0], entry.balanced_accuracy
     return [
-        Cell(formatting.NO_VALUE if entry.rank is None else str(entry.rank), key=entry.rank),
+        Cell(formatting.NO_VALUE if entry.rank is None else str(entry.rank), rank_limits(entry), key=entry.rank),
         Cell(entry.name),
         *([Cell(str(len(entry.runs)), left_out, key=len(entry.runs))] if several else []),
         Cell(str(entry.images), failed, "bad" if failed else "", entry.images),
         share(clean.value, clean.low, clean.high, entry.images),
         share(balanced.value, balanced.low, balanced.high, entry.images) if balanced else Cell(formatting.NO_VALUE),
     ]
+
+
+def rank_limits(entry: Entry) -> str:
+    """The interval of a rank; "" where it holds the rank alone or there is none."""
+    if entry.rank_low is None or entry.rank_low == entry.rank_high:
+        return ""
+    return f"{entry.rank_low}–{entry.rank_high}"
 
 
 def _accuracies(entry: Entry, indices: list[int]) -> list[Cell]:

@@ -1,0 +1,30 @@
+"""Which classes are taken for which, under attack as when clean: counts of images by label and prediction."""
+
+import polars as pl
+
+from palpate.core.rows import SCHEMA
+from palpate.statistics.curves import KEYS, check_rows
+
+CONFUSION: dict[str, pl.DataType] = {
+    **{
+        name: SCHEMA[name] for name in [*KEYS, "norm", "epsilon", "label", "prediction"]
+    },  # prediction: null where the attack failed
+    "n": pl.UInt32(),
+}
+
+
+def confusion(rows: pl.DataFrame) -> pl.DataFrame:
+    """One line per point of the curve, label and prediction that occurs, with the columns of `CONFUSION`; nothing for what never occurs.
+
+    Args:
+        rows: any models, attacks and splits together.
+
+    Raises:
+        InputError: as `palpate.statistics.curves.curve`.
+    """
+    table = check_rows(rows, needed=["prediction"]).with_columns(
+        prediction=pl.when(pl.col("status") == "ok").then("prediction")
+    )
+    keys = [*KEYS, "norm", "epsilon", "label", "prediction"]
+    found = table.group_by(keys).len("n").sort(keys)
+    return found.select(list(CONFUSION)).cast(CONFUSION)  # pyright: ignore[reportArgumentType]
