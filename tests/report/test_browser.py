@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.report.browsing import PATIENCE, opened, until
+from tests.report.browsing import PATIENCE, opened, until, violations
 
 from palpate.report.page.page import write_report
 
