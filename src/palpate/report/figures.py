@@ -54,7 +54,7 @@ def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
         },
         yaxis={"range": [-0.03, 1.04], "tickformat": ".0%", "title": {"text": "classified correctly"}},
     )
-    return _json(figure)
+    return figure_json(figure)
 
 
 def lost_in(scale: Scale) -> str:
@@ -87,7 +87,7 @@ def history_figures(history: pl.DataFrame, styles: dict[str, LineStyle]) -> list
         figure.update_layout(xaxis={"title": {"text": "epoch"}, "dtick": whole}, yaxis={"rangemode": "tozero"})
         if percent:
             figure.update_layout(yaxis={"tickformat": ".0%", "range": [0, 1.04]})
-        found.append((title, _json(figure)))
+        found.append((title, figure_json(figure)))
     return found
 
 
@@ -132,7 +132,7 @@ def radius_figure(board: Leaderboard, entries: list[Entry], styles: dict[str, Li
             "automargin": True,
         },
     )
-    return _json(figure)
+    return figure_json(figure)
 
 
 def _short(name: str, most: int = 28) -> str:
@@ -157,7 +157,7 @@ def similarity_figure(columns: list[str], lines: dict[str, list[float | None]], 
             hovertemplate="%{fullData.name}<br>ε = %{x}: %{y:.2f}<extra></extra>",
         )
     figure.update_layout(xaxis={"title": {"text": "ε"}, "type": "category"}, yaxis={"range": [-1.04, 1.04]})
-    return _json(figure)
+    return figure_json(figure)
 
 
 def _band(figure: go.Figure, entry: Entry, along: Axis, style: LineStyle) -> None:
@@ -224,7 +224,8 @@ def _finite(values: pl.Series) -> list[float | None]:
     return [value if value is not None and np.isfinite(value) else None for value in values.to_list()]
 
 
-def _json(figure: go.Figure) -> str:
+def figure_json(figure: go.Figure) -> str:
+    """The figure as JSON, in the style of the page."""
     figure.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",

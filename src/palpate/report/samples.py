@@ -99,11 +99,12 @@ def _read(stage: Stage, explained: list[Stage]) -> Samples:
         predictions, confidence = logits.argmax(-1), shares.max(-1) / shares.sum(-1)
     if predictions is None:
         raise ValueError("holds no predictions of the samples; run the study again")
-    spec = stage.planned.spec.get("attack", {})
+    spec = stage.planned.spec.get("attack")
+    norm = spec.get("norm", "linf") if isinstance(spec, dict) else "severity" if stage.kind == "corrupt" else "linf"
     return Samples(
         model_id=stage.model_id,
-        attack_id=stage.title.partition(" by ")[2] or str(spec.get("attack", stage.kind)),
-        norm=spec.get("norm", "linf"),
+        attack_id=str(stage.facts.get("attack_id") or stage.title.partition(" by ")[2] or stage.kind),
+        norm=norm,
         clean=stored["clean"],
         adversarial=stored["adversarial"],
         epsilons=tuple(stored["epsilons"].tolist()),

@@ -1,0 +1,103 @@
+"""The tasks of docs/tasks.md as a new user would do them."""
+
+import re
+import threading
+
+import polars as pl
+import pytest
+from tests.report.browsing import new_page, until
+from tests.runs import rewrite
+from typer.testing import CliRunner
+
+from palpate.cli.main import application
+from palpate.core import rows
+from palpate.report.run_data import read
+from palpate.report.viewer.server import open_server
+
+
+def palpate(*words: object) -> str:
+    done = CliRunner().invoke(application(), [str(word) for word in words])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run in which the second model keeps more images at every epsilon."""
+    from tests.report.conftest import write_run
+
+    run = write_run(
+        tmp_path_factory.mktemp("tasks") / "run", tasks={"phantom-chest": ["no", "yes"]}, weak=(), samples=12
+    )
+    for stage in read(run).complete("attack"):
+        path = stage.folder / "images.parquet"
+        number, index = pl.col("image_id").str.slice(5).cast(pl.Int64), pl.col("epsilon_index")
+        kept = 48 - (4 if "full" in stage.model_id else 7) * index
+        rewrite(rows.read(path).with_columns(correct=number < kept), path)
+    return run
+
+
+def test_the_most_robust_model_is_the_first_row(run):
+    printed = palpate("report", run)
+    first = re.search(r"^ *1 +(\S+)", printed, re.MULTILINE)
+    assert first is not None
+    assert first[1] == "resnet10t+full"
+
+
+def test_missed_diseases_take_two_actions(run, browser):
+    server = open_server([run], 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    page = new_page(browser)
+    page.goto(server.url)
+    until(page, "document.querySelector('.viewer').dataset.ready === 'yes'")
+    page.locator("select[data-name=filter]").select_option(label="missed disease at this step")
+    page.locator(".v-stepping input").first.fill("6")
+    until(page, "document.querySelectorAll('.v-list li').length < 12")
+    names = [text.split()[-1] for text in page.locator(".v-list li").all_inner_texts()]
+    scene = server.scenes[0].to_dict()
+    expected = [
+        one
+        for place, one in enumerate(scene["ids"])
+        if scene["labels"][place] == 1 and any(view["predictions"][6][place] == 0 for view in scene["views"])
+    ]
+    assert names == expected
+    assert len(names) >= 3
+    again = new_page(browser)
+    again.goto(f"{server.url}#view?filter=missed&step=0.04")
+    until(again, "document.querySelector('.viewer').dataset.ready === 'yes'")
+    assert [text.split()[-1] for text in again.locator(".v-list li").all_inner_texts()] == names
+    for one in (page, again):
+        assert one.troubles == []
+        one.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_main_figure_is_a_file(run):
+    palpate("report", run)
+    for suffix in ("pdf", "svg", "png"):
+        assert (run / "figures" / f"phantom-chest-foolbox-pgd-20.{suffix}").stat().st_size > 5_000
+
+
+def test_two_runs_and_two_models_are_compared(run, make_run):
+    other = make_run(tasks={"phantom-chest": ["no", "yes"]}, weak=(), samples=1)
+    printed = palpate("compare", run, other)
+    assert (
+        printed.count("a: resnet10t#0; b: resnet10t#0")
+        == printed.count("a: resnet10t+full#0; b: resnet10t+full#0")
+        == 1
+    )
+    printed = palpate("compare", run, "--model", "resnet10t", "--model", "resnet10t+full")
+    assert "with vs. without attention: +" in printed
+    assert "a: resnet10t#0; b: resnet10t+full#0" in printed
+
+
+@pytest.mark.parametrize("words", [[], ["--model", "resnet10t"], ["--model", "resnet10t", "--model", "nothing"]])
+def test_what_cannot_be_compared_is_refused_in_a_sentence(run, words):
+    with pytest.raises(Exception, match="palpate compare: ") as caught:
+        palpate("compare", run, *words)
+    assert type(caught.value).__name__ == "InputError"
