@@ -15,7 +15,7 @@ def bill_of_materials(data: RunData) -> dict[str, Any]:
     """
     records = [stage.record for stage in data.stages if stage.record]
     versions = dict.fromkeys((name, version) for record in records for name, version in record.versions.items())
-    components = [_package(name, version) for name, version in versions]
+    components: list[dict[str, Any]] = [_package(name, version) for name, version in versions]
     for stage in data.complete("train"):
         weights = stage.record.files.get("weights.safetensors") if stage.record else None
         components.append(
