@@ -21,6 +21,7 @@ RECORD = {
     "attack_id": "none",
     "attack": "none",
     "norm": None,
+    "target": None,
     "epsilon": 0.0,
     "epsilon_index": 0,
     "inherited": False,

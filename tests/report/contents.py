@@ -49,6 +49,7 @@ def model_rows(rng, task, classes, model, split, labels, strength, attacked) -> 
                     "attack_id": ATTACK_ID if index else "none",
                     "attack": "foolbox-pgd" if index else "none",
                     "norm": "linf" if index else None,
+                    "target": None,
                     "epsilon": epsilon,
                     "epsilon_index": index,
                     "inherited": False,

@@ -37,6 +37,10 @@ ODD = {
     "all at zero": attacked("correct", pl.lit(False)),
     "never fooled": lambda table: table.with_columns(correct=pl.lit(True), radius=pl.lit(float("inf"))),
     "all failed": attacked("status", pl.lit("failed")),
+    "no gradient anywhere": attacked("status", pl.lit("no gradient")),
+    "no gradient on some": attacked(
+        "status", pl.when(pl.col("image_id") < "test_0010").then(pl.lit("no gradient")).otherwise("status")
+    ),
     "all wrong when clean": lambda table: table.with_columns(correct=pl.lit(False)),
     "nothing but the clean rows": lambda table: table.filter(epsilon_index=0),
     "an l2 attack": lambda table: attacked("norm", pl.lit("l2"))(

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from palpate.core.rows import concat
-from palpate.statistics.clinical import ERRORS, OPERATING, directed_curves, operating_points
+from palpate.statistics.clinical import ERRORS, OPERATING, RADII, directed_curves, directed_radii, operating_points
 from palpate.statistics.intervals import wilson
 from palpate.statistics.operating import auroc, choose_threshold, sensitivity_specificity
 
@@ -37,6 +37,37 @@ def test_directed_curves_are_counts_by_hand(make_rows):
     assert alarms["rate"].to_list() == pytest.approx([0.05, 5 / 40, 0.2])  # the failed image is an error
     assert alarms["failed"].to_list() == [0, 1, 0]
     assert (missed["low"][1], missed["high"][1]) == wilson(10, 20)
+
+
+def test_directed_radii_are_medians_of_the_correct_images_of_a_class(make_rows):
+    rng = np.random.default_rng(0)
+    table = make_rows(np.ones((3, 60), bool), LABELS)
+    radii = rng.uniform(0.001, 0.02, 60)
+    wrong, failed, unseen = [1, 45], [2, 50], [3, 55]
+    image = pl.col("image_id").str.slice(1).cast(pl.Int64)
+    attacked = pl.col("epsilon_index") > 0
+    table = table.with_columns(
+        radius=pl.when(image.is_in(wrong)).then(0.0).otherwise(image.replace_strict(list(range(60)), radii.tolist())),
+        correct=~image.is_in(wrong),
+        status=pl.when(attacked & image.is_in(failed)).then(pl.lit("failed"))
+        .when(attacked & image.is_in(unseen)).then(pl.lit("no gradient")).otherwise(pl.lit("ok")),
+    )  # fmt: skip
+    found = directed_radii(table)
+    assert dict(found.schema) == RADII
+    assert found["direction"].to_list() == ["false alarm", "missed disease"]
+    for label, row in zip((0, 1), found.iter_rows(named=True), strict=True):
+        kept = [i for i in np.flatnonzero(label == LABELS).tolist() if i not in wrong + unseen]
+        by_hand = sorted(0.0 if i in failed else radii[i] for i in kept)
+        assert (row["n"], row["failed"]) == (len(kept), 1)
+        assert row["median_radius"] == by_hand[(len(kept) + 1) // 2 - 1]
+        assert row["low"] <= row["median_radius"] <= row["high"]
+        assert row["largest"] == 2 / 255
+
+
+def test_where_most_images_are_never_fooled_the_radius_lies_beyond(make_rows):
+    found = directed_radii(make_rows(np.ones((3, 60), bool), LABELS))
+    assert found["median_radius"].to_list() == [None, None]
+    assert directed_radii(make_rows(np.ones((3, 60), bool), LABELS).filter(epsilon_index=0)).is_empty()
 
 
 def test_more_than_two_classes_have_no_disease(make_rows):

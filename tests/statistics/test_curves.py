@@ -116,3 +116,19 @@ def test_tables_that_cannot_be_counted(make_rows):
         curve(table.drop("status"))
     with pytest.raises(InputError, match="none"):
         curve(table.with_columns(label=pl.lit(None, pl.Int32)))
+
+
+def test_images_without_a_gradient_are_right_when_clean_and_left_out_beyond(make_rows):
+    table = make_rows(np.ones((3, 8), bool), np.arange(8) % 2)
+    unseen = (pl.col("epsilon_index") > 0) & (pl.col("image_id") < "i0003")
+    status = {"status": pl.when(unseen).then(pl.lit("no gradient")).otherwise("status")}
+    clean, *points = curve(table.with_columns(**status)).iter_rows(named=True)
+    assert (clean["n"], clean["no_gradient"], clean["accuracy"]) == (8, 0, 1)
+    for point in points:
+        assert (point["n"], point["no_gradient"], point["failed"], point["accuracy"]) == (5, 3, 0, 1)
+        assert point["note"] == "no gradient on 3 of 8 images: left out"
+    every = curve(
+        table.with_columns(status=pl.when(pl.col("epsilon_index") > 0).then(pl.lit("no gradient")).otherwise("status"))
+    )
+    assert every["accuracy"].to_list() == [1, None, None]
+    assert every["note"][1] == "no gradient on any of 8 images: no result"

@@ -122,7 +122,7 @@ def test_no_model_is_placed_above_one_that_is_nowhere_worse(models):
     entries = [
         Entry(
             rank=None, name=f"m{place}", backbone="m", attention="none", training="t", runs=(), left_out=(), signal=True,
-            images=20, groups=20, failed=0, majority_rate=0.5, balanced_accuracy=None,
+            images=20, groups=20, failed=0, no_gradient=0, majority_rate=0.5, balanced_accuracy=None,
             accuracy=tuple(Accuracy(index, index / 255, value, 0, 1) for index, value in enumerate(values)),
             median_radius=MedianRadius(radius, None, None, 1),
         )
@@ -137,3 +137,17 @@ def test_variants_of_an_architecture_are_not_folded_as_seeds(make_rows):
     plain = model(make_rows, (180, 120, 60, 20), attention="full")
     gamma = plain.with_columns(model_id=pl.lit("resnet18+full+gamma-fixed#0"))
     assert names(leaderboard(pl.concat([plain, gamma]))) == ["resnet18+full", "resnet18+full+gamma-fixed"]
+
+
+def test_images_and_models_without_a_gradient_are_left_out_of_the_ranking(make_rows):
+    labels = np.arange(12) % 2
+    part, whole = (make_rows(np.ones((3, 12), bool), labels, backbone=name) for name in ("part", "whole"))
+    beyond = pl.col("epsilon_index") > 0
+    part = part.with_columns(
+        status=pl.when(beyond & (pl.col("image_id") < "i0004")).then(pl.lit("no gradient")).otherwise("status")
+    )
+    whole = whole.with_columns(status=pl.when(beyond).then(pl.lit("no gradient")).otherwise("status"))
+    (entry,) = leaderboard(pl.concat([part, whole])).entries
+    assert (entry.name, entry.images, entry.no_gradient) == ("part", 8, 4)
+    with pytest.raises(InputError, match="could be attacked by gradients"):
+        leaderboard(whole)

@@ -201,13 +201,16 @@ class Sweep:
 
     def first(self, count: int) -> "Sweep":
         """The same result for the first `count` images only."""
-        place = slice(count)
-        parts: dict[str, Any] = {name: getattr(self, name)[place] for name in (*_ARRAYS, "status", "images")}
-        parts["adversarials"] = None if self.adversarials is None else self.adversarials[place]
-        parts["targets"] = None if self.targets is None else self.targets[place]
+        return self.take(slice(count))
+
+    def take(self, place: slice | Tensor) -> "Sweep":
+        """The same result for some of the images."""
+        parts: dict[str, Any] = {name: getattr(self, name)[place] for name in (*_ARRAYS, "images")}
+        for name in ("adversarials", "targets"):
+            parts[name] = None if getattr(self, name) is None else getattr(self, name)[place]
         for name in ("worst", "fooled"):
             parts[name] = None if getattr(self, name) is None else getattr(self, name)[:, place]
-        return dataclasses.replace(self, **parts)
+        return dataclasses.replace(self, status=tuple(np.array(self.status)[place].tolist()), **parts)
 
     def __str__(self) -> str:
         with native(scale_of(self.images) or Scale()):

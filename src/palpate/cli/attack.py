@@ -26,6 +26,8 @@ from palpate.cli.running import run_study
 from palpate.core.errors import InputError
 from palpate.core.registry import COMMANDS
 
+USUAL = "0.25/255, 0.5/255, 1/255, 2/255, 4/255"
+
 
 @COMMANDS.register("attack")
 def attack(
@@ -42,9 +44,10 @@ def attack(
     mean: MeanOption = None,
     std: StdOption = None,
     classes: ClassesOption = None,
-    epsilons: Annotated[str, typer.Option("--epsilons", help="Radii, with commas between.")] = (
-        "0.25/255, 0.5/255, 1/255, 2/255, 4/255"
-    ),
+    epsilons: Annotated[
+        str | None,
+        typer.Option("--epsilons", help=f"Radii, with commas between; in l∞ {USUAL} when absent.", show_default=False),
+    ] = None,
     name: Annotated[
         str, typer.Option("--attack", help="A registered attack; `palpate doctor` lists them.")
     ] = "standard",
@@ -74,7 +77,9 @@ def attack(
     given["model"] = model_settings(weights, channels, value_range, mean, std, classes) | given.get("model", {})
     own = image_settings(images, labels, size)
     given["task"] = own | given.get("task", {})
-    radii = [part.strip() for part in epsilons.split(",") if part.strip()]
     asked = {"attack": name} | ({} if at_most is None else {"images": at_most}) | given.get("attack", {})
+    if epsilons is None and asked.get("norm", "linf") != "linf":
+        raise InputError(f"palpate attack: give --epsilons, the radii in {asked['norm']}, such as 0.5,1,2")
+    radii = [part.strip() for part in (epsilons or USUAL).split(",") if part.strip()]
     named = task or plain_name((labels or images or Path()).resolve().stem)
     run_study(study_of_network(model, named, radii, asked, images is not None, given), out, data, device, threads)

@@ -62,7 +62,7 @@ def parse_epsilon(value: Any, norm: str = "linf", scale: Scale | None = None) ->
 
     Args:
         value: the epsilon, of images in [0, 1] unless it has a unit.
-        norm: in "linf" no epsilon is above 1; in the others it may be any finite number.
+        norm: in "linf" no epsilon is above 1; in all others, or "any", it may be any finite number.
         scale: of the images, where it is known; an epsilon in a unit needs it.
 
     >>> parse_epsilon("2/255") == 2 / 255, parse_epsilon("8 HU", scale=Scale(-1024, 3071, "HU", 4096)) == 8 / 4095
@@ -91,9 +91,10 @@ def parse_epsilon(value: Any, norm: str = "linf", scale: Scale | None = None) ->
     if norm != "linf" and not (number >= 0 and math.isfinite(number)):
         raise InputError(f"epsilon must be finite and not negative, given {value!r}")
     if norm == "linf" and not 0 <= number <= 1:
+        levels = f"{value:g}" if isinstance(value, float) else value
         raise InputError(
             f"epsilon must lie in [0, 1], the range of the images, given {value!r}; "
-            f'write grey levels as a fraction, for example "{value}/255"'
+            f'write grey levels as a fraction, for example "{levels}/255"'
         )
     return number
 

@@ -29,12 +29,13 @@ SCHEMA: dict[str, pl.DataType] = {
     "attack_id": pl.String(),  # tells two settings of one attack apart; "none" for the clean prediction
     "attack": pl.String(),  # the attack's kind, such as "minimum-norm"; "none" for the clean prediction
     "norm": pl.String(),  # of epsilon and radius: "linf" | "l2" | "l1" | "severity" of a corruption; null for the clean prediction
+    "target": pl.Int32(),  # the class that the perturbation had to lead to; null where any other than the label would do
     "epsilon": pl.Float64(),  # radius in units of [0, 1]; 0 for the clean prediction
     "epsilon_index": pl.Int32(),  # 0 is the clean prediction, 1.. the study's epsilons in rising order
     "inherited": pl.Boolean(),  # the image was found at a smaller epsilon and is valid here too
     "logits": pl.List(pl.Float64()),  # (K,) re-predicted from the stored image, never the attack's own answer
     "prediction": pl.Int32(),
-    "correct": pl.Boolean(),
+    "correct": pl.Boolean(),  # and of status "ok"
     "margin": pl.Float64(),  # true logit minus the best other logit; negative where fooled
     "radius": pl.Float64(),  # smallest epsilon found to fool the image; 0 already wrong, inf never fooled, null unknown
     "linf": pl.Float64(),  # the l-infinity norm really reached
@@ -43,7 +44,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "survives_rounding": pl.Boolean(),  # still fooled after rounding to the levels of the files (256 by default); null where not fooled
     "passes_forward": pl.Int64(),  # spent on this image by the whole attack, the same in each of its rows
     "passes_backward": pl.Int64(),
-    "status": pl.String(),  # "ok" | "failed"; a failed image is never counted as robust
+    "status": pl.String(),  # "ok" | "failed", never counted as robust | "no gradient", nothing is known beyond the clean prediction
 }
 
 

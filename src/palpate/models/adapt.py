@@ -99,12 +99,18 @@ def _log(values: Tensor, least: float) -> Tensor:
 
 
 def without_probabilities(model: nn.Module, example: Tensor) -> nn.Module:
-    """The model itself, or as `LogProbabilities` where its K ≥ 2 outputs for the example (n, C, H, W) all lie in [0, 1]."""
+    """The model itself, or as `LogProbabilities` where its K ≥ 2 outputs are probabilities.
+
+    Small logits may all lie in [0, 1], too. So the outputs must do so for the example (n, C, H, W), for its negative and for noise; and unless they
+    sum to 1, some must be above and some below ½.
+    """
+    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0), dtype=example.dtype)
     with torch.no_grad():
-        p = model(example)
+        p = model(torch.cat([example, 1 - example, noise.to(example.device)]))
     if p.ndim != 2 or p.shape[1] < 2 or not bool(((p >= 0) & (p <= 1)).all()) or bool((p == p[:, :1]).all()):
         return model
-    return LogProbabilities(model, summed=bool(((p.sum(1) - 1).abs() < 1e-3).all()))
+    summed = bool(((p.sum(1) - 1).abs() < 1e-3).all())
+    return LogProbabilities(model, summed) if summed or p.min() < 0.5 < p.max() else model
 
 
 def as_logits_model(model: nn.Module, finding: int | None = None) -> nn.Module:

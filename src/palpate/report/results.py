@@ -14,10 +14,10 @@ from palpate.core.records import VerdictRecord
 from palpate.core.spec import Spec
 from palpate.report import verdicts
 from palpate.report.stages import ATTACKED, STATES, StageTables
-from palpate.statistics.clinical import directed_curves, operating_points
+from palpate.statistics.clinical import directed_curves, directed_radii, operating_points
 from palpate.statistics.comparison import Comparison
 from palpate.statistics.confusion import confusion
-from palpate.statistics.curves import COUNTED, curve
+from palpate.statistics.curves import COUNTED, curve, with_result
 from palpate.statistics.leaderboard import ARCHITECTURE, Leaderboard, architecture_name, leaderboard
 from palpate.statistics.paired import compare
 
@@ -35,13 +35,14 @@ class Point(Spec):
     n: int
     groups: int
     failed: int
+    no_gradient: int
     accuracy: float | None
     low: float | None
     high: float | None
     balanced_accuracy: float | None
     balanced_low: float | None
     balanced_high: float | None
-    majority_rate: float
+    majority_rate: float | None
     chance: float | None
     signal: bool | None
     note: str
@@ -105,6 +106,7 @@ class TaskResults(Spec):
         leaderboards: one for each finding and attack, the one that the report opens with first.
         curves: one for each model and attack.   contrasts: with vs. without attention.
         errors: rows of `palpate.statistics.clinical.ERRORS`, of two-class tasks.
+        directed_radii: rows of `palpate.statistics.clinical.RADII`, of two-class tasks.
         confusions: rows of `palpate.statistics.confusion.CONFUSION`, of tasks with three classes or more.
         operating_points: rows of `palpate.statistics.clinical.OPERATING`, of two-class tasks, clean test split.
     """
@@ -115,6 +117,7 @@ class TaskResults(Spec):
     curves: tuple[Curve, ...]
     contrasts: tuple[Contrast, ...]
     errors: tuple[dict[str, Any], ...]
+    directed_radii: tuple[dict[str, Any], ...]
     confusions: tuple[dict[str, Any], ...]
     operating_points: tuple[dict[str, Any], ...]
 
@@ -151,7 +154,8 @@ class Results(Spec):
 
 def measure(tables: StageTables) -> Results:
     """Count, rank and compare everything that the run's rows hold."""
-    empty = dict.fromkeys(("leaderboards", "curves", "contrasts", "errors", "confusions", "operating_points"), ())
+    lists = ("leaderboards", "curves", "contrasts", "errors", "directed_radii", "confusions", "operating_points")
+    empty = dict.fromkeys(lists, ())
     tasks = {
         task: tables.attempt(f"numbers of {task}", lambda task=task: _task(tables, task))
         or TaskResults(title=record.title, scale=record.scale, **empty)
@@ -186,6 +190,7 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         clean = tables.prediction_rows(task, (*COUNTED, "logits", "inherited"))
         operating = operating_points(clean).to_dicts()
     errors = directed_curves(attacked, classes=2).to_dicts() if two and len(attacked) else []
+    radii = directed_radii(attacked).to_dicts() if two and len(attacked) else []
     confusions = confusion(attacked).to_dicts() if not two and len(attacked) else []
     with formatting.native(record.scale):
         contrasts = _contrasts(attacked, signal)
@@ -196,6 +201,7 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         curves=curves,
         contrasts=contrasts,
         errors=tuple(errors),
+        directed_radii=tuple(radii),
         confusions=tuple(confusions),
         operating_points=tuple(operating),
     )
@@ -247,7 +253,8 @@ def _leaderboards(attacked: pl.DataFrame, signal: dict[str, bool | None]) -> tup
     if not len(attacked):
         return ()
     parts = attacked.partition_by("finding", "attack_id", maintain_order=True)
-    found = [leaderboard(part, signal) for part in parts]
+    known = [part for part in parts if len(with_result(part).filter(pl.col("epsilon_index") > 0))]
+    found = [leaderboard(part, signal) for part in known]
     return tuple(sorted(found, key=lambda one: (not one.continuous, -max(entry.images for entry in one.entries))))
 
 

@@ -220,7 +220,8 @@ def _images(tables: dict[str, pl.DataFrame], indices: list[int], notes: list[str
             notes.append(f"left out: images in {name} only, {len(table) - len(shared)}")
     if len(both) < len(shared):
         notes.append(
-            f"left out of both: images without a result in some run or at some epsilon (not attacked, or failed), {len(shared) - len(both)}"
+            "left out of both: images without a result in some run or at some epsilon (not attacked, failed, or no gradient), "
+            f"{len(shared) - len(both)}"
         )
     if both.is_empty():
         raise InputError(

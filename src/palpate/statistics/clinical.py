@@ -9,7 +9,7 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.rows import SCHEMA
-from palpate.statistics.curves import DETAILS, KEYS, check_rows, group_names, survived
+from palpate.statistics.curves import DETAILS, KEYS, check_rows, group_names, survived, with_result
 from palpate.statistics.intervals import clustered_wilson
 from palpate.statistics.operating import (
     auroc,
@@ -19,6 +19,7 @@ from palpate.statistics.operating import (
     probabilities,
     sensitivity_specificity,
 )
+from palpate.statistics.radius import median_radius
 
 MODEL = ["task", "finding", "model_id"]
 
@@ -32,6 +33,20 @@ ERRORS: dict[str, pl.DataType] = {
     "low": pl.Float64(),
     "high": pl.Float64(),
 }
+
+RADII: dict[str, pl.DataType] = {
+    **{name: SCHEMA[name] for name in [*KEYS, *DETAILS, "label"] if not name.startswith("epsilon")},
+    "direction": pl.String(),  # "missed disease" | "false alarm": what a smallest perturbation of these images leads to
+    "n": pl.Int64(),  # images of this class that are classified correctly when clean
+    "groups": pl.Int64(),
+    "failed": pl.Int64(),  # of them; their radius counts as 0
+    "largest": pl.Float64(),  # epsilon tried
+    "median_radius": pl.Float64(),  # null where it is above the largest epsilon
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+}
+
+DIRECTIONS = {1: "missed disease", 0: "false alarm"}
 
 FIGURES = ["auroc", "sensitivity", "specificity", "brier", "calibration_error"]
 OPERATING: dict[str, pl.DataType] = {
@@ -49,7 +64,7 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None
 
     With two classes label 1 is the disease: its errors are false negatives, those of label 0 false positives. The prediction is the
     model's own (largest logit), so the rows of every attack can be used, also those inherited from a smaller epsilon. Failed images count
-    as errors.
+    as errors; those that could not be attacked by gradients are left out.
 
     Args:
         rows: any models, attacks and splits together.
@@ -59,7 +74,7 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
     """
-    table = check_rows(rows).with_columns(
+    table = with_result(check_rows(rows)).with_columns(
         survived=survived(), group=group_names().rank("dense"), classes=_classes() if classes is None else classes
     )
     lines = []
@@ -74,6 +89,48 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None
         keys = {key: first[key] for key in [*KEYS, *DETAILS, "label"]}
         lines.append(keys | counts | {"error": name, "rate": float(wrong.mean()), "low": low, "high": high})
     return pl.DataFrame(lines, schema=ERRORS).sort([*KEYS, "label"])
+
+
+def directed_radii(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
+    """Median radius of the correctly classified images of each class of a task of two, with the columns of `RADII`.
+
+    With two classes the smallest perturbation of an image of label 1, the disease, is the smallest one that makes the model miss it, and that of
+    an image of label 0 the smallest one that raises a false alarm. Images that could not be attacked by gradients are left out.
+
+    Args:
+        rows: attacked images with their clean rows, of any models and attacks, of tasks of two classes.
+        level: the share of intervals that should cover the truth.
+
+    Raises:
+        InputError: as `palpate.statistics.curves.curve`.
+    """
+    table = with_result(check_rows(rows, needed=["radius", "norm"])).with_columns(
+        survived=survived(), group=group_names()
+    )
+    image = ["task", "split", "finding", "model_id", "image_id"]
+    right = table.filter(pl.col("epsilon_index") == 0).filter("survived").select(image).unique()
+    attacked = table.filter(pl.col("epsilon_index") > 0).join(right, on=image, how="semi", nulls_equal=True)
+    names = [name for name in RADII if name in attacked.columns and name != "failed"]
+    fell = pl.col("epsilon").filter(~pl.col("survived")).min().fill_null(float("inf"))
+    images = attacked.group_by([*names, "image_id"]).agg(
+        pl.col("group").first(),
+        largest=pl.col("epsilon").max(),
+        failed=(pl.col("status") != "ok").any(),
+        radius=pl.coalesce(pl.col("radius").min(), fell),
+    )
+    lines = []
+    for part in images.sort(*names, "image_id").partition_by(names, maintain_order=True):
+        first, failed = part.row(0, named=True), part["failed"].to_numpy()
+        radius = np.where(failed, 0.0, part["radius"].to_numpy())
+        found = median_radius(radius, np.ones(len(part), bool), part["group"].to_numpy(), level)
+        assert found is not None  # every image is correct
+        lines.append(
+            {name: first[name] for name in names}
+            | {"direction": DIRECTIONS.get(first["label"]), "n": len(part), "groups": part["group"].n_unique()}
+            | {"failed": int(failed.sum()), "largest": first["largest"]}
+            | {"median_radius": found.value, "low": found.low, "high": found.high}
+        )
+    return pl.DataFrame(lines, schema=RADII)
 
 
 def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, repetitions: int = 2000) -> pl.DataFrame:

@@ -1,7 +1,8 @@
 """From rows to the points of a robust-accuracy curve, each with its interval, its baselines and what does not apply.
 
 The report, the terminal and the JSON files all print these points, so a number means the same wherever it is read. An image on which
-the attack failed stays in the denominator and counts as not correct. What cannot be computed is null, never NaN, and `note` says why.
+the attack failed stays in the denominator and counts as not correct; one that could not be attacked by gradients, of which nothing is known beyond
+its clean prediction, is left out and counted apart. What cannot be computed is null, never NaN, and `note` says why.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ POINT: dict[str, pl.DataType] = {
     "n": pl.Int64(),  # images, the failed among them
     "groups": pl.Int64(),  # patients or lesions
     "failed": pl.Int64(),
+    "no_gradient": pl.Int64(),  # images that could not be attacked by gradients: left out, not among n
     "accuracy": pl.Float64(),
     "low": pl.Float64(),  # clustered Wilson where a group has several images, Wilson otherwise
     "high": pl.Float64(),
@@ -90,6 +92,11 @@ def check_rows(rows: pl.DataFrame, name: str = "rows", needed: Sequence[str] = (
     return rows
 
 
+def with_result(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows without those of images that could not be attacked by gradients: neither fooled nor robust."""
+    return rows.filter(pl.col("status") != "no gradient")
+
+
 def survived(status: str = "status", correct: str = "correct") -> pl.Expr:
     """Whether the image is still classified correctly; a failed one, or one without a prediction, is not."""
     return (pl.col(status) == "ok") & pl.col(correct).fill_null(False)
@@ -110,21 +117,25 @@ def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
         *KEYS,
         *DETAILS,
         "label",
-        failed=pl.col("status") != "ok",
+        "status",
         survived=survived(),
         group=group_names().rank("dense"),  # integers sort a hundred times faster than names
     )
 
 
-def _point(part: pl.DataFrame, level: float) -> dict:
+def _point(every: pl.DataFrame, level: float) -> dict:
+    part = with_result(every)
     labels, correct, groups = (part[name].to_numpy() for name in ("label", "survived", "group"))
-    n, failed, classes = len(part), int(part["failed"].sum()), part["label"].n_unique()
-    number = part["group"].n_unique()
-    point: dict = dict.fromkeys(POINT) | part.select(KEYS + DETAILS).row(0, named=True)
-    point |= {"n": n, "groups": number, "failed": failed, "majority_rate": majority_rate(labels)}
-    notes = []
+    n, failed, classes = len(part), int((part["status"] != "ok").sum()), part["label"].n_unique()
+    unseen, number = len(every) - n, part["group"].n_unique()
+    point: dict = dict.fromkeys(POINT) | every.select(KEYS + DETAILS).row(0, named=True)
+    point |= {"n": n, "groups": number, "failed": failed, "no_gradient": unseen}
+    if not n:
+        return point | {"note": f"no gradient on any of {unseen} images: no result"}
+    point |= {"majority_rate": majority_rate(labels)}
+    notes = [f"no gradient on {unseen} of {len(every)} images: left out"] if unseen else []
     if failed == n:
-        return point | {"note": f"the attack failed on all {n} images: no result"}
+        return point | {"note": "; ".join([*notes, f"the attack failed on all {n} images: no result"])}
     if failed:
         notes.append(f"the attack failed on {failed} of {n} images: counted as not correct")
     if number == 1 < n:

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from palpate.core.errors import InputError
-from palpate.statistics.curves import check_rows, group_names, norm_of, survived
+from palpate.statistics.curves import check_rows, group_names, norm_of, survived, with_result
 from palpate.statistics.differences import mean_interval
 from palpate.statistics.intervals import Floats, balanced_accuracy_interval, majority_rate
 from palpate.statistics.radius import MedianRadius, RadiusSpread, median_radius, radius_spread
@@ -57,6 +57,7 @@ class Entry:
         runs: model_id of each run counted.   left_out: of those without signal, where others have one.
         signal: False where no run predicts better than chance, None where that cannot be judged.
         images, groups: attacked by every run.   failed: the most images on which the attack failed in one run; they count as incorrect.
+        no_gradient: the most images of one run that could not be attacked by gradients; they are left out.
         majority_rate: accuracy of always predicting the most frequent class.
         balanced_accuracy: of the clean images; None where they have one class.   accuracy: clean first, then by rising epsilon.
         median_radius, radii: of the images classified correctly; None where there is none.
@@ -75,6 +76,7 @@ class Entry:
     images: int
     groups: int
     failed: int
+    no_gradient: int
     majority_rate: float
     balanced_accuracy: Share | None
     accuracy: tuple[Accuracy, ...]
@@ -109,7 +111,7 @@ def leaderboard(
         level: the share of intervals that should cover the truth.
 
     Raises:
-        InputError: several tasks, findings, splits or attacks; or the runs of an architecture share no image.
+        InputError: several tasks, findings, splits or attacks; the runs of an architecture share no image; or nothing could be attacked by gradients.
     """
     table = check_rows(rows, needed=("radius", "backbone", "attention", "training"))
     attacks = sorted(set(table.filter(pl.col("epsilon_index") > 0)["attack_id"]))
@@ -118,7 +120,16 @@ def leaderboard(
     table = table.unique(["model_id", "epsilon_index", "image_id"], keep="first").with_columns(
         survived=survived(), group=group_names(), failed=pl.col("status") != "ok", name=architecture_name()
     )
-    found = [_entry(part, signal or {}, level) for part in table.partition_by("name", maintain_order=True)]
+    unseen = dict(table.filter(status="no gradient").group_by("model_id").agg(pl.n_unique("image_id")).iter_rows())
+    table = with_result(table)
+    seen = table.filter(pl.col("epsilon_index") > 0).select("model_id").unique()
+    table = table.join(seen, on="model_id", how="semi", maintain_order="left")
+    parts = table.partition_by("name", maintain_order=True)
+    if not parts:
+        raise InputError(
+            "rows: no image could be attacked by gradients; attack them by one that needs none, such as 'square'"
+        )
+    found = [_entry(part, signal or {}, unseen, level) for part in parts]
     entries = [entry for entry, _ in found]
     limits = rank_intervals({entry.name: member for entry, member in found if entry.signal is not False}, level)
     ranked = [
@@ -165,7 +176,9 @@ def _with_limits(entry: Entry, limits: tuple[int, int] | None) -> Entry:
     return dataclasses.replace(entry, rank_low=min(limits[0], entry.rank), rank_high=max(limits[1], entry.rank))
 
 
-def _entry(part: pl.DataFrame, signal: Mapping[str, bool | None], level: float) -> tuple[Entry, Member]:
+def _entry(
+    part: pl.DataFrame, signal: Mapping[str, bool | None], unseen: Mapping[str, int], level: float
+) -> tuple[Entry, Member]:
     every = tuple(part["model_id"].unique().sort())
     judged = {name: signal[name] if name in signal else _signal(part.filter(model_id=name), level) for name in every}
     runs = tuple(name for name in every if judged[name] is not False)
@@ -202,6 +215,7 @@ def _entry(part: pl.DataFrame, signal: Mapping[str, bool | None], level: float) 
         images=len(labels),
         groups=len(np.unique(groups)),
         failed=int(table["failed"].to_numpy().reshape(shape).any(0).sum(1).max()),
+        no_gradient=max(unseen.get(name, 0) for name in runs),
         majority_rate=majority_rate(labels),
         balanced_accuracy=_balanced(correct[0], labels, groups, level),
         accuracy=accuracy,

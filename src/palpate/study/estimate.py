@@ -53,7 +53,10 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
     made = _complete(out)
     for task in study.tasks:
         known = read_own(study, task)[0] if task.own else find_task(task.name)
-        counts, epsilons = _counts(task, known), len(task.epsilons or study.epsilons or ())
+        counts = _counts(task, known)
+        grids = [len(attack.epsilons or task.epsilons or study.epsilons or ()) for attack in study.attacks]
+        for attack in study.attacks:
+            attack.goal(known.classes)  # refuses a target that the task lacks
         for model in study.models:
             bare = model.model_copy(update={"weights": None})  # which weights changes no time, and may need a download
             built = build_model(bare, study.seeds[0], task.size, known.classes, study.channels_of(task) or 3)
@@ -62,11 +65,11 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             per_seed = round(spec.epochs * max(1, spec.epoch_fraction * counts["train"]))
             attacked = sum(
                 min(attack.images or counts["test"], counts["test"]) * attack.attack.expected_passes(epsilons)
-                for attack in study.attacks
+                for attack, epsilons in zip(study.attacks, grids, strict=True)
             )
             seeds, examined = len(study.seeds), sum(not attack.attack.every_epsilon for attack in study.attacks)
             parameters = sum(parameter.numel() for parameter in built.parameters())
-            pictures = study.explain.images * (epsilons + 1) * task.size**2 * 4 * (built.channels + 2)
+            pictures = study.explain.images * (max(grids) + 1) * task.size**2 * 4 * (built.channels + 2)
             names = [f"{model.name}#{seed}" for seed in study.seeds]
             done = [complete for key, complete in made.items() if key[0] == task.name and key[1] in names]
             yield Estimate(

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from palpate.core.epsilon import Scale
 from palpate.core.records import Kind, Parent, Role, StageOutput
 from palpate.core.spec import Spec, fingerprint
-from palpate.study.spec import OWN, SOURCES, ModelSpec, Study, TaskSpec
+from palpate.study.spec import OWN, SOURCES, AttackSpec, ModelSpec, Study, TaskSpec
 
 OTHER = {"epsilons", "training", "images", "columns", "group", *SOURCES, *OWN}
 """Settings of a task that do not count for its data: the identity says which images, labels, groups and splits they gave."""
@@ -68,24 +68,30 @@ class _Model:
         The first attack is the one that is explained. A sibling is another model of the task, trained independently: what fools it should not fool
         this one where the attack found nothing.
         """
-        epsilons = list(self.study.epsilons_of(self.task, self.data.scale))
         own: tuple[Role, StageOutput] = ("model", train)
         made = [train, self._stage("predict", {}, own)]
+        others: list[tuple[Role, StageOutput]] = [("sibling", sibling) for sibling in siblings]
         attacks: list[StageOutput] = []
-        sweeps: list[list[tuple[Role, StageOutput]]] = []
+        examined: list[tuple[AttackSpec, list[tuple[Role, StageOutput]]]] = []
         for attack in self.study.attacks:
-            spec = {"attack": _spec(attack), "epsilons": epsilons, "samples": self.study.explain.images}
-            attacks.append(self._stage("attack", spec, own, by=attack.attack.name))
+            spec = {"attack": _spec(attack, {"epsilons"}), "epsilons": self._epsilons(attack)}
+            spec["samples"] = self.study.explain.images
+            attacks.append(self._stage("attack", spec, own, by=attack.name))
             if not attack.attack.every_epsilon:
-                sweeps.append([("attack", attacks[-1])])
+                examined.append((attack, [("attack", attacks[-1])]))
         explain = [
             self._stage("explain", spec, own, ("attack", attacks[0]), by=spec.get("method", ""))
             for spec in self.study.methods_of(self.model)
         ]
-        examined = _spec(self.study.trust) | {"epsilons": epsilons}
-        others: list[tuple[Role, StageOutput]] = [("sibling", sibling) for sibling in siblings]
-        trust = [self._stage("trust", examined, own, *found, *others) for found in sweeps or [[]]]
+        trust = []
+        for attack, found in examined or [(self.study.attacks[0], [])]:
+            spec = _spec(self.study.trust) | {"epsilons": self._epsilons(attack)}
+            spec |= {"attack": _spec(attack, {"epsilons"})} if attack.aimed else {}  # which images it left out
+            trust.append(self._stage("trust", spec, own, *found, *others))
         return [*made, *attacks, *explain, *trust]
+
+    def _epsilons(self, attack: AttackSpec) -> list[float]:
+        return list(self.study.epsilons_of(self.task, self.data.scale, attack))
 
     def _stage(self, kind: Kind, spec: dict[str, Any], *parents: tuple[Role, StageOutput], by: str = "") -> StageOutput:
         read = tuple(Parent(kind=parent.kind, id=parent.id, role=role) for role, parent in parents)

@@ -77,7 +77,7 @@ def run(
     data_root = Path(root) if root is not None else None
     datasets = {task.name: open_dataset(study, task, data_root) for task in study.tasks}
     _check_models(study, datasets, console)
-    _check_levels(study, datasets)
+    _check_attacks(study, datasets)
     stages = plan(study, datasets)
     folder = open_run(Path(out) if out is not None else Path("runs") / study.name, study.name)
     folder.write_study(
@@ -200,11 +200,12 @@ def _check_models(study: Study, datasets: dict[str, Dataset], console: Console) 
                 )
 
 
-def _check_levels(study: Study, datasets: dict[str, Dataset]) -> None:
-    """Refuse an attack on levels that the files of a task do not have, before anything is trained for it."""
+def _check_attacks(study: Study, datasets: dict[str, Dataset]) -> None:
+    """Refuse levels that the files of a task do not have, and a class that it does not have, before anything is trained for it."""
     for one in study.attacks:
         asked = getattr(one.attack, "levels", None)
         for name, dataset in datasets.items():
+            one.goal(dataset.classes)
             if asked and dataset.levels not in (asked, None):
                 fault = f"the files of task {name} hold {dataset.levels} levels from 0 to 1"
                 raise InputError(

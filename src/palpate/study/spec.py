@@ -4,12 +4,13 @@ Everything that changes a result is a field here, and nothing else is: devices, 
 refused, because a mistyped `epsilon = …` that is silently ignored costs hours and is never noticed.
 """
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_serializer, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_serializer, model_validator
 
 from palpate.attacks.spec import Attack, make_attack
 from palpate.core.epsilon import Scale, epsilon_grid, in_unit
@@ -24,8 +25,9 @@ from palpate.training.spec import TrainSpec
 
 
 def _radii(values: Any) -> Any:
-    """Epsilons as shares of the image range, rising; where one is in a unit, such as "8 HU", as they are written, until the images are known."""
-    return tuple(values) if isinstance(values, list | tuple) and any(map(in_unit, values)) else epsilon_grid(values)
+    """Epsilons of any norm, rising; where one is in a unit, such as "8 HU", as they are written, until the images are known."""
+    in_units = isinstance(values, list | tuple) and any(map(in_unit, values))
+    return tuple(values) if in_units else epsilon_grid(values, "any")
 
 
 Epsilons = Annotated[tuple[float | str, ...], BeforeValidator(_radii)]
@@ -77,15 +79,28 @@ class TaskSpec(Part, ImageSettings):
         return any(getattr(self, key) is not None for key in SOURCES)
 
 
-class AttackSpec(Part):
-    """An attack of the study, over all its epsilons: `attack`, a registered name, with that attack's settings beside it, and `images`.
+DIRECTIONS = {"missed disease": 0, "false alarm": 1}
+"""The class of two that a perturbation must lead to."""
 
-    >>> AttackSpec(attack="standard", norm="l2", images=64).attack.name
+
+class AttackSpec(Part):
+    """An attack of the study: `attack`, a registered name, with that attack's settings beside it, and what is said here.
+
+    >>> AttackSpec(attack="standard", norm="l2", images=64).name
     'standard-l2'
+    >>> AttackSpec(attack="standard", target="melanoma").name, AttackSpec(attack="fast", direction="false alarm").name
+    ('to-melanoma-by-standard', 'false-alarm-by-fast')
     """
 
     attack: Attack
     images: int | None = Field(None, ge=1, description="at most so many test images; all when absent")
+    epsilons: Epsilons | None = Field(None, description="instead of the task's and the study's epsilons")
+    target: str | int | None = Field(
+        None, description="the class, by name or number, that perturbations must lead to; its own images are left out"
+    )
+    direction: Literal["missed disease", "false alarm"] | None = Field(
+        None, description="of two classes: attack only images of class 1, the disease, or only those of class 0"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -94,13 +109,63 @@ class AttackSpec(Part):
             return {"attack": make_attack(value)}
         if "method" in value:
             raise SpecError(cls.__name__, [(("method",), cls.unknown_key("method"))])
-        settings = {key: setting for key, setting in value.items() if key != "images"}
+        own = cls.model_fields.keys() - {"attack"}
+        settings = {key: setting for key, setting in value.items() if key not in own}
         attack = settings["attack"] if isinstance(settings.get("attack"), Attack) else make_attack(settings)
-        return {"attack": attack, **{key: value[key] for key in value if key == "images"}}
+        return {"attack": attack, **{key: value[key] for key in value if key in own}}
+
+    @model_validator(mode="after")
+    def _fits(self) -> "AttackSpec":
+        _fit(self.epsilons, self.attack.norm)
+        if self.target is not None and self.direction is not None:
+            raise ValueError("target and direction are both given; leave one of them out")
+        if self.aimed and not self.attack.takes_targets:
+            raise ValueError(f"target and direction are not for attack {self.attack.kind!r}; leave them out")
+        return self
 
     @model_serializer
     def _flat(self) -> dict[str, Any]:
-        return self.attack.to_dict() | ({} if self.images is None else {"images": self.images})
+        own = {key: getattr(self, key) for key in type(self).model_fields if key != "attack"}
+        return self.attack.to_dict() | {key: value for key, value in own.items() if value is not None}
+
+    @property
+    def aimed(self) -> bool:
+        """Whether perturbations must lead to a class that is said."""
+        return self.target is not None or self.direction is not None
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        goal = self.direction or f"to {self.target}"
+        return f"{re.sub('[^A-Za-z0-9]+', '-', goal)}-by-{self.attack.name}" if self.aimed else self.attack.name
+
+    def goal(self, classes: Sequence[str]) -> int | None:
+        """The class of a task that perturbations must lead to; None where any will do.
+
+        Raises:
+            InputError: the task has no such class, or not two classes and so no direction.
+        """
+        if self.direction is not None:
+            if len(classes) != 2:
+                raise InputError(
+                    f"attack {self.name}: direction is for two classes, and the task has {len(classes)}; give the target, one of {', '.join(classes)}"
+                )
+            return DIRECTIONS[self.direction]
+        if self.target is None:
+            return None
+        place = classes.index(self.target) if self.target in classes else self.target
+        if not isinstance(place, int) or not 0 <= place < len(classes):
+            raise InputError(
+                f"attack {self.name}: target must be one of {', '.join(map(repr, classes))}, or its number from 0, given {self.target!r}"
+            )
+        return place
+
+
+def _fit(epsilons: tuple[float | str, ...] | None, norm: str) -> None:
+    """Refuse epsilons that are none of the norm; those in a unit are looked at when the images are known."""
+    known = [each for each in epsilons or () if not in_unit(each)]
+    if known:
+        epsilon_grid(known, norm)
 
 
 class ExplainSpec(Part):
@@ -145,14 +210,29 @@ class Study(Part):
 
     name: Name
     title: str | None = None
+    attacks: tuple[AttackSpec, ...] = Field(("standard",), min_length=1, validate_default=True)  # pyright: ignore[reportAssignmentType]
     tasks: tuple[TaskSpec, ...] = Field(min_length=1)
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     epsilons: Epsilons | None = Field(None, description="radii of the attacks; absent where every task has its own")
     training: TrainSpec = TrainSpec()  # pyright: ignore[reportCallIssue]
-    attacks: tuple[AttackSpec, ...] = Field(("standard",), min_length=1, validate_default=True)  # pyright: ignore[reportAssignmentType]
     explain: ExplainSpec = ExplainSpec()  # pyright: ignore[reportCallIssue]
     trust: TrustSpec = TrustSpec()  # pyright: ignore[reportCallIssue]
+
+    @field_validator("tasks", "epsilons")
+    @classmethod
+    def _epsilons_are_of_the_norms(cls, value: Any, info: ValidationInfo) -> Any:
+        """The fields are read in order, so the attacks are known here, unless they are faulty themselves."""
+        norms = [attack.attack.norm for attack in info.data.get("attacks", ()) if attack.epsilons is None]
+        tasks = enumerate(value) if info.field_name == "tasks" else ()
+        grids = [((place, "epsilons"), task.epsilons) for place, task in tasks] or [((), value)]
+        for norm in norms:
+            for place, grid in grids:
+                try:
+                    _fit(grid, norm)
+                except InputError as error:
+                    raise SpecError(cls.__name__, [(place, str(error))]) from None
+        return value
 
     @model_validator(mode="after")
     def _whole(self) -> "Study":
@@ -160,25 +240,27 @@ class Study(Part):
             "tasks": [task.name for task in self.tasks],
             "models": [model.name for model in self.models],
             "seeds": [str(seed) for seed in self.seeds],
-            "attacks": [attack.attack.name for attack in self.attacks],
+            "attacks": [attack.name for attack in self.attacks],
         }.items():
             twins = sorted({name for name in names if names.count(name) > 1})
             if twins:
                 raise ValueError(f"{kind} must differ in name, given twice: {', '.join(twins)}")
         without = [task.name for task in self.tasks if task.epsilons is None]
-        if self.epsilons is None and without:
+        if self.epsilons is None and without and any(attack.epsilons is None for attack in self.attacks):
             raise ValueError(
                 f'epsilons is required, such as ["1/255", "2/255"], because no epsilons are given for {", ".join(without)}'
             )
         return self
 
-    def epsilons_of(self, task: TaskSpec, scale: Scale | None = None) -> tuple[float, ...]:
-        """The task's own epsilons, or the study's, in [0, 1], rising; those in a unit need the scale of the task's images.
+    def epsilons_of(
+        self, task: TaskSpec, scale: Scale | None = None, attack: AttackSpec | None = None
+    ) -> tuple[float, ...]:
+        """The attack's own epsilons, or the task's, or the study's, rising; those in a unit need the scale of the task's images.
 
         Raises:
             InputError: a unit that is not that of the images.
         """
-        return epsilon_grid(task.epsilons or self.epsilons or (), scale=scale)
+        return epsilon_grid((attack and attack.epsilons) or task.epsilons or self.epsilons or (), "any", scale)
 
     def training_of(self, task: TaskSpec, model: ModelSpec) -> TrainSpec:
         """The model's own training, or the task's, or the study's."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from palpate.attacks.access import BudgetExceeded, ModelAccess, PassBudget
 from palpate.attacks.norms import ORDERS, Norm, seeded
 from palpate.attacks.result import Sweep
-from palpate.attacks.validation import true_labels
+from palpate.attacks.validation import check_count, check_module, class_names, true_labels
 from palpate.core.epsilon import epsilon_grid, scale_of
 from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
@@ -23,6 +23,7 @@ from palpate.models.predict import Images, Progress, as_tensor, device_of, evalu
 from palpate.verdicts.baselines import GreyStaysGrey
 from palpate.verdicts.check import Check, NotRun, checks
 from palpate.verdicts.context import CheckContext, SweepUnderTest
+from palpate.verdicts.towards import Towards, towards
 
 MOST = 64
 """Images that the checks look at, drawn from all classes in proportion."""
@@ -43,6 +44,7 @@ def trust(
     *,
     sibling: nn.Module | None = None,
     finding: int | None = None,
+    targets: Any = None,
     expect: float | None = None,
     norm: Norm | None = None,
     channels: Literal["tied", "free"] | None = None,
@@ -64,6 +66,8 @@ def trust(
         sweep: the result to be examined; without it the verdicts are about the model alone.
         sibling: a model of the same task trained independently, for the check of transfer.
         finding: column of a multi-label (sigmoid) head that was, or would be, attacked.
+        targets: classes that the perturbations must lead to, as `palpate.sweep` takes them; by default the sweep's. Where images have different
+            ones, those of the most frequent target are looked at.
         expect: the clean accuracy in [0, 1] that was measured elsewhere, on such images, so that a forgotten mean and standard deviation show.
         norm: of the epsilons; by default the sweep's, or l∞.
         channels: "tied", a grey image stays grey under attack, or "free"; by default the sweep's, or tied.
@@ -78,22 +82,26 @@ def trust(
 
     Raises:
         InputError: before any pass, if there are no images, labels do not match them, an epsilon cannot be read, the norm is unknown or not the
-            sweep's, channels are unknown, expect is no accuracy, draws are below 1, or the budget is negative.
+            sweep's, channels are unknown, expect is no accuracy, targets are not the sweep's, draws are below 1, or the budget is negative.
     """
+    check_module(model)
     norm = norm or (sweep.norm if sweep else "linf")  # pyright: ignore[reportAssignmentType]
     if norm not in ORDERS or (sweep and norm != sweep.norm):
         allowed = f"{sweep.norm!r}, that of the sweep" if sweep else f"one of {', '.join(map(repr, ORDERS))}"
         raise InputError(f"norm must be {allowed}, given {norm!r}")
     grid = epsilon_grid(epsilons, norm, scale_of(images))
-    if len(images) == 0:
-        raise InputError("images must hold at least one image, given none")
-    labels = true_labels(labels, len(images), finding)
+    labels, goal = true_labels(labels, check_count(images), finding, class_names(model)), None
     draws = draws if draws is not None else int(sweep.how.get("draws", 1)) if sweep else 1
     channels = channels or (sweep.how.get("channels") if sweep else None)
     if channels not in (None, "tied", "free"):
         raise InputError(f"channels must be 'tied' or 'free', given {channels!r}")
     if expect is not None and not 0 <= expect <= 1:
         raise InputError(f"expect must be an accuracy in [0, 1], given {expect}")
+    targets = sweep.targets if targets is None and sweep is not None else targets
+    if targets is not None:
+        if expect is not None:
+            raise InputError("expect is an accuracy among all classes; leave it out where there are targets")
+        images, labels, sweep, goal = towards(images, labels, sweep, targets, class_names(model))
     if draws < 1:
         raise InputError(f"draws must be at least 1, given {draws}")
     if budget is None:
@@ -109,6 +117,7 @@ def trust(
 
     def logits(network: nn.Module) -> ModelAccess:
         adapted = as_logits_model(network, finding)
+        adapted = adapted if goal is None else Towards(adapted, goal)
         return access(adapted if channels == "free" else GreyStaysGrey(adapted))
 
     training = frozenset(module for module in model.modules() if module.training)

@@ -8,6 +8,9 @@ from palpate.report.section import Section, ranked, render
 from palpate.report.sections.leaderboard import board_plot, board_table
 from palpate.report.tables import Cell, Table, epsilon_column, share
 
+LOST = {"failed": "failed", "no_gradient": "no gradient"}
+"""Images that were attacked in vain or not at all, as a field of `Point` or `Entry`, and in words."""
+
 
 @SECTIONS.register("curves")
 @ranked(20, scope="task")
@@ -60,10 +63,12 @@ def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
 
 def _row(one: Curve, indices: list[int]) -> tuple[Cell, ...]:
     start, points = one.start, {point.epsilon_index: point for point in one.points}
-    failed = max((point.failed for point in one.points), default=start.failed)
+    points_or_start = one.points or (start,)
+    counts = {word: max(getattr(point, name) for point in points_or_start) for name, word in LOST.items()}
+    lost = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
     cells = [
         Cell(one.model_id),
-        Cell(str(start.n), f"{failed} failed" if failed else "", "bad" if failed else "", start.n),
+        Cell(str(start.n), lost, "bad" if lost else "", start.n),
         share(start.accuracy, start.low, start.high, start.n),
         Cell(formatting.percent(start.majority_rate, start.n), key=start.majority_rate),
         share(start.balanced_accuracy, start.balanced_low, start.balanced_high, start.n),

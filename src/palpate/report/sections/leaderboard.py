@@ -141,6 +141,7 @@ def record(results: Results, task: str, board: Leaderboard, entry: Entry) -> dic
         "n": entry.images,
         "groups": entry.groups,
         "failed": entry.failed,
+        "no_gradient": entry.no_gradient,
         "majority_rate": entry.majority_rate,
     }
     for name, part in (("balanced_accuracy", balanced), ("median_radius", radius)):
@@ -163,14 +164,16 @@ def checked(results: Results, task: str, entry: Entry) -> str:
 
 
 def _start(entry: Entry, several: bool) -> list[Cell]:
-    failed = f"{entry.failed} failed" if entry.failed else ""
+    lost = ", ".join(
+        f"{count} {word}" for count, word in ((entry.failed, "failed"), (entry.no_gradient, "no gradient")) if count
+    )
     left_out = f"{len(entry.left_out)} without signal" if entry.left_out else ""
     clean, balanced = entry.accuracy[0], entry.balanced_accuracy
     return [
         Cell(formatting.NO_VALUE if entry.rank is None else str(entry.rank), rank_limits(entry), key=entry.rank),
         Cell(entry.name),
         *([Cell(str(len(entry.runs)), left_out, key=len(entry.runs))] if several else []),
-        Cell(str(entry.images), failed, "bad" if failed else "", entry.images),
+        Cell(str(entry.images), lost, "bad" if lost else "", entry.images),
         share(clean.value, clean.low, clean.high, entry.images),
         share(balanced.value, balanced.low, balanced.high, entry.images) if balanced else Cell(formatting.NO_VALUE),
     ]

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -37,17 +39,17 @@ def blocks(count: int, size: int = BLOCK) -> Iterator[slice]:
 
 
 @dataclasses.dataclass(frozen=True)
-class First:
-    """The first images of a sequence, read when they are asked for."""
+class Chosen:
+    """The images of a sequence at these places (n,), read when they are asked for."""
 
     images: Images
-    count: int
+    places: NDArray[np.intp]
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.places)
 
     def __getitem__(self, place: slice) -> Tensor:
-        return self.images[slice(*place.indices(self.count))]
+        return self.images[self.places[place]]
 
 
 @dataclasses.dataclass

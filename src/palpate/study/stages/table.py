@@ -8,7 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from palpate.attacks.losses import margin
+from palpate.attacks.losses import margin, unusable
 from palpate.core import rows
 from palpate.data.dataset import Split
 
@@ -16,6 +16,7 @@ CLEAN: dict[str, Any] = {
     "attack_id": "none",
     "attack": "none",
     "norm": None,
+    "target": None,
     "epsilon": 0.0,
     "epsilon_index": 0,
     "inherited": False,
@@ -31,20 +32,20 @@ CLEAN: dict[str, Any] = {
 
 
 def make_rows(
-    keys: Mapping[str, Any], split: Split, place: slice, logits: Tensor, failed: Any = False, **attacked: Any
+    keys: Mapping[str, Any], split: Split, place: Any, logits: Tensor, status: Any = "ok", **attacked: Any
 ) -> pl.DataFrame:
     """Fill one row per image.
 
     Args:
         keys: the columns that are the same for all images.
         split: where the images come from.
-        place: which of its images, n of them.
+        place: which of its images, n of them: a slice or their places.
         logits: (n, K), re-predicted from what was done to them.
-        failed: which of them the attack failed on (n,); none when absent.
+        status: of the attack on each of them (n,); an image without a usable answer is "failed" in any case.
         attacked: the columns of `CLEAN` for images that were attacked, one value for all or (n,).
     """
     labels, found = torch.as_tensor(np.asarray(split.labels)[place], dtype=torch.long), logits.double()
-    prediction, failed = found.argmax(1), np.broadcast_to(failed, len(labels))
+    prediction, status = found.argmax(1), np.where(unusable(found), "failed", status)
     columns: dict[str, Any] = {
         **keys,
         **CLEAN,
@@ -53,9 +54,9 @@ def make_rows(
         "label": labels.numpy(),
         "logits": found.tolist(),
         "prediction": prediction.numpy(),
-        "correct": (prediction == labels).numpy() & ~failed,
+        "correct": (prediction == labels).numpy() & (status == "ok"),
         "margin": -margin(found, labels).numpy(),
-        "status": np.where(failed, "failed", "ok").tolist(),
+        "status": status.tolist(),
         **attacked,
     }
     return pl.DataFrame({name: columns[name] for name in rows.SCHEMA}, schema=rows.SCHEMA, strict=True)

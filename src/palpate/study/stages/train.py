@@ -12,7 +12,7 @@ from palpate.core.records import StageOutput
 from palpate.models.predict import predict_logits
 from palpate.models.weights import save_weights
 from palpate.study.classifier import build_model, column, two_logits
-from palpate.study.stages.context import Context, First
+from palpate.study.stages.context import Chosen, Context
 from palpate.training.loop import fit
 
 MEMORISED = 512
@@ -28,7 +28,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     place = column(spec, dataset.finding)
     with progress_bar(context.console, stage.title) as progress:
         history = fit(model, dataset, recipe, seed, str(context.device), progress)
-    images = First(dataset.train.images, min(MEMORISED, len(dataset.train)))
+    images = Chosen(dataset.train.images, np.arange(min(MEMORISED, len(dataset.train))))
     labels = np.asarray(dataset.train.labels)[: len(images)]
     ready = two_logits(model, place)
     right = predict_logits(ready, images).argmax(1).numpy() == labels if len(labels) else None  # a test set alone

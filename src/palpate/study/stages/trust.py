@@ -11,25 +11,27 @@ from palpate.core import formatting
 from palpate.core.io import write_json
 from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput, summarise_verdicts
-from palpate.study.stages.attack import EXAMINED
+from palpate.study.spec import AttackSpec
+from palpate.study.stages.attack import EXAMINED, attacked_images
 from palpate.study.stages.context import Context
 from palpate.verdicts.api import trust
 
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Examine the first images of an attack by the sweep; another model of the task serves as the sibling."""
-    dataset = context.dataset(stage.task)
-    split = dataset.test
-    count = min(stage.spec["images"], EXAMINED)
+    attack = AttackSpec.read(stage.spec.get("attack", {"attack": "standard"}), stage.title)
+    split, places, _ = attacked_images(context, stage.task, attack)
     found = None
     if stage.parent("attack"):
-        found = Sweep.load(context.parent(stage, "attack") / "sweep.npz", split.images[:EXAMINED]).first(count)
-        count = len(found)
-    images = split.images[:count]
-    labels = torch.as_tensor(np.asarray(split.labels)[:count], dtype=torch.long)
+        kept = split.images[places[:EXAMINED]]
+        found = Sweep.load(context.parent(stage, "attack") / "sweep.npz", kept).first(stage.spec["images"])
+        places = places[: len(found)]
+    places = places[: min(stage.spec["images"], EXAMINED)]
+    images = split.images[places]
+    labels = torch.as_tensor(np.asarray(split.labels)[places], dtype=torch.long)
     other = stage.parent("sibling")
     sibling = context.trained(stage, "sibling") if other and context.run.complete(other.id) else None
-    with progress_bar(context.console, stage.title) as progress, formatting.native(dataset.scale):
+    with progress_bar(context.console, stage.title) as progress, formatting.native(context.dataset(stage.task).scale):
         verdicts = trust(
             context.trained(stage),
             images,
