@@ -82,7 +82,7 @@ def test_the_bill_of_materials_names_packages_weights_and_data(data):
 
 def test_limits_are_those_of_this_run(data, make_run):
     text = " ".join(limits(data))
-    assert text.endswith(" ".join(ALWAYS) + "") or all(one in text for one in ALWAYS)
+    assert all(one in text for one in ALWAYS)
     assert "no checks were run" in text
     assert "images are synthetic" in text
     assert "48 images attacked, so intervals are wide" in text
