@@ -53,8 +53,8 @@ def radius_spread(radius: ArrayLike, correct: ArrayLike) -> RadiusSpread | None:
         return None
     kept = np.sort(radii[right])
     found = [_quantile(kept, share) for share in SHARES]
-    beyond, incorrect = float(np.isinf(kept).mean()), float(1 - right.mean())
-    return RadiusSpread(tuple(None if np.isinf(one) else one for one in found), beyond, round(incorrect, 12))
+    beyond, incorrect = float(np.isinf(kept).mean()), float((~right).mean())
+    return RadiusSpread(tuple(None if np.isinf(one) else one for one in found), beyond, incorrect)
 
 
 def median_radius(
