@@ -13,6 +13,7 @@ from palpate.cli.main import application
 from palpate.core import rows
 from palpate.report.run_data import read
 from palpate.report.viewer.server import open_server
+from palpate.statistics.paired import compare
 
 
 def palpate(*words: object) -> str:
@@ -83,21 +84,11 @@ def test_the_main_figure_is_a_file(run):
         assert (run / "figures" / f"phantom-chest-foolbox-pgd-20.{suffix}").stat().st_size > 5_000
 
 
-def test_two_runs_and_two_models_are_compared(run, make_run):
+def test_two_runs_are_compared_on_the_same_images(run, make_run):
     other = make_run(tasks={"phantom-chest": ["no", "yes"]}, weak=(), samples=1)
-    printed = palpate("compare", run, other)
-    assert (
-        printed.count("a: resnet10t#0; b: resnet10t#0")
-        == printed.count("a: resnet10t+full#0; b: resnet10t+full#0")
-        == 1
-    )
-    printed = palpate("compare", run, "--model", "resnet10t", "--model", "resnet10t+full")
-    assert "with vs. without attention: +" in printed
-    assert "a: resnet10t#0; b: resnet10t+full#0" in printed
-
-
-@pytest.mark.parametrize("words", [[], ["--model", "resnet10t"], ["--model", "resnet10t", "--model", "nothing"]])
-def test_what_cannot_be_compared_is_refused_in_a_sentence(run, words):
-    with pytest.raises(Exception, match="palpate compare: ") as caught:
-        palpate("compare", run, *words)
-    assert type(caught.value).__name__ == "InputError"
+    files = [
+        read(each).complete("attack", model_id="resnet10t#0")[0].folder / "images.parquet" for each in (run, other)
+    ]
+    found = compare(*files)
+    assert (found.a, found.b, found.images) == ("resnet10t#0", "resnet10t#0", 48)
+    assert "points at ε" in str(found)
