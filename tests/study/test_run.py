@@ -16,7 +16,8 @@ from palpate.core.errors import DiskFull, InputError
 from palpate.core.run_folder import RunFolder
 from palpate.data.dataset import load
 from palpate.models.weights import load_weights
-from palpate.study.run import MAKERS, StudyIncomplete, run
+from palpate.study.engines.work import MAKERS
+from palpate.study.run import StudyIncomplete, run
 
 
 def _table(folder, kind: str, which: int = 0) -> pl.DataFrame:

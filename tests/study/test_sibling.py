@@ -7,7 +7,8 @@ import pytest
 from tests.study.helpers import quiet, tiny
 
 from palpate.core.run_folder import RunFolder
-from palpate.study.run import MAKERS, StudyIncomplete, run
+from palpate.study.engines.work import MAKERS
+from palpate.study.run import StudyIncomplete, run
 
 
 def test_where_the_sibling_failed_only_the_check_of_transfer_is_not_run(finished, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from palpate.core.errors import InputError
 from palpate.models.predict import predict_logits
 from palpate.training.loop import fit
-from palpate.training.sampling import class_weights, draw, flip
+from palpate.training.sampling import class_weights, draw, flip, flips
 from palpate.training.spec import TrainSpec
 
 QUICK = {"name": "q", "optimizer": "adamw", "learning_rate": 0.02, "adam_epsilon": 1e-8, "batch_size": 16}
@@ -158,11 +158,11 @@ def test_sampling_evens_out_classes_by_the_root():
 
 def test_flips_are_symmetries_of_the_square():
     images = torch.rand(64, 3, 5, 5)
-    flipped = flip(images, torch.Generator().manual_seed(0))
+    flipped = flip(images, flips(len(images), torch.Generator().manual_seed(0)))
     symmetries = [t.rot90(k, (1, 2)) for t in (images[0], images[0].flip(2)) for k in range(4)]
     seen = set()
     for _ in range(40):
-        image = flip(images[:1], torch.Generator().manual_seed(len(seen) * 97 + _))[0]
+        image = flip(images[:1], flips(1, torch.Generator().manual_seed(len(seen) * 97 + _)))[0]
         seen.add(next(i for i, symmetry in enumerate(symmetries) if torch.equal(symmetry, image)))
     assert len(seen) == 8
     assert torch.equal(flipped.flatten(2).sort(2).values, images.flatten(2).sort(2).values)

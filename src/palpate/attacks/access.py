@@ -11,6 +11,7 @@ from torch import Tensor
 
 from palpate.attacks.losses import certain_margin, one_against_rest
 from palpate.attacks.norms import dual_norm, per_image
+from palpate.models.memory import free_memory, out_of_memory
 
 Model = Callable[[Tensor], Tensor]
 """From images (n, C, H, W) to logits (n, K)."""
@@ -264,13 +265,13 @@ class ModelAccess:
             stop = min(start + (self._batch or count), count)
             try:
                 parts.append(ask(slice(start, stop)))
-            except torch.OutOfMemoryError:
-                if self._batch == 1 or count == 1:
-                    raise
-                self._batch = (self._batch or count) // 2
-                torch.cuda.empty_cache()
+                start = stop
                 continue
-            start = stop
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or self._batch == 1 or count == 1:
+                    raise
+            self._batch = (self._batch or count) // 2
+            free_memory()  # after the error, whose traceback holds what was computed
         return parts[0] if len(parts) == 1 else tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 

@@ -1,5 +1,6 @@
 """`palpate.sweep`: any attack on any model, checked before the first pass, in blocks that fit the memory."""
 
+import copy
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from palpate.attacks.validation import (
 )
 from palpate.core.epsilon import epsilon_grid, scale_of
 from palpate.core.errors import InputError
+from palpate.models.memory import free_memory, out_of_memory
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating, in_training_mode
 
 
@@ -82,7 +84,7 @@ def sweep(
     status, kept, done, how = ["not run"] * count, dict[str, Tensor](), 0, chosen.how
     fooled: list[Tensor] = []
     try:
-        for place, part in _attacked(model, chosen.run(problem)):
+        for place, part in _attacked(model, chosen, problem):
             radius[place], passes[place], status[place] = part.radius, part.passes, part.status
             for name in ("adversarials", "worst"):  # (…, n, C, H, W)
                 made = getattr(part, name)
@@ -132,6 +134,8 @@ def sweep_blocks(
     batch_size: int | None = None,
     progress: Progress | None = None,
     block: int | None = None,
+    start: int = 0,
+    carry: dict[str, Any] | None = None,
 ) -> Iterator[tuple[slice, Sweep]]:
     """The same as `sweep` in blocks of consecutive images, so that at no time more than a block of them is in memory.
 
@@ -140,7 +144,11 @@ def sweep_blocks(
 
     Args:
         model, images, labels, epsilons, attack, finding, targets, keep, batch_size, progress: as for `sweep`. Images are read once, in order.
-        block: images per block, at most; a few batches when absent. Results do not depend on it beyond the rounding of the model's logits.
+        block: images per block, at most; a few batches when absent. Results do not depend on it beyond the rounding of the model's logits. It
+            halves when memory runs out.
+        start: the first image to attack, where an earlier call ended after a whole block.
+        carry: a dict, empty at first, in which the attack keeps what later blocks must know of earlier ones. Handed over again with `start`, the
+            rest is what it would have been without the break.
 
     Yields:
         The place of each block, and its result, whose `images` are the block's.
@@ -152,8 +160,8 @@ def sweep_blocks(
     if block is not None and block < 1:
         raise InputError(f"block must be at least 1, given {block}")
     problem = _problem(model, images, labels, epsilons, chosen, finding, targets, batch_size)
-    problem = dataclasses.replace(problem, keep=_keep(keep), block=block, progress=progress)
-    return _attacked(model, chosen.run(problem))
+    problem = dataclasses.replace(problem, keep=_keep(keep), block=block, progress=progress, start=start)
+    return _attacked(model, chosen, problem if carry is None else dataclasses.replace(problem, carry=carry))
 
 
 def _keep(keep: str) -> str:
@@ -193,13 +201,27 @@ def _problem(
     return Problem(subject, images, label, grid, example, classes, aims, batch_size=batch_size)
 
 
-def _attacked(model: nn.Module, parts: Iterator[Sweep]) -> Iterator[tuple[slice, Sweep]]:
-    start = 0
+def _attacked(model: nn.Module, attack: Attack, problem: Problem) -> Iterator[tuple[slice, Sweep]]:
+    """The blocks of an attack; where memory runs out, the block is made again in halves."""
+    start, parts = problem.start, attack.run(problem)
     while True:
-        with torch.inference_mode(False), evaluating(model):
-            part = next(parts, None)
+        before, part = {name: copy.copy(value) for name, value in problem.carry.items()}, None
+        try:
+            with torch.inference_mode(False), evaluating(model):
+                part = next(parts, None)
+            if part is None:
+                return
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error) or not problem.sizes or problem.sizes[-1] == 1:
+                raise
         if part is None:
-            return
+            free_memory()  # after the error, whose traceback holds what was computed
+            problem.carry.clear()
+            problem.carry.update(before)
+            half = min(problem.sizes[-1], len(problem.images) - start) // 2
+            problem = dataclasses.replace(problem, start=start, block=max(1, half), sizes=[])
+            parts = attack.run(problem)
+            continue
         place = slice(start, start + len(part))
         yield place, part
         del part  # else two blocks are in memory while the next is attacked

@@ -4,6 +4,7 @@ An attack of this kind, built in or a plug-in's, is a specification with one fun
 """
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -18,6 +19,8 @@ from palpate.core import formatting
 
 class FixedEpsilon(Attack):
     """The base of attacks that look for an adversarial image within one given epsilon."""
+
+    splits: ClassVar[bool] = True
 
     seed: int = Field(0, ge=0, description="of all random draws, which depend on seed and image alone")
     draws: int = Field(1, ge=1, description="answers averaged per pass, for models that are not deterministic")

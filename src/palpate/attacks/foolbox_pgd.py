@@ -18,6 +18,7 @@ from palpate.attacks.spec import Attack
 from palpate.attacks.validation import check_images
 from palpate.core.errors import InputError
 from palpate.core.registry import ATTACKS
+from palpate.models.generators import generator_states, restore_generators
 from palpate.models.predict import as_tensor, predict_logits
 
 RELATIVE_STEP = 0.01 / 0.3
@@ -55,19 +56,19 @@ class FoolboxPGD(Attack):
         cuda = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(self.seed)
-            states = _states(cuda)
-        for start in range(0, count, self.batch_size):
+            states = problem.carry.get("generators") or generator_states(device)
+        for start in range(problem.start, count, self.batch_size):
             place = slice(start, min(start + self.batch_size, count))
             images = check_images(as_tensor(problem.images[place]), start).cpu()
             labels = problem.labels[place]
             hook = model.register_forward_hook(_teller(problem, place, len(problem.epsilons) * (self.steps + 1)))
             try:
                 with torch.random.fork_rng(devices=cuda):
-                    _restore(states, cuda)
+                    restore_generators(states, device)
                     _, clipped, _ = attack(
                         reference, images.to(device), labels.to(device), epsilons=list(problem.epsilons)
                     )
-                    states = _states(cuda)
+                    states = problem.carry["generators"] = generator_states(device)
             finally:
                 hook.remove()
             yield self._judged(problem, images, labels, torch.stack([points.detach().cpu() for points in clipped]))
@@ -114,13 +115,3 @@ def _teller(problem: Problem, place: slice, passes: int) -> Any:
             told(place.start + min(done // passes, place.stop - place.start), len(problem.images), "Foolbox LinfPGD")
 
     return tell
-
-
-def _states(cuda: list[torch.device]) -> list[Tensor]:
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state(device) for device in cuda)]
-
-
-def _restore(states: list[Tensor], cuda: list[torch.device]) -> None:
-    torch.set_rng_state(states[0])
-    for state, device in zip(states[1:], cuda, strict=True):
-        torch.cuda.set_rng_state(state, device)

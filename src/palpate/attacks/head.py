@@ -1,5 +1,7 @@
 """Whether the margin between clean images and the boundary is straight, bent by the model's head, or neither, as the first images of a sweep show."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,16 +24,20 @@ STRAIGHT = 0.002
 class Head:
     """Collects what the first candidates of the first images show; `bends` and `straight` are False until `judge` has seen enough.
 
+    Args:
+        carry: where it keeps what it saw, so that a sweep that goes on later knows it; see `palpate.attacks.problem.Problem`.
+
     Attributes:
         bends: the head misleads a linear model of the margin.
         straight: the model is as good as linear.
         classes: K; 0 before the first answer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, carry: dict[str, Any] | None = None) -> None:
         self.bends = self.straight = False
         self.classes = 0
-        self._seen: list[Tensor] = []
+        self._seen: list[Tensor] = ({} if carry is None else carry).setdefault("head", [])
+        self.judge()
 
     def note(self, place: Tensor, miss: Tensor, ratio: Tensor) -> None:
         """Take what the first step of candidates showed (R,): their image's place among all, how far the prediction missed, the slope's ratio."""
@@ -43,7 +49,7 @@ class Head:
         """Say what kind the head is, by the medians of what was seen."""
         if not self._seen:
             return
-        place, miss, ratio = torch.cat(self._seen, 1).cpu()
+        place, miss, ratio = torch.cat([seen.cpu() for seen in self._seen], 1)
         # Of an image's candidates, those towards other classes than the nearest miss on a linear model, too.
         least = torch.full((PROBED,), float("inf"), dtype=miss.dtype).scatter_reduce(0, place.long(), miss, "amin")
         self.straight = least[least.isfinite()].median().item() < STRAIGHT

@@ -32,6 +32,7 @@ class MaxLoss(Attack):
     """The image of largest cross-entropy at each epsilon, without early exit. It has no random start, hence no seed."""
 
     kind: ClassVar[str] = "max-loss"
+    splits: ClassVar[bool] = True
     every_epsilon: ClassVar[bool] = True
 
     steps: int = Field(10, ge=1, description="gradients per image and epsilon")

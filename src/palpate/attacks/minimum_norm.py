@@ -36,6 +36,7 @@ class MinimumNorm(Attack):
     """The smallest perturbation that fools each image, hence robust accuracy at every epsilon at once; the cost does not depend on how many."""
 
     kind: ClassVar[str] = "minimum-norm"
+    splits: ClassVar[bool] = True
     spelled: ClassVar[frozenset[str]] = Attack.spelled | {"strength", "levels"}
 
     strength: Literal["fast", "standard", "ensemble"] = Field(

@@ -167,6 +167,10 @@ class Problem:
         batch_size: images per pass, or None for what suits device and image.
         block: images held at once, at most; or None for a few batches.
         progress: told images done, images in all, and words.
+        start: the first image to attack; those before it were attacked earlier.
+        carry: what a later block needs to know of earlier ones, by name: tensors, and lists and dicts of these. An attack changes it in place before
+            it gives a block's result; with the carry and `start` of an earlier run, the rest has the same result as if there had been no break.
+        sizes: images that each block so far could hold; empty where the attack makes its own blocks.
     """
 
     model: nn.Module
@@ -180,6 +184,9 @@ class Problem:
     batch_size: int | None = None
     block: int | None = None
     progress: Progress | None = None
+    start: int = 0
+    carry: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sizes: list[int] = dataclasses.field(default_factory=list)
 
     def access(self, draws: int = 1, precision: str = "float32") -> ModelAccess:
         """Access to the model, in batches that suit device and image."""
@@ -192,9 +199,10 @@ class Problem:
         self, access: ModelAccess, norm: Norm, seed: int = 0, batches: int = 1, channels: str = "tied"
     ) -> Iterator[Block]:
         """The images in blocks of so many batches, where the caller of the sweep did not ask for blocks of another size."""
-        start, count, head = 0, len(self.images), Head()
+        start, count, head = self.start, len(self.images), Head(self.carry)
         while start < count:
-            place = slice(start, min(start + (self.block or batches * access.batch), count))
+            self.sizes.append(self.block or batches * access.batch)
+            place = slice(start, min(start + self.sizes[-1], count))
             yield self._block(place, access, norm, seed, channels, head)
             start = place.stop
 

@@ -36,6 +36,9 @@ class Attack(Spec):
     every_epsilon: ClassVar[bool] = False
     """Whether it makes an image at each epsilon (`Sweep.worst`), and not one image that is valid at all larger ones."""
 
+    splits: ClassVar[bool] = False
+    """Whether blocks after the first may be attacked in any order, by several processes: they need only what the first one carries."""
+
     norm: Norm = Field("linf", description="of the perturbation: linf, l2 or l1")
     channels: Literal["tied", "free"] = Field(
         "tied", description="tied: an image whose channels are equal stays grey, as files of scanners are"

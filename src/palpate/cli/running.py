@@ -1,28 +1,81 @@
-"""What the commands that make a study share: run it, and print its curves and where its report lies."""
+"""What the commands that make a study share: run it, stop it when asked to, and print its curves and where its report lies."""
 
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from palpate.core.errors import InputError
 
 if TYPE_CHECKING:
     from palpate.study.spec import Study
 
+GRACE = 4.0
+"""Seconds between the wish to stop and the end of the process, at most."""
 
-def run_study(study: "Study", out: Path | None, data: Path | None, device: str, threads: int | None) -> None:
-    """Run a study and print its result; exit with status 1 when stages failed."""
+
+def run_study(
+    study: "Study", out: Path | None, data: Path | None, device: str, threads: int | None, **engine: Any
+) -> None:
+    """Run a study and print its result; exit with status 1 when stages failed, 130 or 143 when it was asked to stop.
+
+    `engine` holds further settings of `palpate.run`: engine, workers, address, devices, log.
+    """
+    from palpate.core.run_folder import RunFolder
+    from palpate.study.engines.engine import Stopped
     from palpate.study.run import StudyIncomplete, run
+    from palpate.study.stages.kept import kept_so_far
 
     set_threads(threads)
-    failed = None
+    failed, folder = None, out or Path("runs") / study.name
     try:
-        folder = run(study, out, root=data, device=device)
+        with stoppable():
+            run(study, folder, root=data, device=device, threads=threads, **engine)
     except StudyIncomplete as error:
-        failed, folder = error, error.folder
+        failed = error
+    except Stopped as stopped:
+        try:
+            words = kept_so_far(RunFolder(folder))
+        except InputError:
+            words = "no stage was begun"
+        typer.echo(f"palpate: stopped; {words}. Run the same command again to go on from there.", err=True)
+        raise typer.Exit(stopped.code) from None
     print_result(folder / "report.html")
     if failed:
         typer.echo(f"palpate: {failed}", err=True)
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop what is inside: the block or epoch in work is dropped, those before it are kept.
+
+    What does not react within `GRACE` seconds, such as one long pass of a library, is ended, and so it is by a second signal: what is kept is
+    safe at any moment.
+    """
+    from palpate.study.engines.engine import Stopped
+
+    def stop(number: int, frame: object) -> None:
+        code = 128 + number
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, lambda *_: os._exit(code))
+        ending = threading.Timer(GRACE, os._exit, [code])
+        ending.daemon = True
+        ending.start()
+        raise Stopped(code)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is stop:
+                signal.signal(number, handler)
 
 
 def print_result(page: Path) -> None:

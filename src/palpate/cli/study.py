@@ -25,6 +25,22 @@ def study(
     data: DataOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help='Where stages are made: "in-process", "local" (several processes) or "ray".')
+    ] = "in-process",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Stages made at a time by these engines.", show_default=False),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", help='Of a Ray cluster: "auto", "ray://HOST:10001".', show_default=False),
+    ] = None,
+    devices: Annotated[int, typer.Option("--devices", min=1, help="GPUs of one machine that a training uses.")] = 1,
+    log: Annotated[
+        str | None,
+        typer.Option("--log", help='Write epochs to "tensorboard" or "mlflow" too.', show_default=False),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be made, and what time and disk it would take here.")
     ] = False,
@@ -37,7 +53,8 @@ def study(
 
     asked = read_study(file)
     if not dry_run:
-        run_study(asked, out, data, device, threads)
+        where = {"engine": engine, "workers": workers, "address": address, "devices": devices, "log": log}
+        run_study(asked, out, data, device, threads, **where)
         return
     from rich.console import Console
 

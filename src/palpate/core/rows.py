@@ -7,7 +7,7 @@ Group by `epsilon_index`, never by the float `epsilon`.
 import contextlib
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -73,9 +73,14 @@ def writer(path: Path) -> Iterator[Callable[[pl.DataFrame], None]]:
     try:
         files = (parts / f"{place:06}.parquet" for place in itertools.count())
         yield lambda table: write(table, next(files))
-        pl.scan_parquet(sorted(parts.iterdir()), schema=SCHEMA).sink_parquet(path)
+        join(sorted(parts.iterdir()), path)
     finally:
         shutil.rmtree(parts)
+
+
+def join(files: Sequence[Path], path: Path) -> None:
+    """Make one file of several that hold rows, in their order; they are never all in memory."""
+    pl.scan_parquet(list(files), schema=SCHEMA).sink_parquet(path)
 
 
 def read(path: Path) -> pl.DataFrame:

@@ -176,7 +176,7 @@ class RunFolder:
         Raises:
             InputError: the folder cannot be written, or lies on a file system without locks.
         """
-        with lock_file(self._own(".locks") / check_stage_id(stage_id)) as held:
+        with lock_file(self.own(".locks") / check_stage_id(stage_id)) as held:
             yield held
 
     @contextlib.contextmanager
@@ -214,12 +214,12 @@ class RunFolder:
             if not is_full(error):
                 raise
             raise DiskFull(f"{self.path}: the disk was filled while {stage.title} was made; {KEPT}") from error
-        (self._own("failed") / f"{stage.id}.json").unlink(missing_ok=True)
+        (self.own("failed") / f"{stage.id}.json").unlink(missing_ok=True)
 
     def record_failure(self, stage: StageOutput, error: str, trace: str) -> None:
         """Note why a stage failed; the note goes when the stage succeeds."""
         record = FailureRecord(id=stage.id, title=stage.title, error=error, traceback=trace, created=now())
-        file = self._own("failed") / f"{stage.id}.json"
+        file = self.own("failed") / f"{stage.id}.json"
         with named_errors(str(file)):
             write_record(file, record.to_dict())
 
@@ -249,7 +249,7 @@ class RunFolder:
         with contextlib.suppress(InputError):
             return StudyFacts(**{name: value for name, value in self.study() if name in StudyFacts.model_fields})
 
-    def _own(self, name: str) -> Path:
+    def own(self, name: str) -> Path:
         """A folder of the run's own to write into, which must not lead elsewhere."""
         folder = self.path / name
         if folder.is_symlink():

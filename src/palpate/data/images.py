@@ -1,9 +1,10 @@
 """Images as a sequence of tensors, and a split of a data set: the only place of the room that knows torch."""
 
 import copy
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -38,6 +39,19 @@ class Images:
         self._black, self._span = black, white - black
         kind = np.iinfo(pixels.dtype) if pixels.dtype.kind == "u" else None
         self._inside = kind is not None and black <= kind.min and white >= kind.max
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process of this machine, or one that shares its files: a map of a file goes by its name, not by its content."""
+        state, pixels = dict(self.__dict__), self._pixels
+        if isinstance(pixels, np.memmap) and pixels.filename and isinstance(pixels.base, mmap.mmap):
+            state["_pixels"] = (str(pixels.filename), pixels.dtype, pixels.offset, pixels.shape)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["_pixels"], tuple):
+            name, kind, offset, shape = state["_pixels"]
+            state["_pixels"] = np.memmap(name, kind, "r", offset, shape)
+        self.__dict__.update(state)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from palpate.core.errors import InputError
+from palpate.models.memory import free_memory, out_of_memory
 
 Progress = Callable[[int, int, str], None]
 """Told the work done, the work in all, and a few words; work is counted in images or passes."""
@@ -95,7 +96,7 @@ def predict_logits(model: nn.Module, images: Images, batch_size: int = 128, prog
     Args:
         model: from images (N, C, H, W) to logits (N, K).
         images: float images in [0, 1], decoded batch by batch when they are not a tensor.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; it halves when memory runs out.
         progress: told the images done.
 
     Returns:
@@ -104,9 +105,17 @@ def predict_logits(model: nn.Module, images: Images, batch_size: int = 128, prog
     device = device_of(model)
     parts: list[Tensor] = []
     with evaluating(model), torch.no_grad():
-        for start in range(0, len(images), batch_size):
-            batch = as_tensor(images[start : start + batch_size]).to(device)
-            parts.append(model(batch).cpu())
-            if progress:
-                progress(min(start + batch_size, len(images)), len(images), "predict")
+        start = 0
+        while start < len(images):
+            try:
+                parts.append(model(as_tensor(images[start : start + batch_size]).to(device)).cpu())
+                start = min(start + batch_size, len(images))
+                if progress:
+                    progress(start, len(images), "predict")
+                continue
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or batch_size == 1:
+                    raise
+            batch_size //= 2
+            free_memory()
     return torch.cat(parts)

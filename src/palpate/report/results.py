@@ -9,22 +9,18 @@ import polars as pl
 
 from palpate.core import formatting
 from palpate.core.epsilon import Scale
-from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
 from palpate.core.spec import Spec
 from palpate.report import verdicts
+from palpate.report.contrasts import NO_ATTACK, Contrast, contrasts_of, with_attack_id
 from palpate.report.stages import ATTACKED, STATES, StageTables
 from palpate.statistics.clinical import directed_curves, directed_radii, operating_points
-from palpate.statistics.comparison import Comparison
 from palpate.statistics.confusion import confusion
-from palpate.statistics.curves import COUNTED, curve, with_result
-from palpate.statistics.leaderboard import ARCHITECTURE, Leaderboard, architecture_name, leaderboard
-from palpate.statistics.paired import compare
+from palpate.statistics.curves import COUNTED, KEYS, curve, with_result
+from palpate.statistics.leaderboard import ARCHITECTURE, Leaderboard, Unranked, architecture_name, ranked, unranked
 
 FORMAT = 1
 """Of results.json; raised when a field changes its meaning."""
-
-NO_ATTACK = "none"
 
 
 class Point(Spec):
@@ -83,19 +79,6 @@ class Curve(Spec):
     def attacked(self) -> tuple[Point, ...]:
         """The points above epsilon 0."""
         return tuple(point for point in self.points if point.epsilon_index > 0)
-
-
-class Contrast(Spec):
-    """An architecture with attention and the same without, on the same images; `comparison` is None where the sentence says why."""
-
-    finding: str
-    name: str
-    backbone: str
-    attention: str
-    training: str
-    attack_id: str
-    sentence: str
-    comparison: Comparison | None
 
 
 class TaskResults(Spec):
@@ -179,46 +162,59 @@ def measure(tables: StageTables) -> Results:
 
 
 def _task(tables: StageTables, task: str) -> TaskResults:
+    """Architecture by architecture, so that the rows of one (two where they are compared) are in memory, however many there are."""
     record = tables.study.tasks[task]
     two = len(record.classes) == 2
-    attacked = _with_attack_id(tables.attack_rows(task, ATTACKED))
-    predicted = tables.prediction_rows(task, COUNTED)
-    curves = _curves(tables, task, predicted.filter(split="test"), attacked)
+    curves: list[Curve] = []
+    boards: dict[tuple[str | None, str], list[Unranked]] = {}
+    errors, radii, confusions, operating = [], [], [], []
+    holding: dict[tuple[str, ...], list[str]] = {}
+    for models in _architectures(tables, task):
+        predicted = tables.prediction_rows(task, COUNTED, models)
+        attacked = with_attack_id(tables.attack_rows(task, ATTACKED, models))
+        found = _curves(predicted.filter(split="test"), attacked)
+        curves += found
+        if two and len(predicted):
+            operating.append(operating_points(tables.prediction_rows(task, (*COUNTED, "logits", "inherited"), models)))
+        if not len(attacked):
+            continue
+        if two:
+            errors.append(directed_curves(attacked, classes=2))
+            radii.append(directed_radii(attacked))
+        else:
+            confusions.append(confusion(attacked))
+        signal = {one.model_id: one.signal for one in found}
+        for part in attacked.partition_by("finding", "attack_id", maintain_order=True):
+            if len(with_result(part).filter(pl.col("epsilon_index") > 0)):
+                boards.setdefault((part["finding"][0], part["attack_id"][0]), []).append(unranked(part, signal))
+        names = attacked.with_columns(name=architecture_name()).select("finding", "name", *ARCHITECTURE, "attack_id")
+        holding |= dict.fromkeys(names.unique(maintain_order=True).rows(), models)
     signal = {one.model_id: one.signal for one in curves}
-    operating: list[dict[str, Any]] = []
-    if two and len(predicted):
-        clean = tables.prediction_rows(task, (*COUNTED, "logits", "inherited"))
-        operating = operating_points(clean).to_dicts()
-    errors = directed_curves(attacked, classes=2).to_dicts() if two and len(attacked) else []
-    radii = directed_radii(attacked).to_dicts() if two and len(attacked) else []
-    confusions = confusion(attacked).to_dicts() if not two and len(attacked) else []
     with formatting.native(record.scale):
-        contrasts = _contrasts(attacked, signal)
+        contrasts = contrasts_of(tables, task, holding, signal)
     return TaskResults(
         title=record.title or task,
         scale=record.scale,
-        leaderboards=_leaderboards(attacked, signal),
-        curves=curves,
+        leaderboards=_leaderboards(boards),
+        curves=_ordered(curves, tables.models(task)),
         contrasts=contrasts,
-        errors=tuple(errors),
-        directed_radii=tuple(radii),
-        confusions=tuple(confusions),
-        operating_points=tuple(operating),
+        errors=tuple(pl.concat(errors).sort([*KEYS, "label"]).to_dicts()) if errors else (),
+        directed_radii=tuple(pl.concat(radii).to_dicts()) if radii else (),
+        confusions=tuple(pl.concat(confusions).sort([*KEYS, "label", "prediction"]).to_dicts()) if confusions else (),
+        operating_points=tuple(pl.concat(operating).sort(KEYS).to_dicts()) if operating else (),
     )
 
 
-def _with_attack_id(table: pl.DataFrame) -> pl.DataFrame:
-    """Give the clean rows the ids of the attacks on their model, so that each curve starts at the images that were attacked."""
-    clean = table.filter(epsilon_index=0).drop("attack_id", "attack")
-    attacked = table.filter(pl.col("epsilon_index") > 0)
-    images = ["finding", "model_id", "image_id", "split"]
-    named = attacked.select(*images, "attack_id", "attack").unique(maintain_order=True)
-    start = clean.join(named, on=images, nulls_equal=True).select(table.columns)
-    return pl.concat([start, attacked])
+def _architectures(tables: StageTables, task: str) -> list[list[str]]:
+    """The models of a task, those that differ in nothing but the seed together, in the study's order."""
+    found: dict[str, list[str]] = {}
+    for model in tables.models(task):
+        found.setdefault(model.rpartition("#")[0] or model, []).append(model)
+    return list(found.values())
 
 
-def _curves(tables: StageTables, task: str, predicted: pl.DataFrame, attacked: pl.DataFrame) -> tuple[Curve, ...]:
-    """Join the clean results with the curves, in the study's order of models."""
+def _curves(predicted: pl.DataFrame, attacked: pl.DataFrame) -> list[Curve]:
+    """Join the clean results with the curves."""
     about = ["finding", "model_id", "backbone", "attention", "training", "seed"]
     found: dict[tuple, list[Point]] = {}
     clean: dict[tuple, Point] = {}
@@ -228,15 +224,9 @@ def _curves(tables: StageTables, task: str, predicted: pl.DataFrame, attacked: p
         key = (*(row[name] for name in about), row["attack_id"])
         found.setdefault(key, []).append(Point(**{name: row[name] for name in Point.model_fields}))
     bare = [(*key, NO_ATTACK) for key in clean if not any(key == other[:-1] for other in found)]
-    models, norms = tables.models(task), dict(attacked.drop_nulls("norm").select("attack_id", "norm").unique().rows())
+    norms = dict(attacked.drop_nulls("norm").select("attack_id", "norm").unique().rows())
     attacks = attacked["attack_id"].unique(maintain_order=True).to_list()
-
-    def place(key: tuple) -> tuple:
-        finding, model, attack = key[0], key[1], key[-1]
-        order = models.index(model) if model in models else len(models)
-        return finding, attacks.index(attack) if attack in attacks else len(attacks), order, model
-
-    return tuple(
+    return [
         Curve(
             **dict(zip(about, key[:-1], strict=True)),
             attack_id=key[-1],
@@ -244,47 +234,25 @@ def _curves(tables: StageTables, task: str, predicted: pl.DataFrame, attacked: p
             clean=clean.get(key[:-1]),
             points=tuple(found.get(key, ())),
         )
-        for key in sorted([*found, *bare], key=place)
-    )
+        for key in sorted(
+            [*found, *bare], key=lambda key: attacks.index(key[-1]) if key[-1] in attacks else len(attacks)
+        )
+    ]
 
 
-def _leaderboards(attacked: pl.DataFrame, signal: dict[str, bool | None]) -> tuple[Leaderboard, ...]:
+def _ordered(curves: list[Curve], models: list[str]) -> tuple[Curve, ...]:
+    """By finding, by attack as they come, those without an attack last, then in the study's order of models."""
+    attacks = list(dict.fromkeys(one.attack_id for one in curves if one.attack_id != NO_ATTACK))
+
+    def place(one: Curve) -> tuple:
+        attack = attacks.index(one.attack_id) if one.attack_id in attacks else len(attacks)
+        order = models.index(one.model_id) if one.model_id in models else len(models)
+        return one.finding, attack, order, one.model_id
+
+    return tuple(sorted(curves, key=place))
+
+
+def _leaderboards(boards: dict[tuple[str | None, str], list[Unranked]]) -> tuple[Leaderboard, ...]:
     """One for each finding and attack: first those with radii between the epsilons, then those on more images."""
-    if not len(attacked):
-        return ()
-    parts = attacked.partition_by("finding", "attack_id", maintain_order=True)
-    known = [part for part in parts if len(with_result(part).filter(pl.col("epsilon_index") > 0))]
-    found = [leaderboard(part, signal) for part in known]
+    found = [ranked(parts) for parts in boards.values()]
     return tuple(sorted(found, key=lambda one: (not one.continuous, -max(entry.images for entry in one.entries))))
-
-
-def _contrasts(rows: pl.DataFrame, signal: dict[str, bool | None]) -> tuple[Contrast, ...]:
-    """Every architecture with attention that the study holds without attention too."""
-    rows = rows.with_columns(name=architecture_name())
-    attacked = rows.filter(pl.col("attack_id") != NO_ATTACK)
-    models = attacked.select("finding", "name", *ARCHITECTURE, "attack_id").unique(maintain_order=True)
-    found = []
-    for key in models.filter(pl.col("attention") != "none").iter_rows(named=True):
-        same = {name: key[name] for name in ("finding", "backbone", "training")}
-        plain = rows.filter(**same, attention="none")
-        if len(plain.filter(attack_id=key["attack_id"])):
-            sides = [plain, rows.filter(finding=key["finding"], name=key["name"])]
-            sentence, comparison = _compare([side.drop("name") for side in sides], key["attack_id"], signal)
-            found.append(Contrast(**key, sentence=sentence, comparison=comparison))
-    return tuple(found)
-
-
-def _compare(
-    sides: list[pl.DataFrame], attack_id: str, signal: dict[str, bool | None]
-) -> tuple[str, Comparison | None]:
-    """Compare the runs with signal; those without are counted in the sentence."""
-    silent = sorted({name for side in sides for name in side["model_id"].unique() if signal.get(name) is False})
-    kept = [side.filter(~pl.col("model_id").is_in(silent)) for side in sides]
-    if not all(len(side) for side in kept):
-        return f"not compared: no signal in {', '.join(silent)}, so their robust accuracy has no meaning", None
-    try:
-        found = compare(*kept, attack_id=attack_id)
-    except InputError as error:
-        return f"not compared: {error}", None
-    left_out = f"; {formatting.plural(len(silent), 'run')} without signal left out" if silent else ""
-    return found.sentence + left_out, found

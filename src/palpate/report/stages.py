@@ -127,13 +127,17 @@ class StageTables:
         methods = {each.map_method for each in self.of("explain", stage.task)}
         return stage.model_id if len(methods) == 1 else f"{stage.model_id}, {stage.map_method}"
 
-    def prediction_rows(self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
-        """Clean rows of validation and test images."""
-        return self._rows("predict", task, columns)
+    def prediction_rows(
+        self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA), models: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Clean rows of validation and test images, of these models or of all."""
+        return self._rows("predict", task, columns, models)
 
-    def attack_rows(self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
-        """Rows of the attacked images, each once: two attacks on one model both store the same clean rows."""
-        every = self._rows("attack", task, columns)
+    def attack_rows(
+        self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA), models: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """Rows of the attacked images of these models or of all, each once: two attacks on one model both store the same clean rows."""
+        every = self._rows("attack", task, columns, models)
         once = ["task", "split", "finding", "model_id", "image_id"]
         clean = every.filter(epsilon_index=0).unique(once, keep="first", maintain_order=True)
         return pl.concat([clean, every.filter(pl.col("epsilon_index") > 0)])
@@ -157,8 +161,9 @@ class StageTables:
                 self.problems.append(problem)
             return None
 
-    def _rows(self, kind: str, task: str | None, columns: Sequence[str]) -> pl.DataFrame:
-        found = [self._table(stage, "images.parquet", columns, SCHEMA) for stage in self.complete(kind, task)]
+    def _rows(self, kind: str, task: str | None, columns: Sequence[str], models: Sequence[str] | None) -> pl.DataFrame:
+        stages = [stage for stage in self.complete(kind, task) if models is None or stage.model_id in models]
+        found = [self._table(stage, "images.parquet", columns, SCHEMA) for stage in stages]
         return pl.concat(found) if found else pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
 
     def _table(

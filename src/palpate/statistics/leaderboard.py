@@ -100,6 +100,17 @@ class Leaderboard:
     entries: tuple[Entry, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Unranked:
+    """Models of one task under one attack before they are compared with others: what a `Leaderboard` holds, and what ranks are made of."""
+
+    finding: str | None
+    attack_id: str
+    norm: str
+    continuous: bool
+    found: tuple[tuple[Entry, Member], ...]
+
+
 def leaderboard(
     rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None, level: float = 0.95
 ) -> Leaderboard:
@@ -113,6 +124,11 @@ def leaderboard(
     Raises:
         InputError: several tasks, findings, splits or attacks; the runs of an architecture share no image; or nothing could be attacked by gradients.
     """
+    return ranked([unranked(rows, signal, level)], level)
+
+
+def unranked(rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None, level: float = 0.95) -> Unranked:
+    """As `leaderboard` before anything is ranked, for rows that are too many to be in memory at once: those of some models, all their seeds."""
     table = check_rows(rows, needed=("radius", "backbone", "attention", "training"))
     attacks = sorted(set(table.filter(pl.col("epsilon_index") > 0)["attack_id"]))
     if len(attacks) != 1 or any(table[name].n_unique() != 1 for name in ("task", "finding", "split")):
@@ -129,17 +145,20 @@ def leaderboard(
         raise InputError(
             "rows: no image could be attacked by gradients; attack them by one that needs none, such as 'square'"
         )
-    found = [_entry(part, signal or {}, unseen, level) for part in parts]
-    entries = [entry for entry, _ in found]
-    limits = rank_intervals({entry.name: member for entry, member in found if entry.signal is not False}, level)
-    ranked = [
-        _with_limits(entry, limits.get(entry.name)) for entry in rank([e for e in entries if e.signal is not False])
-    ]
-    silent = sorted((entry for entry in entries if entry.signal is False), key=lambda entry: entry.name)
+    found = tuple(_entry(part, signal or {}, unseen, level) for part in parts)
     radii, grid = table.filter(pl.col("radius") > 0, pl.col("radius").is_finite())["radius"], table["epsilon"].unique()
-    return Leaderboard(
-        table["finding"][0], attacks[0], norm_of(table), not radii.is_in(grid.implode()).all(), (*ranked, *silent)
-    )
+    return Unranked(table["finding"][0], attacks[0], norm_of(table), not radii.is_in(grid.implode()).all(), found)
+
+
+def ranked(parts: Sequence[Unranked], level: float = 0.95) -> Leaderboard:
+    """The leaderboard of models that were counted one after the other, all of one finding and attack."""
+    found = [pair for part in parts for pair in part.found]
+    limits = rank_intervals({entry.name: member for entry, member in found if entry.signal is not False}, level)
+    best_first = rank([entry for entry, _ in found if entry.signal is not False])
+    entries = [_with_limits(entry, limits.get(entry.name)) for entry in best_first]
+    entries += sorted((entry for entry, _ in found if entry.signal is False), key=lambda entry: entry.name)
+    first, continuous = parts[0], any(part.continuous for part in parts)
+    return Leaderboard(first.finding, first.attack_id, first.norm, continuous, tuple(entries))
 
 
 def rank(entries: Sequence[Entry]) -> list[Entry]:

@@ -1,44 +1,32 @@
-"""Make a study's stages in order: validate everything first, skip what is complete, report what failed, lose nothing.
+"""Make a study: validate everything first, skip what is complete, report what failed, lose nothing.
 
 Two processes may run the same study in the same folder: each takes the stages that the other does not hold.
 """
 
-import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 
-from palpate.core.errors import DiskFull, InputError, readable
+from palpate.core.errors import InputError
 from palpate.core.io import named_errors
 from palpate.core.provenance import source_commit
-from palpate.core.records import StageOutput, TaskRecord
+from palpate.core.records import TaskRecord
 from palpate.core.run_folder import open_run
 from palpate.data.dataset import Dataset
 from palpate.models.predict import as_tensor, choose_device
 from palpate.report.page.page import write_report
 from palpate.study.classifier import check_model
+from palpate.study.engines.choose import EngineChoice, opened
+from palpate.study.engines.engine import Setup
+from palpate.study.loggers import check_logger
 from palpate.study.plan import plan
+from palpate.study.progress import StudyProgress
+from palpate.study.schedule import Schedule
 from palpate.study.spec import Study
-from palpate.study.stages import attack, explain, predict, train, trust
+from palpate.study.stages import explain
 from palpate.study.stages.context import Context, open_dataset
-
-Maker = Callable[[StageOutput, Context, Path, dict[str, Any]], None]
-
-MAKERS: dict[str, Maker] = {
-    "train": train.make,
-    "predict": predict.make,
-    "attack": attack.make,
-    "explain": explain.make,
-    "trust": trust.make,
-}
-
-WAIT_SECONDS = 2.0
-"""Between two looks at stages that another process is making."""
+from palpate.training.parallel import check_devices
 
 
 class StudyIncomplete(RuntimeError):
@@ -55,6 +43,13 @@ def run(
     root: Path | str | None = None,
     device: str = "auto",
     console: Console | None = None,
+    *,
+    engine: str = "in-process",
+    workers: int | None = None,
+    address: str | None = None,
+    threads: int | None = None,
+    devices: int = 1,
+    log: str | None = None,
 ) -> Path:
     """Make every stage of the study that is not complete yet, and write the report, RUN/report.html.
 
@@ -64,6 +59,12 @@ def run(
         root: the folder of the publishers' data folders; PALPATE_DATA when absent.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         console: where progress and messages go; the terminal when absent.
+        engine: where stages are made: "in-process"; "local", in several processes on this machine; or "ray", on a cluster. See docs/scale.md.
+        workers: stages made at a time by the engines "local" (2 when absent) and "ray" (as many as the cluster holds).
+        address: of a Ray cluster, such as "auto" or "ray://head:10001"; when absent one is started on this machine.
+        devices: GPUs of one machine that a training uses.
+        log: "tensorboard" or "mlflow", where the epochs of trainings are written too.
+        threads: of torch in each process of an engine; a fair share when absent.
 
     Returns:
         The run folder.
@@ -72,8 +73,11 @@ def run(
         InputError: data, models or the folder cannot be used; found before any work begins.
         StudyIncomplete: stages failed; everything else was made and is kept.
     """
-    console = console or Console(stderr=True)
-    where = choose_device(device)
+    console, choice = console or Console(stderr=True), EngineChoice(engine, workers, address)
+    where = choose_device("cpu" if engine == "ray" else device)
+    if devices > 1 and engine != "ray":
+        check_devices(where, devices)
+    check_logger(log)
     data_root = Path(root) if root is not None else None
     datasets = {task.name: open_dataset(study, task, data_root) for task in study.tasks}
     _check_models(study, datasets, console)
@@ -90,8 +94,14 @@ def run(
     done, place = sum(folder.complete(stage.id) for stage in stages), escape(str(folder.path))
     if 0 < done < len(stages):
         console.print(f"{done} of {len(stages)} stages are complete already; making the rest")
-    made, failed = _make_all(stages, Context(study, folder, data_root, where, console, datasets))
-    if not made and not failed:
+    with StudyProgress(console, stages).shown() as show:
+        context = Context(study, folder, data_root, where, devices, log, show.told, datasets)
+        schedule = Schedule(stages, context, show)
+        setup = Setup(study, folder.path.resolve(), data_root, device, threads, source_commit(), devices, log)
+        with opened(choice, setup, show.told, context) as made_by:
+            schedule.make_all(made_by)
+    failed = list(schedule.failed.values())
+    if not schedule.made and not failed:
         console.print(f"Everything is complete: {len(stages)} stages in {place}")
     with named_errors(str(folder.path / "report.html")):
         write_report(folder.path)
@@ -103,83 +113,6 @@ def run(
             folder.path,
         )
     return folder.path
-
-
-def _make_all(
-    stages: tuple[StageOutput, ...], context: Context
-) -> tuple[list[StageOutput], list[tuple[StageOutput, str]]]:
-    """Make what is not complete, parents first; stages held by another process are waited for. Gives what was made and what failed.
-
-    A stage output is looked at when its parents are as they will stay: a damaged one, or one made from other parents, is made again.
-    """
-    made: list[StageOutput] = []
-    failed: dict[str, tuple[StageOutput, str]] = {}
-    left = {stage.id: stage for stage in stages}
-    commit, told = source_commit(), False
-    while left:
-        before = len(left)
-        for stage in list(left.values()):
-            # A sibling serves one check only, which is not run where the sibling failed.
-            parents = [each.id for each in stage.parents if each.role != "sibling" or each.id not in failed]
-            broken = next((parent for parent in parents if parent in failed), None)
-            if broken:
-                failed[stage.id] = (stage, f"needs `{failed[broken][0].title}`, which failed")
-            elif any(parent in left for parent in parents):
-                continue
-            else:
-                became, reason = _make(stage, context, commit)
-                if became == "held":
-                    continue
-                if became == "made":
-                    made.append(stage)
-                if became == "failed":
-                    failed[stage.id] = (stage, reason)
-            del left[stage.id]
-        if len(left) == before:
-            if not told:
-                context.console.print("Waiting for stages that another process is making")
-                told = True
-            time.sleep(WAIT_SECONDS)
-    return made, list(failed.values())
-
-
-def _make(stage: StageOutput, context: Context, commit: str | None) -> tuple[str, str]:
-    """Make one stage output unless it is there: gives "complete", "made", "held" (by another process), or "failed" and why.
-
-    Raises:
-        DiskFull: nothing else can be made either.
-    """
-    if context.run.state(stage)[0] == "complete":
-        return "complete", ""
-    title = escape(stage.title)
-    with context.run.lock(stage.id) as held:
-        if not held:
-            return "held", ""
-        state, why = context.run.state(stage)
-        if state == "complete":  # the other process finished it meanwhile
-            return state, ""
-        if why:
-            context.console.print(f"[yellow]{state}[/yellow] {title}: {escape(why)}; it is made again")
-        start = time.monotonic()
-        try:
-            with context.run.making(stage, _name(context.device), commit) as (folder, facts):
-                MAKERS[stage.kind](stage, context, folder, facts)
-        except DiskFull:
-            raise
-        except Exception as error:  # a failed stage is reported at the end, and never stops the others
-            reason = str(error) if isinstance(error, InputError) else readable(f"{type(error).__name__}: {error}")
-            context.run.record_failure(stage, reason, readable(traceback.format_exc(), 20_000))
-            context.console.print(f"[red]failed[/red] {title}: {escape(reason)}")
-            return "failed", reason
-    context.console.print(f"[green]done[/green]   {title} ({time.monotonic() - start:.0f} s)")
-    return "made", ""
-
-
-def _name(device: torch.device) -> str:
-    """The device as provenance needs it: the card's name, or the number of threads."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads"
 
 
 def _check_models(study: Study, datasets: dict[str, Dataset], console: Console) -> None:

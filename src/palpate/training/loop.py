@@ -6,7 +6,8 @@ Lightning Fabric puts model and batches on the device; everything else is in sig
 import dataclasses
 import math
 import time
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,60 +22,15 @@ from palpate.core.errors import InputError
 from palpate.models.adapt import as_logits_model
 from palpate.models.checkpoint import check_finite
 from palpate.models.classifier import Classifier
+from palpate.models.generators import generator_states, restore_generators
 from palpate.models.layout import use_channels_last
 from palpate.models.predict import Images, Progress, as_tensor, choose_device, predict_logits
-from palpate.training.sampling import batches, class_counts, class_weights, draw, flip
+from palpate.models.resume import Resume
+from palpate.training.history import Epoch, History, Hooks, LabelledImages
+from palpate.training.optimizer import make_optimizer
+from palpate.training.parallel import Stretch, gathered, launch, several
+from palpate.training.sampling import batches, class_counts, class_weights, draw, flip, flips
 from palpate.training.spec import TrainSpec
-
-
-class Split(Protocol):
-    """Images and their classes, 0 … K − 1."""
-
-    @property
-    def images(self) -> Images: ...
-    @property
-    def labels(self) -> Any: ...
-    def __len__(self) -> int: ...
-
-
-class LabelledImages(Protocol):
-    """What training needs of a data set; `palpate.load` gives one."""
-
-    @property
-    def train(self) -> Split: ...
-    @property
-    def val(self) -> Split: ...
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Epoch:
-    """What one epoch cost and reached; losses in nats, accuracies in [0, 1]."""
-
-    epoch: int  # from 1
-    train_loss: float  # weighted cross-entropy, mean over the epoch's images
-    train_accuracy: float  # of the same passes, so with dropout and before the epoch's later steps
-    val_loss: float  # unweighted cross-entropy
-    val_accuracy: float
-    val_balanced_accuracy: float  # mean recall over the classes present
-    learning_rate: float  # at the epoch's end
-    seconds: float
-    passes: int  # training images seen so far, each one forward and one backward
-
-
-@dataclasses.dataclass(frozen=True)
-class History:
-    """The epochs of a training and which one was kept."""
-
-    epochs: tuple[Epoch, ...]
-    best_epoch: int  # from 1; the last where the specification keeps the last
-    stopped_early: bool
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch whose weights the model now has."""
-        return self.epochs[self.best_epoch - 1]
 
 
 def fit(
@@ -83,7 +39,11 @@ def fit(
     spec: TrainSpec | None = None,
     seed: int = 0,
     device: str = "auto",
+    *,
+    devices: int = 1,
     progress: Progress | None = None,
+    resume: Resume | None = None,
+    log: Callable[[Epoch], None] | None = None,
 ) -> History:
     """Train the model in place and leave it with the weights of its best validation epoch, or of the last where `spec.keep` says so.
 
@@ -93,13 +53,18 @@ def fit(
         spec: how to train; `TrainSpec()` when absent.
         seed: decides order, sampling, augmentation and dropout. (The initial weights are the caller's.)
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        progress: called with the training images done, those in all, and a note.
+        devices: GPUs that share every batch (of the kind of `device`, from the first on), or processes on the CPU. Batch norm's statistics are those
+            of the whole batch on GPUs, and of each process's share on the CPU.
+        progress: called with the training images done, those in all, and a note; not with several devices.
+        log: called with each epoch when it is over.
+        resume: where the state is kept after an epoch and looked for at the start; nowhere when absent.
 
     Returns:
         The history, one entry per epoch.
 
     Raises:
-        InputError: a class is absent from training, there are no validation images, the weights hold NaN, or the loss stopped being a number.
+        InputError: a class is absent from training, there are no validation images, the weights hold NaN, the loss stopped being a number, or
+            there are fewer devices.
     """
     spec = spec or TrainSpec()  # pyright: ignore[reportCallIssue]
     check_finite(model, "the model")
@@ -107,61 +72,102 @@ def fit(
     if not spec.epochs:
         model.eval()
         return History((), 0, stopped_early=False)
-    labels = torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long)
-    counts = class_counts(labels, dataset.classes)
+    class_counts(torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long), dataset.classes)
     if len(dataset.val) == 0:
         raise InputError("val must hold images, given none: early stopping needs them; raise val_images")
-    fabric = Fabric(accelerator=target.type, devices=[target.index or 0] if target.type == "cuda" else 1)
+    hooks = Hooks(progress, resume, log)
+    if devices > 1:
+        fabric = several(target, devices, spec)
+        history, state = launch(
+            fabric, _train_share, model, dataset, spec, seed, dataclasses.replace(hooks, progress=None)
+        )
+        model.load_state_dict(state)
+        return _finished(model, history)
+    one = [target.index or 0] if target.type == "cuda" else 1
+    fabric = Fabric(accelerator=target.type, devices=one, precision=spec.precision or "32-true")
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
         torch.manual_seed(seed)
-        training = _Training(fabric, model, dataset, spec, labels, counts, seed)
-        return training.run(progress)
+        history = _Training(fabric, model, dataset, spec, seed).run(hooks)
+        return _finished(model, history)
+
+
+def _train_share(
+    fabric: Fabric, model: nn.Module, dataset: LabelledImages, spec: TrainSpec, seed: int, hooks: Hooks
+) -> tuple[History, dict[str, Tensor]]:
+    """Be one of several processes that train together: the history and the weights, on the CPU."""
+    torch.manual_seed(seed)
+    if fabric.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    history = _Training(fabric, model, dataset, spec, seed).run(
+        hooks if fabric.global_rank == 0 else hooks.only_resume()
+    )
+    return history, {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+
+
+def _finished(model: nn.Module, history: History) -> History:
+    model.eval()
+    if isinstance(model, Classifier):
+        model.trained = True
+    return history
 
 
 class _Training:
     """One training: what its epochs share."""
 
-    def __init__(
-        self,
-        fabric: Fabric,
-        model: nn.Module,
-        dataset: LabelledImages,
-        spec: TrainSpec,
-        labels: Tensor,
-        counts: Tensor,
-        seed: int,
-    ) -> None:
+    def __init__(self, fabric: Fabric, model: nn.Module, dataset: LabelledImages, spec: TrainSpec, seed: int) -> None:
+        labels = torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long)
+        counts = class_counts(labels, dataset.classes)
         example = as_tensor(dataset.train.images[:2]).to(fabric.device)
         use_channels_last(model.to(fabric.device), example)
         self.fabric, self.model, self.dataset, self.spec = fabric, model, dataset, spec
         self.classifier = as_logits_model(model)  # a single logit as two
         self.labels, self.counts = labels, counts
         self.val_labels = torch.as_tensor(np.asarray(dataset.val.labels), dtype=torch.long)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed)  # equal in all processes
+        self.own = self.generator  # of what a process draws for its share of a batch
+        if fabric.world_size > 1:
+            self.own = torch.Generator().manual_seed(seed + fabric.global_rank)
         self.per_epoch = max(1, round(spec.epoch_fraction * len(labels)))  # images
         model.train()
-        self.wrapped, self.optimizer = fabric.setup(self.classifier, _optimizer(model, spec))
+        self.wrapped, self.optimizer = fabric.setup(self.classifier, make_optimizer(model, spec))
         self.weights = fabric.to_device(class_weights(counts, spec.class_weights, dataset.classes))
         self.schedule = None
         if spec.schedule == "one-cycle":
-            steps = spec.epochs * len(list(batches(torch.arange(self.per_epoch), spec.batch_size)))
+            steps = spec.epochs * len(list(self._batches(torch.arange(self.per_epoch))))
             self.schedule = torch.optim.lr_scheduler.OneCycleLR(
                 self.optimizer.optimizer, spec.learning_rate, total_steps=steps
             )
 
-    def run(self, progress: Progress | None) -> History:
+    def _batches(self, order: Tensor) -> Iterator[Tensor]:
+        """The batches of an epoch; with several processes those of which each gets at least two images."""
+        return (
+            batch
+            for batch in batches(order, self.spec.batch_size)
+            if len(batch) >= 2 * self.fabric.world_size or self.fabric.world_size == 1
+        )
+
+    def run(self, hooks: Hooks) -> History:
         """Train epoch by epoch, stop when the validation no longer improves, and leave the kept weights in the model."""
-        spec, epochs = self.spec, []
+        spec, epochs, resume = self.spec, [], hooks.resume
         best_score, best_epoch, best_state = -math.inf, 0, {}
-        for number in range(1, spec.epochs + 1):
-            epochs.append(self._epoch(number, epochs, progress))
+        if resume and (state := resume.load()):
+            self._restore(state)
+            epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+            best_score, best_epoch, best_state = state["best"]
+        while len(epochs) < spec.epochs and len(epochs) - best_epoch < spec.patience:
+            epochs.append(self._epoch(len(epochs) + 1, epochs, hooks.progress))
+            if hooks.log:
+                hooks.log(epochs[-1])
             balanced = spec.monitor == "val_balanced_accuracy"
             score = epochs[-1].val_balanced_accuracy if balanced else -epochs[-1].val_loss
             if score > best_score + (spec.min_delta if best_epoch else 0):
-                best_score, best_epoch = score, number
+                best_score, best_epoch = score, len(epochs)
                 best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-            if number - best_epoch >= spec.patience:
-                break
+            if resume and self.fabric.global_rank == 0 and resume.due():
+                best = (best_score, best_epoch, best_state)
+                resume.save(
+                    len(epochs), self._state() | {"epochs": list(map(dataclasses.asdict, epochs)), "best": best}
+                )
         if not best_state:
             raise InputError(
                 f"training gave no usable epoch: the validation loss is not a number, learning_rate {spec.learning_rate:g}"
@@ -171,18 +177,33 @@ class _Training:
         if spec.batch_norm == "recalibrated":
             order = torch.randperm(len(self.labels), generator=self.generator)
             update_bn((self._images(chosen) for chosen in batches(order, spec.batch_size)), self.model)
-        self.model.eval()
-        if isinstance(self.model, Classifier):
-            self.model.trained = True
         kept = best_epoch if spec.keep == "best" else len(epochs)
         return History(tuple(epochs), kept, stopped_early=len(epochs) < spec.epochs)
+
+    def _state(self) -> dict[str, Any]:
+        """All that decides what the next epoch does."""
+        return {
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule else None,
+            "draws": self.generator.get_state(),
+            "generators": generator_states(self.fabric.device),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
+        self.generator.set_state(state["draws"])
+        restore_generators(state["generators"], self.fabric.device)
 
     def _epoch(self, number: int, before: list[Epoch], progress: Progress | None) -> Epoch:
         """Train on the epoch's images once, then validate."""
         start, spec = time.monotonic(), self.spec
         loss_sum, right, seen = 0.0, 0, 0
         order = draw(self.labels, self.counts, self.per_epoch, spec.sampling, self.generator)
-        for chosen in batches(order, spec.batch_size):
+        for chosen in self._batches(order):
             loss, correct = self._step(chosen)
             loss_sum, right, seen = loss_sum + loss * len(chosen), right + correct, seen + len(chosen)
             if not math.isfinite(loss_sum):
@@ -193,7 +214,7 @@ class _Training:
             if progress:
                 done = (number - 1) * self.per_epoch + seen
                 progress(done, spec.epochs * self.per_epoch, _note(before))
-        logits = predict_logits(self.classifier, self.dataset.val.images)
+        logits = self._predict(self.dataset.val.images)
         predicted = logits.argmax(1)
         return Epoch(
             epoch=number,
@@ -208,33 +229,48 @@ class _Training:
         )
 
     def _step(self, chosen: Tensor) -> tuple[float, int]:
-        """One step of the optimizer on the images chosen by index (n,): the mean loss and how many were right."""
-        images, labels = self._images(chosen, self.spec.augment), self.fabric.to_device(self.labels[chosen])
+        """One step of the optimizer on the images chosen by index (n,): the mean loss and how many were right, of all processes together."""
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        images, labels = (
+            self._images(chosen, self.spec.augment),
+            self.fabric.to_device(self.labels[chosen[rank::world]]),
+        )
         if attack := self.spec.adversarial:
             radius = torch.full((len(images),), attack.epsilon, dtype=torch.float64, device=images.device)
-            start = random_start(images, radius, self.generator)
+            start = random_start(images, radius, self.own)
             images = pgd(self.classifier, images, labels, radius, steps=attack.steps, start=start)
         logits = self.wrapped(images)
-        loss = F.cross_entropy(logits, labels, weight=self.weights, reduction="none").mean()
+        # Gradients are the mean over the processes, whose shares may differ by an image.
+        share = len(labels) * world / len(chosen)
+        loss = F.cross_entropy(logits.float(), labels, weight=self.weights, reduction="none").mean() * share
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
         if self.schedule:
             self.schedule.step()
-        return loss.item(), int((logits.argmax(1) == labels).sum())
+        right = (logits.argmax(1) == labels).sum()
+        if world == 1:
+            return loss.item(), int(right)
+        both = self.fabric.all_reduce(torch.stack([loss.detach().double(), right.double() * world]), reduce_op="mean")
+        return both[0].item(), round(both[1].item())
 
     def _images(self, chosen: Tensor, augment: str = "none") -> Tensor:
-        images = as_tensor(self.dataset.train.images[chosen.numpy()])
-        return self.fabric.to_device(flip(images, self.generator) if augment == "flips" else images)
+        """This process's share of the images chosen (n,), each turned as it would be if there were no other process."""
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        images = as_tensor(self.dataset.train.images[chosen[rank::world].numpy()])
+        if augment == "flips":
+            images = flip(images, flips(len(chosen), self.generator)[:, rank::world])
+        return self.fabric.to_device(images)
 
-
-def _optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    rate, decay = spec.learning_rate, spec.weight_decay
-    if spec.optimizer == "sgd":
-        return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
-    kind = torch.optim.AdamW if spec.optimizer == "adamw" else torch.optim.Adam
-    return kind(parameters, rate, eps=spec.adam_epsilon, weight_decay=decay)
+    def _predict(self, images: Images) -> Tensor:
+        """Logits (N, K) of images, of which each process predicts its share."""
+        world, rank = self.fabric.world_size, self.fabric.global_rank
+        if world == 1:
+            return predict_logits(self.classifier, images)
+        size = -(-len(images) // world)
+        share = range(rank * size, min((rank + 1) * size, len(images)))
+        mine = predict_logits(self.classifier, Stretch(images, share)) if share else torch.empty(0)
+        return torch.cat([part for part in gathered(mine) if len(part)])
 
 
 def _balanced_accuracy(predictions: Tensor, labels: Tensor) -> float:

@@ -56,11 +56,15 @@ def batches(order: Tensor, batch_size: int) -> Iterator[Tensor]:
             yield batch
 
 
-def flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Flip and transpose each image (N, C, S, S) at random: the eight symmetries of the square."""
-    draws = torch.rand(3, len(images), 1, 1, 1, generator=generator) < 0.5
+def flips(count: int, generator: torch.Generator) -> Tensor:
+    """Draw which of the three turns of `flip` each image gets (3, count)."""
+    return torch.rand(3, count, generator=generator) < 0.5
+
+
+def flip(images: Tensor, draws: Tensor) -> Tensor:
+    """Flip and transpose those images (N, C, S, S) that are drawn (3, N): the eight symmetries of the square."""
     for draw, turned in zip(
         draws, (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.transpose(2, 3)), strict=True
     ):
-        images = torch.where(draw, turned(images), images)
+        images = torch.where(draw[:, None, None, None], turned(images), images)
     return images

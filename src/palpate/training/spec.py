@@ -44,6 +44,9 @@ class TrainSpec(Spec):
     epoch_fraction: float = Field(1.0, gt=0, le=1, description="share of the training images seen in an epoch")
     augment: Literal["none", "flips"] = Field("none", description="flips: flips and transposes at random")
     adversarial: AdversarialSpec | None = None
+    precision: Literal["bf16-mixed"] | None = Field(
+        None, description="bf16-mixed: passes of the training in bfloat16, weights and validation in float32"
+    )
 
     @model_validator(mode="before")
     @classmethod

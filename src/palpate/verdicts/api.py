@@ -19,7 +19,9 @@ from palpate.core.epsilon import epsilon_grid, scale_of
 from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
 from palpate.models.adapt import as_logits_model
+from palpate.models.generators import generator_states, restore_generators
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating
+from palpate.models.resume import Resume
 from palpate.verdicts.baselines import GreyStaysGrey
 from palpate.verdicts.check import Check, NotRun, checks
 from palpate.verdicts.context import CheckContext, SweepUnderTest
@@ -52,6 +54,7 @@ def trust(
     budget: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    resume: Resume | None = None,
 ) -> list[VerdictRecord]:
     """Check whether standard PGD would overestimate this model's robustness, and whether a sweep's result can be trusted.
 
@@ -76,6 +79,7 @@ def trust(
             500 · min(N, 64). What does not fit is "not run".
         seed: of the sample and of every draw; equal seeds give equal verdicts.
         progress: told the passes spent, the budget and the check in hand.
+        resume: where the state is kept after a check and looked for at the start; nowhere when absent.
 
     Returns:
         One verdict per check in `palpate.core.registry.VERDICTS`, in the order of their ranks.
@@ -142,11 +146,24 @@ def trust(
             training=training,
             seed=seed,
         )
-        verdicts = []
+        verdicts: list[VerdictRecord] = []
+        made: dict[str, VerdictRecord] = {}
+        if resume and (state := resume.load()):
+            made = {record["name"]: VerdictRecord(**record) for record in state["verdicts"]}
+            spent.forward, spent.backward = state["spent"]
+            context.restore(state["context"])
+            restore_generators(state["generators"], device)
         for check in checks():
+            if check.name in made:
+                verdicts.append(made[check.name])
+                continue
             if progress:
                 progress(spent.forward + spent.backward, budget, check.name)
             verdicts.append(_verdict(check, context))
+            if resume and resume.due():
+                state = {"spent": (spent.forward, spent.backward), "context": context.state()}
+                state |= {"verdicts": [verdict.to_dict() for verdict in verdicts]}
+                resume.save(len(verdicts), state | {"generators": generator_states(device)})
         return verdicts
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,12 @@ from palpate.attacks.norms import Norm, seeded
 from palpate.attacks.result import Sweep
 from palpate.core.formatting import epsilon as write_epsilon
 from palpate.models.predict import Images
+from palpate.models.resume import to_device
 from palpate.verdicts.baselines import STEPS, Run, fools, pgd, price
 from palpate.verdicts.check import LEAST, NotRun, out_of
+
+LOSSES = (cross_entropy, margin)
+"""Of the attacks that several checks share."""
 
 CALLS = 8
 """How often the clean images are predicted to see whether the answers vary."""
@@ -99,6 +104,23 @@ class CheckContext:
     def __post_init__(self) -> None:
         self._runs: dict[tuple[Loss, float], Run] = {}
         self._noted: list[tuple[str, float, Tensor]] = []
+
+    def state(self) -> dict[str, Any]:
+        """What the checks so far have computed and later ones use, so that it is not computed, and paid for, again."""
+        cached = {name for name, value in vars(type(self)).items() if isinstance(value, cached_property)}
+        runs = [(LOSSES.index(loss), epsilon, dataclasses.astuple(run)) for (loss, epsilon), run in self._runs.items()]
+        return {
+            "cached": {name: vars(self)[name] for name in cached & vars(self).keys()},
+            "runs": runs,
+            "noted": self._noted,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take what `state` gave."""
+        vars(self).update(to_device(state["cached"], self.images.device))
+        for loss, epsilon, run in state["runs"]:
+            self._runs[LOSSES[loss], epsilon] = Run(*to_device(run, self.images.device))
+        self._noted = list(to_device(state["noted"], self.images.device))
 
     def need(self, passes: int) -> None:
         """Stop a check before it starts what it could not finish: `BudgetExceeded` where fewer passes are left."""

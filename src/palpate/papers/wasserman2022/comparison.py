@@ -9,7 +9,8 @@ import dataclasses
 from collections.abc import Callable
 
 from palpate.core import formatting
-from palpate.report.results import Contrast, Curve, Point
+from palpate.report.contrasts import Contrast
+from palpate.report.results import Curve, Point
 from palpate.report.run_data import RunData
 from palpate.statistics.comparison import PairedPoint
 
@@ -65,8 +66,7 @@ def family(data: RunData, task: str) -> str:
 
 def reading(data: RunData, task: str) -> str:
     """The reading of the paper's epsilons under which most of them are epsilons of the task; A where none is."""
-    stated = data.study.tasks[task].epsilons
-    printed = EPSILONS.get(family(data, task), ())
+    stated, printed = data.study.tasks[task].epsilons, EPSILONS.get(family(data, task), ())
 
     def matches(name: str) -> int:
         return sum(any(abs(READINGS[name] * e - epsilon) <= 1e-6 * epsilon for epsilon in stated) for e in printed)

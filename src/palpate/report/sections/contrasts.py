@@ -4,7 +4,7 @@ import dataclasses
 
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
-from palpate.report.results import Contrast
+from palpate.report.contrasts import Contrast
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked, render
 from palpate.report.tables import Cell, Table

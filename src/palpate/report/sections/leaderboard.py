@@ -3,9 +3,10 @@
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report import verdicts
+from palpate.report.contrasts import Contrast
 from palpate.report.figures import curve_figure
 from palpate.report.line_styles import line_styles
-from palpate.report.results import Contrast, Results, TaskResults
+from palpate.report.results import Results, TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
 from palpate.report.tables import Cell, Table, epsilon_column, share

@@ -1,18 +1,19 @@
-"""What every stage is handed: the study, its run folder, the data and the device."""
+"""What every stage is handed: the study, its run folder, the data, the device, and where its progress goes."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor, nn
 
+from palpate.core.provenance import versions
 from palpate.core.records import Role, StageOutput
 from palpate.core.run_folder import RunFolder
+from palpate.core.spec import fingerprint
 from palpate.data.assemble import from_files
 from palpate.data.dataset import Dataset, load
 from palpate.data.manifest import Labelled
@@ -22,11 +23,12 @@ from palpate.data.table import Columns
 from palpate.data.tasks import Task
 from palpate.models.checkpoint import read_spec
 from palpate.models.layout import use_channels_last
-from palpate.models.predict import Images
+from palpate.models.predict import Images, Progress
 from palpate.models.weights import load_weights
 from palpate.study.classifier import two_logits
 from palpate.study.plan import model_id
 from palpate.study.spec import ModelSpec, Study, TaskSpec
+from palpate.study.stages.kept import Kept, kept_folder
 from palpate.training.spec import TrainSpec
 
 BLOCK = 1024
@@ -60,8 +62,20 @@ class Context:
     run: RunFolder
     root: Path | None
     device: torch.device
-    console: Console
+    devices: int = 1
+    log: str | None = None
+    told: Callable[[StageOutput, int, int, str], None] = lambda stage, done, total, note: None
     _datasets: dict[str, Dataset] = dataclasses.field(default_factory=dict)
+
+    def progress(self, stage: StageOutput) -> Progress:
+        """The function to be told how far the stage has come: work done, work in all, and a few words."""
+        return lambda done, total, note: self.told(stage, done, total, note)
+
+    def kept(self, stage: StageOutput) -> Kept:
+        """The finished parts of the stage, made by these versions from what its parents hold now."""
+        made = [parent.id for parent in stage.parents if self.run.complete(parent.id)]
+        inputs = fingerprint({parent: self.run.stage(parent).content for parent in made} | {"versions": versions()})
+        return Kept(kept_folder(self.run, stage.id) / inputs)
 
     def task(self, name: str) -> TaskSpec:
         """The task's specification."""

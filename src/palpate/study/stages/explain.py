@@ -9,7 +9,6 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput
 from palpate.explainers.api import explain
 from palpate.explainers.layers import NoMap, find_layer
@@ -32,13 +31,12 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     labels = torch.as_tensor(samples["labels"], dtype=torch.long)
     conditions = [torch.from_numpy(samples["clean"]), *torch.from_numpy(samples["adversarial"])]
     maps, predictions = [], []
-    with progress_bar(context.console, stage.title) as progress:
-        for done, images in enumerate(conditions):
-            progress(done, len(conditions), method)
-            seen = predict_logits(model, images).argmax(1)
-            predictions.append(seen.numpy())
-            both = [explain(model, images, classes=classes, **settings) for classes in (labels, seen)]
-            maps.append(torch.stack(both).numpy())
+    for done, images in enumerate(conditions):
+        context.progress(stage)(done, len(conditions), method)
+        seen = predict_logits(model, images).argmax(1)
+        predictions.append(seen.numpy())
+        both = [explain(model, images, classes=classes, **settings) for classes in (labels, seen)]
+        maps.append(torch.stack(both).numpy())
     stacked = np.stack(maps)  # (E + 1, T, n, H, W)
     predicted = np.stack(predictions)  # (E + 1, n)
     np.savez_compressed(folder / "maps.npz", allow_pickle=False, maps=stacked, predictions=predicted)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from palpate.core.progress import progress_bar
+from palpate.core import formatting
 from palpate.core.records import StageOutput
 from palpate.models.predict import predict_logits
 from palpate.models.weights import save_weights
 from palpate.study.classifier import build_model, column, two_logits
+from palpate.study.loggers import EpochLog
 from palpate.study.stages.context import Chosen, Context
+from palpate.study.stages.kept import KeptState
 from palpate.training.loop import fit
 
 MEMORISED = 512
@@ -26,8 +28,18 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     recipe = context.training(stage)
     model = build_model(spec, seed, dataset.size, dataset.classes, dataset.channels)
     place = column(spec, dataset.finding)
-    with progress_bar(context.console, stage.title) as progress:
-        history = fit(model, dataset, recipe, seed, str(context.device), progress)
+    resume = KeptState(context.kept(stage), "epoch")
+    history = fit(
+        model,
+        dataset,
+        recipe,
+        seed,
+        str(context.device),
+        devices=context.devices,
+        progress=context.progress(stage),
+        resume=resume,
+        log=EpochLog(context.log, context.run.own("logs"), stage.id, stage.title) if context.log else None,
+    )
     images = Chosen(dataset.train.images, np.arange(min(MEMORISED, len(dataset.train))))
     labels = np.asarray(dataset.train.labels)[: len(images)]
     ready = two_logits(model, place)
@@ -36,9 +48,10 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     save_weights(model, folder / "weights.safetensors", told)
     keys = {"task": stage.task, "model_id": stage.model_id, "seed": seed}
     epochs = pl.DataFrame([keys | dataclasses.asdict(epoch) for epoch in history.epochs])
-    epochs.drop("seconds", strict=False).write_parquet(
-        folder / "history.parquet"
-    )  # an equal training writes equal bytes
+    # Without the seconds, so that an equal training writes equal bytes.
+    epochs.drop("seconds", strict=False).write_parquet(folder / "history.parquet")
+    if history.epochs:
+        facts["result"] = f"validation accuracy {formatting.percent(history.best.val_accuracy, len(dataset.val))}"
     facts |= {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "train_accuracy": None if right is None else float(right.mean()),

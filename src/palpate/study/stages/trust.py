@@ -9,11 +9,11 @@ import torch
 from palpate.attacks.result import Sweep
 from palpate.core import formatting
 from palpate.core.io import write_json
-from palpate.core.progress import progress_bar
 from palpate.core.records import StageOutput, summarise_verdicts
 from palpate.study.spec import AttackSpec
 from palpate.study.stages.attack import EXAMINED, attacked_images
 from palpate.study.stages.context import Context
+from palpate.study.stages.kept import KeptState
 from palpate.verdicts.api import trust
 
 
@@ -31,7 +31,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     labels = torch.as_tensor(np.asarray(split.labels)[places], dtype=torch.long)
     other = stage.parent("sibling")
     sibling = context.trained(stage, "sibling") if other and context.run.complete(other.id) else None
-    with progress_bar(context.console, stage.title) as progress, formatting.native(context.dataset(stage.task).scale):
+    with formatting.native(context.dataset(stage.task).scale):
         verdicts = trust(
             context.trained(stage),
             images,
@@ -40,10 +40,12 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
             sweep=found,
             sibling=sibling,
             budget=stage.spec.get("budget"),
-            progress=progress,
+            progress=context.progress(stage),
+            resume=KeptState(context.kept(stage), "check"),
         )
     write_json(folder / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
     facts |= {
+        "result": summarise_verdicts(verdicts),
         "summary": summarise_verdicts(verdicts),
         "passes_forward": sum(verdict.passes_forward for verdict in verdicts),
         "passes_backward": sum(verdict.passes_backward for verdict in verdicts),

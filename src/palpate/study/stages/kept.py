@@ -1,0 +1,212 @@
+"""Finished parts of a stage that is not complete: a run that was stopped or killed goes on from the last of them.
+
+    RUN/.kept/<kind>-<fingerprint>/<inputs>/<part>/kept.json    written last; checksums of the part's other files, and its values
+
+A part appears whole or not at all and is checked against its checksums before it is used. `inputs` stands for the content of the stage's parents, so
+that parts made from other weights are never taken.
+"""
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from palpate.core.errors import InputError
+from palpate.core.io import atomic_folder, read_record, sha256, write_record
+from palpate.core.records import check_stage_id
+from palpate.core.run_folder import RunFolder
+
+EVERY = 1.0
+"""Seconds of work, at least, between two parts that are kept: writing less often than this saves nothing."""
+
+UNITS = {
+    "epoch": "{title} is kept up to epoch {number}",
+    "check": "{title} is kept up to check {number}",
+    "block": "{title} is kept up to the block that begins after {number} images",
+}
+
+SHARE = 20
+"""Work takes, at least, so many times as long as keeping it did: at most a twentieth of the time goes into it."""
+
+
+class Kept:
+    """The kept parts of one stage.
+
+    Args:
+        path: their folder, made when the first part is kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._last, self._cost = time.monotonic(), 0.0
+
+    def due(self) -> bool:
+        """Whether enough work was done since a part was kept that keeping another one pays."""
+        return time.monotonic() - self._last >= max(EVERY, SHARE * self._cost)
+
+    @contextlib.contextmanager
+    def put(self, name: str, values: Any = None) -> Iterator[Path]:
+        """Give a folder to write the files of a part into; on leaving without an error the part is kept, with what `values` holds.
+
+        Args:
+            name: letters, digits and hyphens.
+            values: numbers, text, tensors, and lists, tuples and dicts of these.
+        """
+        start = time.monotonic()
+        with atomic_folder(self.path / name) as draft:
+            yield draft
+            tensors: dict[str, Tensor] = {}
+            packed = _pack(values, tensors)
+            if tensors:
+                save_file(tensors, draft / "values.safetensors")
+            checksums = {file.name: sha256(file) for file in sorted(draft.iterdir())}
+            write_record(draft / "kept.json", {"checksums": checksums, "values": packed})
+        self._last = time.monotonic()
+        self._cost = self._last - start
+
+    def get(self, name: str) -> tuple[Path, Any] | None:
+        """The folder of a part and its values; None where it is absent, or damaged, in which case it is removed."""
+        folder = self.path / name
+        if not folder.is_dir():
+            return None
+        try:
+            record = read_record(folder / "kept.json")
+            for file, expected in record["checksums"].items():
+                if sha256(folder / Path(file).name) != expected:
+                    raise ValueError(f"{file} was changed")
+            file = folder / "values.safetensors"
+            return folder, _unpack(record["values"], load_file(file) if file.exists() else {})
+        except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+            self.drop(name)
+            return None
+
+    def names(self, kind: str) -> list[str]:
+        """The parts whose names are this kind, a hyphen and a number, in the order of their numbers; they may be damaged."""
+        found = self.path.glob(f"{kind}-*") if self.path.is_dir() else ()
+        return sorted((part.name for part in found if re.fullmatch(rf"{kind}-\d+", part.name)), key=_number)
+
+    def put_block(self, place: slice, carry: Any = None) -> contextlib.AbstractContextManager[Path]:
+        """As `put`, of what was made of consecutive images, with what later blocks must know of it."""
+        return self.put(f"block-{place.start}", {"stop": place.stop, "carry": carry})
+
+    def gaps(self, start: int, stop: int, carry: Any = None) -> Iterator[tuple[slice, Any]]:
+        """The places between `start` and `stop` that are in no kept block, and what the block before each of them carries; at the start `carry`."""
+        while start < stop:
+            found = self.get(f"block-{start}")
+            if found is None:
+                later = [place for place in map(_number, self.names("block")) if start < place < stop]
+                gap = slice(start, min(later, default=stop))
+                yield gap, carry
+                found = self.get(f"block-{start}")
+                assert found is not None, f"block {gap} was not kept"
+            start, carry = found[1]["stop"], found[1]["carry"]
+
+    def blocks(self, stop: int) -> list[Path]:
+        """The folders of the kept blocks from the first image on, in order; there must be no gap."""
+        start, folders = 0, []
+        while start < stop:
+            folders.append(self.path / f"block-{start}")
+            found = self.get(folders[-1].name)
+            assert found is not None, f"{folders[-1]} is missing"
+            start = found[1]["stop"]
+        return folders
+
+    def drop(self, name: str) -> None:
+        """Remove a part."""
+        shutil.rmtree(self.path / name, ignore_errors=True)
+
+
+def kept_folder(run: RunFolder, stage_id: str) -> Path:
+    """Where the parts of a stage are kept, those made from other inputs too; they are of no use once the stage is complete."""
+    return run.own(".kept") / check_stage_id(stage_id)
+
+
+def kept_so_far(run: RunFolder) -> str:
+    """What is kept of a run for the next time, in one sentence: the stages that are complete, and how far others have come."""
+    stages = run.study().stages
+    words = [f"{sum(run.complete(stage.id) for stage in stages)} of {len(stages)} stages are complete"]
+    for stage in stages:
+        numbers: dict[str, int] = {}
+        for part in kept_folder(run, stage.id).glob("*/*-*"):
+            kind, _, number = part.name.partition("-")
+            if number.isdecimal() and kind in UNITS:
+                numbers[kind] = max(numbers.get(kind, 0), int(number))
+        words += [UNITS[kind].format(title=stage.title, number=f"{number:,}") for kind, number in numbers.items()]
+    return "; ".join(words)
+
+
+class KeptState:
+    """The last state of a training or of checks, as a part of their stage; see `palpate.models.resume.Resume`."""
+
+    def __init__(self, kept: Kept, kind: str) -> None:
+        self.kept, self.kind = kept, kind
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, or the one before where that is damaged."""
+        found = (self.kept.get(name) for name in reversed(self.kept.names(self.kind)))
+        return next((part[1] for part in found if part), None)
+
+    def due(self) -> bool:
+        """Whether enough work was done since the last state."""
+        return self.kept.due()
+
+    def save(self, done: int, state: dict[str, Any]) -> None:
+        """Keep a state, and no longer those before it."""
+        before = self.kept.names(self.kind)
+        with self.kept.put(f"{self.kind}-{done}", state):
+            pass
+        for name in before:
+            self.kept.drop(name)
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("-")[2])
+
+
+def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A value as JSON, its tensors put aside under numbers; tuples, dicts and numbers that JSON lacks are marked by a key."""
+    if isinstance(value, Tensor):
+        channels_last = (
+            value.ndim == 4 and not value.is_contiguous()
+        )  # last bits of what is computed depend on the layout
+        tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()
+        return {"channels_last" if channels_last else "tensor": str(len(tensors) - 1)}
+    if isinstance(value, dict):
+        return {"dict": [[_pack(key, tensors), _pack(each, tensors)] for key, each in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [_pack(each, tensors) for each in value]}
+    if isinstance(value, list):
+        return [_pack(each, tensors) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return {"float": value.hex()}
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"a {type(value).__name__} cannot be kept")
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(each, tensors) for each in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, held),) = value.items()
+    if kind in ("tensor", "channels_last"):
+        return tensors[held].contiguous(
+            memory_format=torch.channels_last if kind == "channels_last" else torch.contiguous_format
+        )
+    if kind == "float":
+        return float.fromhex(held)
+    if kind == "tuple":
+        return tuple(_unpack(each, tensors) for each in held)
+    return {_unpack(key, tensors): _unpack(each, tensors) for key, each in held}
