@@ -102,7 +102,9 @@ def test_duplicates_and_zero_fall_out_and_the_rest_rises(epsilons):
     ("setting", "message"),
     [
         ({"keep": "none"}, "keep must be one of 'all', 'radius', given 'none'"),
-        ({"batch_size": 0}, "batch_size must be at least 1, given 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, given 0"),
+        ({"batch_size": "4"}, "batch_size must be a whole number of at least 1, given '4'"),
+        ({"finding": "edema"}, "finding must be the number of a column, given 'edema'"),
         ({"finding": 7}, "finding must be a column of the model's 5, given 7"),
     ],
 )

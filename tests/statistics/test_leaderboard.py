@@ -121,7 +121,8 @@ shares = st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=3, max_size
 def test_no_model_is_placed_above_one_that_is_nowhere_worse(models):
     entries = [
         Entry(
-            rank=None, name=f"m{place}", backbone="m", attention="none", training="t", runs=(), left_out=(), signal=True,
+            rank=None, rank_low=None, rank_high=None, radii=None, name=f"m{place}",
+            backbone="m", attention="none", training="t", runs=(), left_out=(), signal=True,
             images=20, groups=20, failed=0, no_gradient=0, majority_rate=0.5, balanced_accuracy=None,
             accuracy=tuple(Accuracy(index, index / 255, value, 0, 1) for index, value in enumerate(values)),
             median_radius=MedianRadius(radius, None, None, 1),

@@ -182,8 +182,10 @@ def _problem(
 ) -> Problem:
     """Everything checked, in an order in which what costs nothing comes first."""
     check_module(model)
-    if batch_size is not None and batch_size < 1:
-        raise InputError(f"batch_size must be at least 1, given {batch_size}")
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise InputError(f"batch_size must be a whole number of at least 1, given {batch_size!r}")
+    if finding is not None and not isinstance(finding, int):
+        raise InputError(f"finding must be the number of a column, given {finding!r}")
     if targets is not None and not attack.takes_targets:
         raise InputError(f"targets: attack {attack.kind!r} takes none; use one such as 'standard'")
     grid, draws = epsilon_grid(epsilons, attack.norm, scale_of(images)), getattr(attack, "draws", 1)
@@ -191,7 +193,7 @@ def _problem(
     if in_training_mode(model):
         warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=3)
     with torch.inference_mode(False), evaluating(model):
-        example = check_images(as_tensor(images[0:2])).to(device_of(model))
+        example = check_images(as_tensor(images[0 : min(batch_size or 2, 2)])).to(device_of(model))
         subject, classes = check_model(model, example, label, finding, draws)
         if attack.uses_gradients:
             check_gradient(subject, example)

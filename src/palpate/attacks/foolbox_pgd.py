@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palpate.attacks.losses import cross_entropy, unusable
 from palpate.attacks.problem import Problem
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
@@ -77,21 +78,31 @@ class FoolboxPGD(Attack):
         """The sweep of a batch: Foolbox's own answer is not used, its images (E, n, C, H, W) are predicted again."""
         clean = predict_logits(problem.model, images, self.batch_size)
         radius = torch.where(clean.argmax(1) == labels, float("inf"), 0.0).double()
-        failed, best, fooled = ~clean.isfinite().all(1), images.clone(), []
+        failed, best, fooled = unusable(clean), images.clone(), []
         for epsilon, points in zip(problem.epsilons, adversarial, strict=True):
             logits = predict_logits(problem.model, points, self.batch_size)
-            failed |= ~logits.isfinite().all(1)
+            failed |= unusable(logits)
             fooled.append(logits.argmax(1) != labels)
             first = fooled[-1] & radius.isinf()
             radius[first], best[first] = epsilon, points[first]
         kept = (best, adversarial) if problem.keep == "all" else (None, None)
-        levels, status = len(problem.epsilons), tuple("failed" if bad else "ok" for bad in failed.tolist())
+        blind = _blind(problem, images, labels) & radius.isinf() & ~failed
+        radius = torch.where(failed | blind, float("nan"), radius)
+        levels, pairs = len(problem.epsilons), zip(failed.tolist(), blind.tolist(), strict=True)
+        status = tuple("failed" if bad else "no gradient" if unseen else "ok" for bad, unseen in pairs)
         passes = torch.tensor([levels * (self.steps + 1), levels * self.steps]).repeat(len(images), 1)
-        radius = torch.where(failed, float("nan"), radius)
         return Sweep(
             radius, labels, problem.epsilons, passes, status, images, *kept, "linf", self.how, problem.classes,
             fooled=torch.stack(fooled),
         )  # fmt: skip
+
+
+def _blind(problem: Problem, images: Tensor, labels: Tensor) -> Tensor:
+    """Images (n,) whose gradient is not a number, so that Foolbox, which takes the sign of one for 0, stays at its random start."""
+    access = problem.access()
+    access.begin(len(images))
+    access.gradient(images.to(access.device), cross_entropy, labels.to(access.device))
+    return access.blind
 
 
 def _foolbox() -> Any:

@@ -78,7 +78,7 @@ def stretch(length: Tensor, room: Tensor, radius: Tensor) -> Tensor:
     Pixels that reach the end of their room stop, and the others go on: λ rises from the left until no further pixel stops.
     """
     square, ends = length.double() ** 2, room.double() ** 2
-    scale = radius / total(square).sqrt().clamp(min=1e-300)
+    scale = (radius / total(square).sqrt().clamp(min=1e-300)).clamp(max=1e30)  # 1e30 · 0 is 0 in float32, too
     for _ in range(HALVINGS):
         full = per_image(scale, square) ** 2 * square >= ends
         rest = (radius**2 - total(ends * full)).clamp(min=0)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from palpate.core.errors import InputError
-from palpate.models.adapt import HalfPrecision, as_logits_model, in_full_precision, without_probabilities
+from palpate.models.adapt import Copying, HalfPrecision, as_logits_model, in_full_precision, without_probabilities
 
 REPEATS = 2.0**-16
 """Share of its largest logit by which two answers to the same image may differ by rounding alone."""
@@ -130,6 +130,8 @@ def check_images(images: Tensor, start: int = 0) -> Tensor:
     """
     if images.ndim != 4:
         raise InputError(f"images must be (N, C, H, W), given {tuple(images.shape)}")
+    if images.layout != torch.strided:
+        raise InputError(f"images must be dense, given {images.layout}; use images.to_dense()")
     if images.dtype not in (torch.float32, torch.float64):
         raise InputError(f"images must be float32 or float64 in [0, 1], given {images.dtype}; use images.float() / 255")
     low, high = (float(images.min()), float(images.max())) if images.numel() else (0.0, 0.0)
@@ -153,17 +155,23 @@ def check_model(
     model = in_full_precision(model)
     with torch.no_grad():
         try:
-            output = model(example)
-        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            if isinstance(error, InputError):
-                raise
+            given = example.clone()
+            output = model(given)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a network raises, its user sees one message
             shape = tuple(example.shape)
-            raise InputError(f"model failed on images {shape} {example.dtype} on {example.device}: {error}") from error
+            why = f"{error}" if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {error}"
+            raise InputError(f"model failed on images {shape} {example.dtype} on {example.device}: {why}") from error
+        if not torch.equal(given, example):
+            model = Copying(model)
         if not isinstance(output, Tensor) or output.ndim not in (1, 2) or len(output) != len(example):
             given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise InputError(
                 f"model must give logits (N, K) for images (N, C, H, W), given {given} for N = {len(example)}"
             )
+        if not output.is_floating_point():
+            raise InputError(f"model must give logits, floating point numbers, given {output.dtype}")
         columns = 1 if output.ndim == 1 else output.shape[1]
         _warn_of_probabilities(output, columns)
         if finding is not None and not 0 <= finding < columns:
@@ -232,7 +240,7 @@ def check_batch(model: nn.Module, example: Tensor) -> None:
             why = f"it fails on a single image ({str(error).splitlines()[0]})"
     raise InputError(
         f"model: {why}, as with batch norm without running statistics "
-        "(track_running_stats=False); give it statistics of its own, or attack images one by one: batch_size=1"
+        "(track_running_stats=False) or dynamic quantisation; give it statistics of its own, or attack images one by one: batch_size=1"
     )
 
 

@@ -2,7 +2,9 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from palpate.core.errors import InputError
@@ -77,7 +79,7 @@ def parse_epsilon(value: Any, norm: str = "linf", scale: Scale | None = None) ->
     number: float | None = None
     if getattr(value, "ndim", None) == 0:  # a 0-d array or tensor
         value = value.item()
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, Real) and not isinstance(value, bool):
         number = float(value)
     elif isinstance(value, str):
         match = re.fullmatch(rf"\s*({_NUMBER})\s*(?:/\s*({_NUMBER})\s*)?", value)
@@ -125,8 +127,10 @@ def epsilon_grid(epsilons: Any, norm: str = "linf", scale: Scale | None = None) 
     Raises:
         InputError: one of them cannot be read, or none is above 0.
     """
-    if isinstance(epsilons, int | float | str) or getattr(epsilons, "ndim", None) == 0:
+    if isinstance(epsilons, Real | str) or getattr(epsilons, "ndim", None) == 0:
         epsilons = [epsilons]
+    if not isinstance(epsilons, Iterable):
+        raise InputError(f'epsilons must be numbers or fractions such as "2/255", given {epsilons!r}')
     given = list(epsilons)
     grid = tuple(sorted({parse_epsilon(each, norm, scale) for each in given} - {0.0}))
     if not grid:

@@ -43,6 +43,18 @@ class Contiguous(nn.Module):
         return self.model(images.contiguous())
 
 
+class Copying(nn.Module):
+    """A network that is given a copy of the images, because it changes its input in place."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to (n, K)."""
+        return self.model(images.clone())
+
+
 class HalfPrecision(nn.Module):
     """A float16 or bfloat16 network between images and logits in float32, which are cast inside."""
 

@@ -44,10 +44,13 @@ def as_tensor(values: Any) -> Tensor:
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Hold the model in evaluation mode with frozen parameters, and restore each module's mode and each parameter's flag."""
-    modes = {module: module.training for module in model.modules()}
+    modes = {
+        module: module.training for module in model.modules() if hasattr(module, "training")
+    }  # a frozen script has none
     flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    with contextlib.suppress(NotImplementedError):  # an exported program has the mode that it was exported in
-        model.eval()
+    if modes:
+        with contextlib.suppress(NotImplementedError):  # an exported program has the mode that it was exported in
+            model.eval()
     for parameter in flags:  # one by one, since a scripted module has no requires_grad_
         parameter.requires_grad_(False)
     try:
