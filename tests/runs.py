@@ -21,7 +21,7 @@ def edit(file: Path, **changes: Any) -> None:
 
 def seal(run: Path) -> None:
     """Record the files of every stage output as they are now, and what they were made from."""
-    folders = sorted(file.parent for file in run.glob("*-*/stage.json"))
+    folders = sorted(file.parent for file in run.glob("*-*/stage.json") if not file.parent.is_symlink())
     contents = {}
     for folder in folders:
         files = {

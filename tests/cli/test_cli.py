@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.core.stages import TASK
 from typer.testing import CliRunner
 
 from palpate import __version__
@@ -102,6 +103,8 @@ def test_init_writes_a_study_that_is_valid_and_overwrites_nothing(tmp_path, monk
         (["study", "absent.toml"], "absent.toml: cannot be read"),
         (["status", "nowhere"], "nowhere: is not a run folder"),
         (["report", "nowhere"], "nowhere: is not a run folder"),
+        (["verify", "[/red]"], "[/red]: is not a run folder"),
+        (["init", 5000 * "a"], "a"),
     ],
 )
 def test_a_mistake_ends_in_one_message(monkeypatch, capsys, tmp_path, arguments, message):
@@ -142,7 +145,7 @@ def test_doctor_names_the_package_of_every_entry(monkeypatch, capsys):
 def test_status_shows_errors_with_brackets_as_they_are(tmp_path, capsys, monkeypatch):
     run = open_run(tmp_path / "run", "s")
     stage = StageOutput(kind="train", fingerprint="0" * 16, title="train a[/b]", task="t", model_id="a#0", spec={})
-    run.write_study(name="s", title="s", tasks={}, stages=(stage,), spec={})
+    run.write_study(name="s", title="s", tasks={"t": TASK}, stages=(stage,), spec={})
     run.record_failure(stage, "bad [/red] tag [x]", "trace")
     monkeypatch.setenv("COLUMNS", "200")
     status, out, _ = _call(monkeypatch, capsys, "status", str(run.path))
@@ -158,3 +161,10 @@ def test_a_run_of_the_first_version_is_named_in_one_sentence(tmp_path, capsys, m
         assert status == 2
         assert "was made by version 0.1 of palpate" in err
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [["[/b]"], ["status", "a", "[/red]"], ["study", "a", "--threads", "[/x]"]])
+def test_brackets_in_a_wrong_call_are_text(monkeypatch, capsys, arguments):
+    status, _, err = _call(monkeypatch, capsys, *arguments)
+    assert status == 2
+    assert arguments[-1] in err

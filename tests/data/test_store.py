@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ import polars as pl
 import pytest
 
 from palpate.core.errors import InputError
+from palpate.core.io import draft_of
 from palpate.data import fill, store
 from palpate.data.decode import decode, pixel_hash
 from palpate.data.preprocess import Preprocess, prepare
@@ -191,11 +194,24 @@ def test_opencv_keeps_the_threads_it_had(manifest: pl.DataFrame) -> None:
         cv2.setNumThreads(threads)
 
 
-def test_abandoned_halves_are_removed_and_young_ones_left(manifest: pl.DataFrame, tmp_path: Path) -> None:
-    old, young = tmp_path / "cache" / ".x-1", tmp_path / "cache" / ".x-2"
-    for path in (old, young):
-        path.mkdir(parents=True)
-    os.utime(old, (1, 1))
+def test_halves_of_ended_processes_are_removed_and_others_left(manifest: pl.DataFrame, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    code = "import sys, pathlib; from palpate.core.io import draft_of; draft_of(pathlib.Path(sys.argv[1])).mkdir()"
+    subprocess.run([sys.executable, "-c", code, str(cache / "ended")], check=True)
+    here = draft_of(cache / "here")
+    here.mkdir()
+    os.utime(here, (1, 1))  # the clock says nothing
     fill.open_files(manifest, "ham10000", 16, RGB)
-    assert not old.exists()
-    assert young.exists()
+    assert [name for name in folders(cache) if name.endswith(".part")] == [here.name]
+
+
+@pytest.mark.parametrize("file", ["images.npy", "index.parquet", "store.json"])
+def test_one_bit_of_a_store_is_seen(manifest: pl.DataFrame, file: str) -> None:
+    made = fill.open_files(manifest, "ham10000", 16, RGB)
+    pixels, folder = np.array(made.images), made.folder
+    content = bytearray((folder / file).read_bytes())
+    content[-20] ^= 4
+    (folder / file).write_bytes(content)
+    assert np.array_equal(fill.open_files(manifest, "ham10000", 16, RGB).images, pixels)
+    assert bytes(content) != (folder / file).read_bytes()

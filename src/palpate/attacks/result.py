@@ -18,6 +18,7 @@ from palpate.core.errors import InputError
 from palpate.core.formatting import epsilon as epsilon_text
 from palpate.core.formatting import native
 from palpate.core.io import atomic
+from palpate.core.npz import read_arrays
 from palpate.models.predict import Images, as_tensor
 
 if TYPE_CHECKING:
@@ -183,13 +184,12 @@ class Sweep:
             InputError: the file is absent or another's, or there are fewer images than it needs.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            arrays = read_arrays(Path(path))
             tensors = {name: torch.from_numpy(arrays[name]) for name in (*_ARRAYS, *_OPTIONAL) if name in arrays}
             how, norm, status = json.loads(str(arrays["how"])), str(arrays["norm"]), tuple(arrays["status"].tolist())
             epsilons, missing = tuple(arrays["epsilons"].tolist()), set(_ARRAYS) - tensors.keys()
             classes = int(arrays.get("classes", 0))  # absent in older files
-        except (OSError, ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path}: is not a saved sweep ({error}); write one with Sweep.save") from None
         if missing or "attack" not in how:
             raise InputError(f"{path}: was made by version 0.1; make the sweep again")

@@ -3,6 +3,7 @@
 A user's mistake (`InputError`) ends in one clear message and exit status 2, a study with failed stages in status 1.
 """
 
+import errno
 import inspect
 import os
 import sys
@@ -12,11 +13,24 @@ from typing import Annotated
 import typer
 
 from palpate import __version__
-from palpate.core.errors import InputError
+from palpate.core.errors import InputError, readable
 from palpate.core.registry import COMMANDS
 
-ORDER = ("demo", "init", "study", "status", "report", "attack", "tasks", "doctor")
+ORDER = ("demo", "init", "study", "status", "report", "verify", "attack", "tasks", "doctor")
 """Of the commands in the help, as a user meets them; all others follow."""
+
+OUTSIDE = {
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
+"""Errors of the system that are the user's to mend: a full or read-only disk, a folder without rights, a name that cannot be."""
 
 
 def application() -> typer.Typer:
@@ -61,7 +75,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; the entry point of the `palpate` script."""
-    warnings.showwarning = lambda message, *_, **__: typer.echo(f"palpate: warning: {message}", err=True)
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"palpate: warning: {readable(str(message))}", err=True)
     try:
         application()(standalone_mode=True)
     except InputError as error:
@@ -72,6 +86,14 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in OUTSIDE:
+            raise
+        typer.echo(
+            f"palpate: {readable(str(error.filename), 300)}: {error.strerror}; check the name, the rights and the free space",
+            err=True,
+        )
+        sys.exit(2)
 
 
 if __name__ == "__main__":

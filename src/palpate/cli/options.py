@@ -15,6 +15,7 @@ ThreadsOption = Annotated[
     typer.Option("--threads", min=1, help="CPU threads; fewer are faster on a busy machine.", show_default=False),
 ]
 RunArgument = Annotated[Path, typer.Argument(help="A run folder, as printed by `palpate study`.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 NETWORK = "Weights that palpate wrote; a program of torch.export or TorchScript; or SOURCE:NAME or MODULE:FUNCTION."
 ModelArgument = Annotated[str, typer.Argument(help=NETWORK, show_default=False)]

@@ -26,6 +26,9 @@ MOST_BYTES = 64 * 2**20
 ROOM = 64 * 2**20
 """Bytes that must be free before a stage is begun: without them not even the reason of a failure can be written."""
 
+CHECKSUMS = "report.sha256"
+"""Beside a report: the SHA-256 of its page and files, as `sha256sum --check` reads them."""
+
 KEPT = "what is complete is kept. Free some room and run the same command again"
 
 _DRAFT = re.compile(r"\..+\.([0-9a-f]{8})-(\d{1,9})\.part")

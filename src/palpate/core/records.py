@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
-from palpate.core.spec import Spec
+from palpate.core.spec import Name, Spec
 
 FORMAT = 3
 """Of a run folder; raised when the records change so that an older palpate could not read them. Version 0.1 stated none."""
@@ -137,9 +137,9 @@ class StudyFacts(Spec):
         spec: the study itself, as it can be written in TOML.
     """
 
-    name: str
+    name: Name
     title: str
-    tasks: dict[str, TaskRecord]
+    tasks: dict[Name, TaskRecord]
     spec: dict[str, Any]
 
 
@@ -206,6 +206,12 @@ class StudyRecord(StudyFacts):
     palpate: str
     created: str
     stages: tuple[StageOutput, ...]
+
+    @model_validator(mode="after")
+    def _of_its_tasks(self) -> "StudyRecord":
+        if others := sorted({stage.task for stage in self.stages} - self.tasks.keys()):
+            raise ValueError(f"stages must be of the study's tasks, given stages of {', '.join(others)}")
+        return self
 
 
 class VerdictRecord(Spec):

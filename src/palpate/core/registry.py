@@ -103,8 +103,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return sorted(self._entries.values(), key=lambda entry: entry.package != "palpate")
 
     def __getitem__(self, name: str) -> T:
-        self._fill()
-        if name not in self._entries:
+        if name not in self:
             near = difflib.get_close_matches(str(name), self._entries, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             known = ", ".join(map(repr, self._entries)) or "(none is registered)"
@@ -117,7 +116,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         self._fill()
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
     def __iter__(self) -> Iterator[str]:
         self._fill()

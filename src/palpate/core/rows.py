@@ -14,6 +14,9 @@ import polars as pl
 
 from palpate.core.errors import InputError
 
+DAMAGED: tuple[type[BaseException], ...] = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What polars raises of a damaged file; a panic is no Exception."""
+
 SCHEMA: dict[str, pl.DataType] = {
     "task": pl.String(),
     "split": pl.String(),  # "val" | "test"
@@ -91,7 +94,7 @@ def read(path: Path) -> pl.DataFrame:
     """
     try:
         rows = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except DAMAGED as error:
         raise InputError(
             f"{path}: cannot be read as a table of rows ({error}); run the study again to remake it"
         ) from None

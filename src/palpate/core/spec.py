@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from palpate.core.epsilon import parse_epsilon
-from palpate.core.errors import InputError
+from palpate.core.errors import InputError, readable
 
 Epsilon = Annotated[float, BeforeValidator(parse_epsilon)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -108,7 +108,7 @@ def _faults(cls: type[Spec], error: ValidationError) -> list[tuple[Place, str]]:
             other["loc"][: len(place)] == place and other is not detail for other in details
         ):  # "too short" only repeats that an item of the list was faulty
             given = detail["input"]
-            shown = "" if isinstance(given, Mapping | list | tuple) else f", given {given!r}"
+            shown = "" if isinstance(given, Mapping | list | tuple) else f", given {readable(repr(given), 200)}"
             message = detail["msg"].removeprefix("Value error, ")
             found.append((place, message if "given" in message else message + shown))
     return found

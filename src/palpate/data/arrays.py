@@ -1,7 +1,5 @@
 """Arrays in memory or in an npz file, to a manifest: what is not a file for each image."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
+from palpate.core.npz import array_names, read_arrays
 from palpate.data.manifest import Labelled
 from palpate.data.npz import plain_image
 from palpate.data.split import SPLITS
@@ -68,23 +67,19 @@ def open_npz(path: Path) -> tuple[np.ndarray, dict[str, Any], list[str]]:
     Raises:
         InputError: the file is absent, damaged or lacks an array.
     """
+    found = array_names(path)
+    names = [name for name in ("images", *(f"{split}_images" for split in SPLITS)) if name in found]
+    names = ["images"] if "images" in names or not names else names
+    needed = [*names, *(name.replace("images", "labels") for name in names)]
+    if missing := ", ".join(name for name in needed if name not in found):
+        raise InputError(f"{path}: array {missing} is missing; found {', '.join(found)}")
+    held = read_arrays(path, leave=names)
+    labels = {name: np.atleast_1d(held[name.replace("images", "labels")]) for name in names}
+    others = {name: array for name, array in held.items() if name not in needed}
     try:
-        with path.open("rb") as file, np.load(file) as archive:
-            names = [name for name in ("images", *(f"{split}_images" for split in SPLITS)) if name in archive]
-            names = ["images"] if "images" in names or not names else names
-            needed = [*names, *(name.replace("images", "labels") for name in names)]
-            missing = ", ".join(name for name in needed if name not in archive)
-            if missing:
-                raise InputError(f"{path}: array {missing} is missing; found {', '.join(archive.files)}")
-            labels = {name: archive[name.replace("images", "labels")] for name in names}
-            others = {name: archive[name] for name in archive.files if name not in needed}
-            values = np.concatenate(list(labels.values()))
-    except FileNotFoundError:
-        raise InputError(f"{path}: is missing; check the path") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: damaged or no npz file ({error}); save or download it again") from None
+        values = np.concatenate(list(labels.values()))
+    except ValueError as error:
+        raise InputError(f"{path}: its labels differ in shape ({error})") from None
     places = [(name, i) for name in names for i in range(len(labels[name]))]
     if names != ["images"]:
         splits = [name.removesuffix("_images") for name, _ in places]

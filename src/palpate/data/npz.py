@@ -1,13 +1,17 @@
 """The images of an npz archive one after the other, because the larger ones fit no memory; and an array as the one form of an image."""
 
+import math
 import zipfile
-import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from palpate.core.errors import InputError
+from palpate.core.npz import read_header
+
+MOST_VALUES = 3 * 89_478_485
+"""Of one image: three channels of as many pixels as Pillow decodes."""
 
 
 def npz_images(file: str, name: str) -> Iterator[np.ndarray]:
@@ -19,13 +23,15 @@ def npz_images(file: str, name: str) -> Iterator[np.ndarray]:
     what = f"{file}: {name}"
     try:
         with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
-            old = np.lib.format.read_magic(stream) == (1, 0)
-            read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-            (count, *shape), fortran, dtype = read(stream)
+            (count, *shape), fortran, dtype = read_header(cast(BinaryIO, stream))
             if fortran or dtype.kind not in "uf":
                 order = "Fortran" if fortran else "C"
                 raise InputError(f"{what} must be uint8, uint16 or float in C order; it is {dtype} in {order} order")
-            size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+            size = math.prod(shape) * dtype.itemsize
+            if not size:
+                raise InputError(f"{what}: its images have no pixels, their shape is {tuple(shape)}")
+            if (pixels := size // max(1, dtype.itemsize)) > MOST_VALUES:  # before their memory is taken
+                raise InputError(f"{what}: an image of {pixels:,} values, at most {MOST_VALUES:,} are read")
             for _ in range(count):
                 data = stream.read(size)
                 if len(data) < size:
@@ -33,7 +39,7 @@ def npz_images(file: str, name: str) -> Iterator[np.ndarray]:
                 yield plain_image(np.frombuffer(data, dtype).reshape(shape), what)
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # of a damaged archive, zipfile, zlib and numpy raise anything
         raise InputError(f"{what} cannot be read ({error}); save or download the file again") from None
 
 

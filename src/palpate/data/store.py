@@ -1,13 +1,13 @@
 """Every image decoded, resized and filtered once, into a memory-mapped array of its own depth that later runs reuse.
 
 Decoding a data set takes longer than a small training run and its result fits no memory. A store is a folder, written
-beside its place and renamed, so it is whole or absent; its name is a hash of everything that shapes it.
+beside its place and renamed, so it is whole or absent; its name is a hash of everything that shapes it. Its files are compared
+with their checksums when it is opened, and a damaged store is made again.
 """
 
 import contextlib
 import os
 import shutil
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from palpate.core.errors import InputError
+from palpate.core.errors import Damaged, InputError
+from palpate.core.io import draft_of, read_record, sha256, sweep, write_record
 
 VERSION = 2  # raise it when the same input would be stored as other pixels
 DISK_MARGIN = 256 * 2**20  # bytes left free
-ABANDONED = 7 * 86400  # seconds after which a half-written store belongs to no living process
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,17 @@ def make(cache: Path, name: Callable[[pl.DataFrame], str], fill: Callable[[Path]
     Raises:
         InputError: as `open_or_make`.
     """
-    beside = cache / f".{uuid.uuid4().hex[:8]}-part"
+    beside = draft_of(cache / uuid.uuid4().hex[:8])
     try:
         beside.mkdir(parents=True)
     except OSError as error:
         raise InputError(f"{cache}: the image cache cannot be written ({error}); set PALPATE_CACHE") from None
     try:
-        _remove_abandoned(cache)
+        sweep(cache)
         index = fill(beside)
         index.write_parquet(beside / "index.parquet")
+        files = {file.name: [file.stat().st_size, sha256(file)] for file in sorted(beside.iterdir())}
+        write_record(beside / "store.json", {"files": files})
         folder = cache / name(index)
         found = _open(folder)  # made by another process meanwhile, or by an earlier run; what is damaged is removed
         if found is None:
@@ -103,16 +105,15 @@ def new_images(beside: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
 
 
 def _open(folder: Path) -> Store | None:
-    """The store, or None where it is absent or damaged; what is damaged is removed."""
-    with contextlib.suppress(OSError, ValueError, pl.exceptions.PolarsError):
+    """The store, or None where it is absent or damaged, by its sizes and checksums; what is damaged is removed."""
+    with contextlib.suppress(
+        OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, pl.exceptions.PanicException
+    ):
+        for name, written in read_record(folder / "store.json")["files"].items():
+            if [(folder / name).stat().st_size, sha256(folder / name)] != written:
+                raise Damaged(f"{folder / name}: was changed after it was written")
         images, index = np.load(folder / "images.npy", mmap_mode="r"), pl.read_parquet(folder / "index.parquet")
         if len(index) == len(images):
             return Store(images, index, folder)
     shutil.rmtree(folder, ignore_errors=True)
     return None
-
-
-def _remove_abandoned(cache: Path) -> None:
-    for path in cache.glob(".*-*"):
-        if path.is_dir() and time.time() - path.stat().st_mtime > ABANDONED:
-            shutil.rmtree(path, ignore_errors=True)

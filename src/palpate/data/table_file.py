@@ -83,7 +83,7 @@ def open_table(path: Path) -> Table:
             table = _parse(_text(path.read_bytes(), path), path)
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({error.strerror})") from None
-    except (csv.Error, pl.exceptions.PolarsError) as error:
+    except (csv.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise InputError(f"{path}: cannot be read as a table ({error}); save it again as CSV") from None
     if table.rows.is_empty():
         raise InputError(f"{path}: the table has a header but no rows; save or download it again")

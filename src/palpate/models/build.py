@@ -76,7 +76,7 @@ def build(
         attention = "full" if attention else None
     whole = Path(weights) if weights is not None and is_own(Path(weights)) else None
     if normalization is None and whole is not None:
-        normalization = read_spec(whole)["spec"]["normalization"]
+        normalization = (read_spec(whole)["spec"] or {}).get("normalization")
     spec: dict[str, Any] = {
         "backbone": backbone,
         "attention": attention,

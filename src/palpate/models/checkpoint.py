@@ -3,7 +3,6 @@
 A pickle runs what it contains when it is opened, so none is ever opened.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from palpate.core.errors import InputError
-from palpate.core.io import atomic
+from palpate.core.errors import Damaged, InputError
+from palpate.core.io import atomic, read_json
 
 State = dict[str, torch.Tensor]
 """Tensors by name."""
+
+SPEC_KEYS = {"backbone", "attention", "gamma", "num_classes", "size", "channels", "normalization", "output_stride"}
+"""What every specification of a classifier says, however old."""
 
 _PICKLES = (*(bytes((0x80, protocol)) for protocol in range(2, 6)), b"PK\x03\x04")  # a raw pickle; torch.save's zip
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -28,15 +30,22 @@ def spec_path(path: str | Path) -> Path:
 
 
 def read_spec(path: str | Path) -> dict[str, Any]:
-    """The JSON beside a weights file: {"palpate", "spec", "extra"}."""
+    """The JSON beside a weights file: {"palpate", "spec", "extra"}; `spec` is None of a wrapped network.
+
+    Raises:
+        InputError: absent, or not what `save_weights` writes.
+    """
     beside = spec_path(path)
     if not beside.is_file():
         raise InputError(f"weights: {beside} is missing; it belongs beside {Path(path).name} and says what to build")
     try:
-        content = json.loads(beside.read_text())
-        return {key: content[key] for key in ("palpate", "spec", "extra")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"weights: {beside} is not what save_weights writes ({error!r}); save them again") from error
+        content = read_json(beside)
+    except Damaged as error:
+        raise InputError(f"weights: {error}, so it is not what save_weights writes; save them again") from None
+    spec, extra = content.get("spec", {}), content.get("extra")
+    if not isinstance(extra, dict) or not (spec is None or (isinstance(spec, dict) and spec.keys() >= SPEC_KEYS)):
+        raise InputError(f"weights: {beside} is not what save_weights writes (its spec or its extra); save them again")
+    return {"palpate": content.get("palpate"), "spec": spec, "extra": extra}
 
 
 def name_architecture(spec: dict[str, Any]) -> str:

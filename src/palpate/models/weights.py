@@ -48,10 +48,13 @@ def load_weights(path: str | Path) -> Classifier:
         raise InputError(
             f"weights: {path} is of a wrapped network; make it again, wrap it, and use load_into(model, path)"
         )
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # the random weights to be replaced leave torch's global generator as it was
-        model = build(**(spec | {"weights": None}))
+    with torch.random.fork_rng(devices=[]):  # the random weights to be replaced leave torch's generator as it was
+        try:
+            model = build(**(spec | {"weights": None}))
+        except InputError:
+            raise
+        except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, OverflowError) as error:
+            raise InputError(f"weights: {spec_path(path)} is not what save_weights writes ({error})") from error
     fill(model, state, path, model.describe())
     model.spec, model.trained = spec, True
     return model.eval()

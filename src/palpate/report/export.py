@@ -1,10 +1,13 @@
 """The files beside the page: results.json, tables, figures, a card for each model, the methods, and the bill of materials."""
 
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from palpate.core import formatting
-from palpate.core.io import write_json, write_text
+from palpate.core.errors import InputError
+from palpate.core.io import CHECKSUMS, sha256, write_json, write_text
 from palpate.report import print_figures
 from palpate.report.materials import bill_of_materials
 from palpate.report.methods import cited, methods
@@ -18,22 +21,46 @@ def folder_of(page: Path) -> Path:
     return page.parent if (page.parent / "study.json").is_file() else page.with_suffix("")
 
 
-def export(data: RunData, tables: Iterable[Table], folder: Path) -> None:
-    """Write all files of a report but its page into a folder, made when absent; the same run gives the same bytes."""
+def export(data: RunData, tables: Iterable[Table], page: Path) -> None:
+    """Write all files of a report but its page, and the checksums of them all and the page; the same run gives the same bytes.
+
+    Raises:
+        InputError: a folder to be written into is a link, which may lead anywhere.
+    """
+    folder = folder_of(page)
     results = data.results.model_copy(update={"problems": tuple(data.problems)})
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "results.json", results.to_dict())
+    for inner in ("tables", "figures", "models"):
+        if (folder / inner).is_symlink():
+            raise InputError(
+                f"{folder / inner}: is a link, and a report is written only beside its page; remove the link"
+            )
+    texts: dict[Path, str] = {}
     for table in tables:
         for suffix, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
-            write_text(folder / "tables" / f"{table.name}.{suffix}", text)
+            texts[folder / "tables" / f"{_plain(table.name)}.{suffix}"] = text
     paragraphs = methods(data)
-    write_text(folder / "methods.md", "\n\n".join(paragraphs) + "\n")
-    write_text(folder / "references.bib", cited(paragraphs))
+    texts[folder / "methods.md"] = "\n\n".join(paragraphs) + "\n"
+    texts[folder / "references.bib"] = cited(paragraphs)
+    texts |= {folder / "models" / _plain(name) / "README.md": card for name, card in model_cards(data).items()}
+    for file, text in texts.items():
+        write_text(file, text)
+    write_json(folder / "results.json", results.to_dict())
     write_json(folder / "sbom.json", bill_of_materials(data))
-    for name, card in model_cards(data).items():
-        write_text(folder / "models" / name / "README.md", card)
+    files = [page, folder / "results.json", folder / "sbom.json", *texts]
     for task, found in results.tasks.items():
         for board in found.leaderboards:
             with formatting.native(found.scale):
                 figure = print_figures.curves(board)
-            print_figures.save(figure, folder / "figures" / f"{task}-{board.attack_id.replace('#', '-')}")
+            files += print_figures.save(figure, folder / "figures" / _plain(f"{task}-{board.attack_id}"))
+    lines = [f"{sha256(file)}  {os.path.relpath(file, folder)}\n" for file in files]
+    write_text(folder / CHECKSUMS, "".join(lines))
+
+
+def _plain(name: str) -> str:
+    """A name of tasks and attacks as a file may have it: their names come from files, and must not lead out of the folder.
+
+    >>> _plain("isic-fast#1"), _plain("../../x")
+    ('isic-fast-1', '-.-..-x')
+    """
+    return re.sub(r"^\W|[^\w.+-]", "-", name)[:200]

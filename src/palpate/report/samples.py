@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate.core import formatting
+from palpate.core.npz import MOST_BYTES, read_header
 from palpate.report import images
 from palpate.report.stages import Stage, StageTables
 
@@ -172,7 +173,10 @@ def mapped(file: Path, names: tuple[str, ...] | None = None) -> dict[str, NDArra
     """
     found = {}
     with zipfile.ZipFile(file) as archive:
-        for info in archive.infolist() if names is None else [archive.getinfo(f"{name}.npy") for name in names]:
+        wanted = archive.infolist() if names is None else [archive.getinfo(f"{name}.npy") for name in names]
+        if (size := sum(info.file_size for info in wanted)) > MOST_BYTES:
+            raise ValueError(f"claims to hold {size:,} bytes, at most {MOST_BYTES:,} are read")
+        for info in wanted:
             if info.compress_type == zipfile.ZIP_STORED:
                 with file.open("rb") as source:
                     source.seek(info.header_offset + 26)
@@ -188,9 +192,7 @@ def mapped(file: Path, names: tuple[str, ...] | None = None) -> dict[str, NDArra
 
 def _array(source: BinaryIO) -> NDArray:
     """The array that begins here in a file; the map outlives the file's handle."""
-    version = np.lib.format.read_magic(source)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = header(source)
+    shape, fortran, dtype = read_header(source)
     if dtype.hasobject:
         raise ValueError("an array of Python objects is not read")
     if 0 in shape:

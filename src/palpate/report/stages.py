@@ -5,17 +5,15 @@ or a line in `problems`, and the page names it. What is shown was compared with 
 """
 
 import dataclasses
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import polars as pl
 
 from palpate.core.errors import Damaged, InputError
 from palpate.core.records import Parent, StageOutput, StageRecord, StudyRecord
-from palpate.core.rows import SCHEMA
+from palpate.core.rows import DAMAGED, SCHEMA
 from palpate.core.run_folder import RunFolder
 from palpate.statistics.curves import COUNTED
 
@@ -24,8 +22,8 @@ Value = TypeVar("Value")
 STATES = ("complete", "failed", "damaged", "outdated", "missing")
 """Of a stage: damaged where a file is not as it was written, outdated where it was made from a parent that was made again since."""
 
-UNREADABLE = (InputError, OSError, ValueError, KeyError, zipfile.BadZipFile, pl.exceptions.PolarsError)
-"""What reading a damaged file may raise."""
+UNREADABLE: tuple[type[BaseException], ...] = (Exception, *DAMAGED)
+"""What reading a damaged file may raise: the libraries that read them raise anything."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,9 +203,3 @@ def open_tables(path: Path) -> StageTables:
         return Stage(planned, state, why, folder, None)
 
     return dataclasses.replace(tables, stages=tuple(stage(planned) for planned in tables.study.stages))
-
-
-def arrays(file: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file; never a pickle."""
-    with np.load(file, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}

@@ -63,7 +63,7 @@ class Table:
         names = list(dict.fromkeys(name for record in self.records for name in record))
         writer = csv.DictWriter(out, names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.records)
+        writer.writerows({name: _inert(value) for name, value in record.items()} for record in self.records)
         return out.getvalue()
 
     def markdown(self) -> str:
@@ -107,6 +107,15 @@ def epsilon_column(epsilon: float, norm: str, prefix: str = "ε ") -> str:
     if epsilon == 0:
         return "clean"
     return f"{prefix}{formatting.number(epsilon)}" + (f"|{formatting.grey_levels(epsilon)}" if norm == "linf" else "")
+
+
+def _inert(value: Any) -> Any:
+    """A value for a CSV file: a text that a spreadsheet would run as a formula is quoted, as OWASP advises.
+
+    >>> _inert("=HYPERLINK(1)"), _inert("nevus"), _inert(-0.5)
+    ("'=HYPERLINK(1)", 'nevus', -0.5)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _filled(row: Sequence[Cell]) -> list[str]:

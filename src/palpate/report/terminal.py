@@ -63,7 +63,7 @@ def _table(results: Results, task: str, board: Leaderboard) -> RenderableType:
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold", min_width=12)
     for name in ("clean", *(epsilon_column(epsilon, norm).replace("|", "\n") for _, epsilon in steps), "median radius"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(Text(name), justify="right", no_wrap=True)  # its unit comes from a file
     shown = board.entries[:ROWS]
     for entry in shown:
         runs = f"{len(entry.runs)} runs, " if len(entry.runs) > 1 else ""

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from palpate.core import formatting
 from palpate.core.io import write_text
 from palpate.core.registry import SECTIONS
-from palpate.report.export import export, folder_of
+from palpate.report.export import export
 from palpate.report.results import ModelChecks
 from palpate.report.run_data import RunData, read
 from palpate.report.section import TASKS_RANK, Section, render
@@ -43,7 +43,7 @@ def write_report(run: Path, out: Path | None = None) -> Path:
     sections = assemble(data)
     write_text(target, render_page(data, sections))
     tables = [table for named in sections.values() for _, section in named for table in section.tables]
-    export(data, tables, folder_of(target))
+    export(data, tables, target)
     return target
 
 

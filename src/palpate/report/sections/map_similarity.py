@@ -15,12 +15,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from palpate.core import formatting
+from palpate.core.npz import read_arrays
 from palpate.core.registry import SECTIONS
 from palpate.report.figures import similarity_figure
 from palpate.report.line_styles import line_styles
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
-from palpate.report.stages import Stage, arrays
+from palpate.report.stages import Stage
 from palpate.report.tables import Cell, Table
 from palpate.statistics.agreement import map_similarity
 
@@ -144,7 +145,7 @@ def _between(data: RunData, task: str) -> Lines:
     stages = [stage for place, stage in enumerate(stages) if place * (place + 1) / 2 <= PAIRS]
 
     def load(stage: Stage) -> NDArray[Any]:
-        return shrink(arrays(stage.file("maps.npz"))["maps"])
+        return shrink(read_arrays(stage.file("maps.npz"))["maps"])
 
     read = {
         data.map_label(stage): data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: load(stage))

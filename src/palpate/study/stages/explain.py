@@ -9,6 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from palpate.core.npz import read_arrays
 from palpate.core.records import StageOutput
 from palpate.explainers.api import explain
 from palpate.explainers.layers import NoMap, find_layer
@@ -23,8 +24,7 @@ GRAD_CAM = "grad-cam"
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Explain the samples of the attack stage."""
-    with np.load(context.parent(stage, "attack") / "samples.npz", allow_pickle=False) as file:
-        samples = {name: file[name] for name in file.files}
+    samples = read_arrays(context.parent(stage, "attack") / "samples.npz")
     model = context.trained(stage)
     settings, layer = chosen(model, torch.from_numpy(samples["clean"][0]), stage.spec)
     method = settings["method"]

@@ -1,0 +1,23 @@
+"""study.json written again from what the stage outputs say of the study that they were made for."""
+
+from palpate.core.errors import InputError
+from palpate.core.run_folder import RunFolder
+from palpate.study.plan import plan
+from palpate.study.spec import Study
+
+
+def rebuild(run: RunFolder) -> None:
+    """Write study.json as the study had it for which the newest stage output was made.
+
+    Raises:
+        InputError: no stage output says for what study it was made, or the study cannot be planned here (a plug-in or a file of weights is absent).
+    """
+    made = [record for record in run.stage_records() if record.study is not None]
+    if not made:
+        raise InputError(
+            f"{run.path}: no stage output is whole, so study.json cannot be written again; run the study again"
+        )
+    facts = max(made, key=lambda record: record.created).study
+    assert facts is not None
+    study = Study.read(facts.spec, f"{run.path}: the study of its stage outputs")
+    run.write_study(**dict(facts), stages=plan(study, facts.tasks))
