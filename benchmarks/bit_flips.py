@@ -1,4 +1,4 @@
-"""Single-bit flips over all files of a finished run: each is found or harmless, none is shown as another result, and the study mends them.
+"""Single-bit flips over all files of a finished run: each is found or harmless, none is shown as another result, and the study repairs them.
 
 A flip is *found* where `palpate verify` names something, else *harmless* where every number of the report is the one of the sound run, else *wrong*.
 Whatever was found, the numbers that a report still shows must be those of the sound run. Then all flips of a round are put into one run folder

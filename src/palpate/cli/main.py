@@ -30,7 +30,7 @@ OUTSIDE = {
     errno.ENOTDIR,
     errno.EISDIR,
 }
-"""Errors of the system that are the user's to mend: a full or read-only disk, a folder without rights, a name that cannot be."""
+"""Errors of the system that the user can fix: a full or read-only disk, a folder without rights, a name that cannot be."""
 
 
 def application() -> typer.Typer:
