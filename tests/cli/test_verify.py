@@ -1,4 +1,4 @@
-"""`palpate verify` and `palpate status --json`: every kind of damage is named, and mended by --repair and the study."""
+"""`palpate verify` and `palpate status --json`: every kind of damage is named, and repaired by --repair and the study."""
 
 import json
 import os
