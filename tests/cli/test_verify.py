@@ -87,5 +87,5 @@ def test_status_says_what_is_wrong(run):
     RunFolder(run).record_failure(stages["trust"], "bad [/red] tag", "")
     found = {stage["kind"]: stage for stage in json.loads(_call("status", str(run), "--json")[1])["stages"]}
     assert found["train"]["state"] == "damaged"
-    assert "has 5 bytes" in found["train"]["why"]
-    assert (found["trust"]["state"], found["trust"]["why"]) == ("failed", "bad [/red] tag")
+    assert "has 5 bytes" in found["train"]["error"]
+    assert (found["trust"]["state"], found["trust"]["error"]) == ("failed", "bad [/red] tag")
