@@ -163,7 +163,7 @@ def test_a_run_of_the_first_version_is_named_in_one_sentence(tmp_path, capsys, m
         assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [["[/b]"], ["status", "a", "[/red]"], ["study", "a", "--threads", "[/x]"]])
+@pytest.mark.parametrize("arguments", [["[/b]"], ["status", "a", "[/red]"], ["study", "a", "--[/x]"]])
 def test_brackets_in_a_wrong_call_are_text(monkeypatch, capsys, arguments):
     status, _, err = _call(monkeypatch, capsys, *arguments)
     assert status == 2
