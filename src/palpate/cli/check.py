@@ -1,0 +1,40 @@
+"""`palpate check`: a run against acceptance criteria that were stated before."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from palpate.cli.options import RunArgument
+from palpate.core.registry import COMMANDS
+
+
+@COMMANDS.register("check")
+def check(
+    criteria: Annotated[
+        Path, typer.Argument(help="A TOML file of criteria; docs/check.md shows one.", show_default=False)
+    ],
+    run: RunArgument,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="A run on the same images, for no_worse_by.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for JSON, JUnit XML, SARIF and a certificate in HTML.", show_default=False),
+    ] = None,
+) -> None:
+    """Judge a run by acceptance criteria. Exit status 0: all met; 1: one is not met; 3: undecided at this number of images; 2: a mistake.
+
+    Example: palpate check criteria.toml runs/attack-mine --baseline runs/version-1.2 --out checked
+    """
+    from palpate.core.io import named_errors
+    from palpate.report.acceptance import EXIT_CODES, check_run
+    from palpate.report.acceptance_formats import text, write
+
+    result = check_run(criteria, run, baseline)
+    if out is not None:
+        with named_errors(str(out)):
+            out.mkdir(parents=True, exist_ok=True)
+            write(result, out)
+    typer.echo(text(result))
+    raise typer.Exit(EXIT_CODES[result.state])

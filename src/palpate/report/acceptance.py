@@ -1,0 +1,132 @@
+"""Acceptance criteria judged on a run folder: the criteria, the required checks, and what the answer rests on."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import palpate
+from palpate.core.io import sha256
+from palpate.core.rows import SCHEMA
+from palpate.report.stages import StageTables, open_tables
+from palpate.report.verdicts import read as read_verdicts
+from palpate.statistics.acceptance import Judgement, State, judge
+from palpate.statistics.criteria import Criteria, read_criteria
+
+EXIT_CODES: dict[State, int] = {"met": 0, "not met": 1, "undecided": 3}
+"""Of the command; 2 is a user's mistake."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Acceptance:
+    """What was asked, of which run, and the answers.
+
+    Attributes:
+        criteria: as read.   file, digest: where from, and the SHA-256 of the file, which shows that it was not changed since.
+        run, study, study_digest: the run folder, its name and the SHA-256 of its study.json.   baseline: the other run, or None.
+        judgements: in the order of the criteria, then of the required checks.
+        facts: devices, versions and commits of the stages.
+    """
+
+    criteria: Criteria
+    file: Path
+    digest: str
+    run: Path
+    study: str
+    study_digest: str
+    baseline: Path | None
+    judgements: tuple[Judgement, ...]
+    facts: dict[str, list[str]]
+
+    @property
+    def state(self) -> State:
+        """Not met if any is not met, else undecided if any is."""
+        found = {one.state for one in self.judgements}
+        return "not met" if "not met" in found else "undecided" if "undecided" in found else "met"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold; an infinite radius is null."""
+        return {
+            "palpate": palpate.__version__,
+            "state": self.state,
+            "criteria": {"name": self.criteria.name, "date": str(self.criteria.date), "sha256": self.digest},
+            "run": {"name": self.study, "sha256": self.study_digest},
+            "baseline": None if self.baseline is None else self.baseline.name,
+            "results": [_plain(dataclasses.asdict(one)) for one in self.judgements],
+            "facts": self.facts,
+        }
+
+
+def check_run(criteria: Path, run: Path, baseline: Path | None = None) -> Acceptance:
+    """Judge a run by a file of criteria.
+
+    Raises:
+        InputError: a file cannot be read, a criterion is about what the run does not hold, or the baseline is of other images.
+    """
+    asked, tables = read_criteria(criteria), open_tables(run)
+    rows = _rows(tables)
+    old = None if baseline is None else _rows(open_tables(baseline))
+    judgements = [found for one in asked.criteria for found in judge(one, rows, old)]
+    study = tables.path / "study.json"
+    return Acceptance(
+        asked, criteria, sha256(criteria), tables.path, tables.study.name, sha256(study), baseline,
+        (*judgements, *_checks(asked, tables)), _facts(tables),
+    )  # fmt: skip
+
+
+def _rows(tables: StageTables) -> pl.DataFrame:
+    """Attacked rows, and the clean rows of images that no attack saw."""
+    columns = [name for name in SCHEMA if name != "logits"]
+    attacked = tables.attack_rows(columns=columns)
+    once = ["task", "split", "finding", "model_id", "image_id", "epsilon_index"]
+    clean = tables.prediction_rows(columns=columns).join(attacked.select(once), on=once, how="anti", nulls_equal=True)
+    return pl.concat([attacked, clean])
+
+
+def _checks(asked: Criteria, tables: StageTables) -> list[Judgement]:
+    """One judgement for each attack that has to pass checks."""
+    if not asked.checks:
+        return []
+    found = []
+    for stage in tables.of("trust"):
+        verdicts = {one.name: one for one in read_verdicts(stage)[2] if not one.information}
+        names = sorted(verdicts) if asked.checks == "all" else asked.checks
+        failed = [name for name in names if name in verdicts and verdicts[name].status == "fail"]
+        absent = [name for name in names if name not in verdicts or verdicts[name].status == "not run"]
+        state: State = "not met" if failed else "undecided" if absent or not names else "met"
+        why = "; ".join(
+            [f"{name}: {verdicts[name].advice}" for name in failed]
+            + ([f"not run: {', '.join(absent)}"] if absent else [])
+            + ([] if names else ["no check was run"])
+        )
+        found.append(Judgement("required checks", "checks", stage.title, "", state, None, 0.0, why))
+    if not found:
+        found.append(
+            Judgement(
+                "required checks", "checks", tables.study.name, "", "undecided", None, 0.0, "the run holds no checks"
+            )
+        )
+    return found
+
+
+def _facts(tables: StageTables) -> dict[str, list[str]]:
+    records = [stage.record for stage in tables.stages if stage.record is not None]
+    versions = {f"{name} {version}" for record in records for name, version in record.versions.items()}
+    return {
+        "devices": sorted({record.device for record in records}),
+        "versions": sorted(versions),
+        "commits": sorted({record.commit for record in records if record.commit}),
+        "weights": sorted(
+            f"{stage.model_id} {stage.record.files['weights.safetensors'].sha256}"
+            for stage in tables.complete("train")
+            if stage.record and "weights.safetensors" in stage.record.files
+        ),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
