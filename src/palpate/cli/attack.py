@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from palpate.cli.check import answer, epsilons_of
 from palpate.cli.network import image_settings, model_settings, read_settings
 from palpate.cli.options import (
     ChannelsOption,
@@ -58,6 +59,10 @@ def attack(
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder; runs/attack-TASK when absent.", show_default=False)
     ] = None,
+    criteria: Annotated[
+        Path | None,
+        typer.Option("--criteria", help="Judge the run by these, as `palpate check` does.", show_default=False),
+    ] = None,
     data: DataOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -81,5 +86,10 @@ def attack(
     if epsilons is None and asked.get("norm", "linf") != "linf":
         raise InputError(f"palpate attack: give --epsilons, the radii in {asked['norm']}, such as 0.5,1,2")
     radii = [part.strip() for part in (epsilons or USUAL).split(",") if part.strip()]
+    radii += epsilons_of(criteria) if criteria else []
     named = task or plain_name((labels or images or Path()).resolve().stem)
-    run_study(study_of_network(model, named, radii, asked, images is not None, given), out, data, device, threads)
+    study = study_of_network(model, named, radii, asked, images is not None, given)
+    folder = out or Path("runs") / study.name
+    run_study(study, folder, data, device, threads)
+    if criteria:
+        answer(criteria, folder)

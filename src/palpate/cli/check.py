@@ -1,7 +1,7 @@
 """`palpate check`: a run against acceptance criteria that were stated before."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -27,6 +27,18 @@ def check(
 
     Example: palpate check criteria.toml runs/attack-mine --baseline runs/version-1.2 --out checked
     """
+    answer(criteria, run, baseline, out)
+
+
+def epsilons_of(criteria: Path) -> list[str]:
+    """The epsilons that criteria are about, so that an attack measures them; the file is refused here where it is faulty."""
+    from palpate.statistics.criteria import read_criteria
+
+    return [str(one.epsilon) for one in read_criteria(criteria).criteria if one.epsilon not in (None, 0)]
+
+
+def answer(criteria: Path, run: Path, baseline: Path | None = None, out: Path | None = None) -> NoReturn:
+    """Judge a run, write what was asked for, print the answer, and end with its exit status."""
     from palpate.core.io import named_errors
     from palpate.report.acceptance import EXIT_CODES, check_run
     from palpate.report.acceptance_formats import text, write

@@ -82,8 +82,8 @@ def _median_radius(rows: pl.DataFrame, level: float) -> Measured | None:
     )
     if found is None:
         return None
-    limits = (np.inf if limit is None else limit for limit in (found.value, found.low, found.high))
-    return Measured(*limits, int(found.images))
+    value, low, high = (np.inf if limit is None else limit for limit in (found.value, found.low, found.high))
+    return Measured(value, low, high, int(found.images))
 
 
 METRICS = {
