@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-import palpate
 from palpate.core.io import sha256
+from palpate.core.provenance import versions
 from palpate.core.rows import SCHEMA
 from palpate.report.stages import StageTables, open_tables
 from palpate.report.verdicts import read as read_verdicts
@@ -49,7 +49,7 @@ class Acceptance:
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold; an infinite radius is null."""
         return {
-            "palpate": palpate.__version__,
+            "palpate": versions()["palpate"],
             "state": self.state,
             "criteria": {"name": self.criteria.name, "date": str(self.criteria.date), "sha256": self.digest},
             "run": {"name": self.study, "sha256": self.study_digest},
