@@ -21,7 +21,7 @@ from palpate.report.viewer.server import Server, open_server
 @pytest.fixture(scope="module")
 def server(whole_run) -> Iterator[Server]:
     with open_server([whole_run], 0) as opened:
-        thread = threading.Thread(target=opened.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=opened.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         yield opened
         opened.shutdown()

@@ -43,7 +43,7 @@ def serve(browser) -> Iterator[Any]:
 
     def start(*runs, address: str = "", **options):
         server = open_server(runs, 0)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         stops.append((server, thread))
         page = new_page(browser, **options)
