@@ -7,6 +7,7 @@ import torch
 from tests.verdicts.linear import EPSILONS, Line, claim, context_of, images
 from torch import nn
 
+from palpate.attacks.api import sweep
 from palpate.verdicts.accuracy import class_order, clean_accuracy
 from palpate.verdicts.api import trust
 from palpate.verdicts.check import NotRun
@@ -131,3 +132,15 @@ def test_forgotten_normalisation_shows_by_the_expected_accuracy_and_is_named():
     assert verdicts["clean accuracy"].figure == pytest.approx(
         100 * (1 - float((model(x).argmax(1) == y).float().mean()))
     )
+
+
+def test_a_sweep_with_other_labels_fails_and_one_of_other_images_is_not_examined():
+    x, y, _ = images(20)
+    found = sweep(Line(), x, y, EPSILONS, "fast")
+    verdicts = {each.name: each for each in trust(Line(), x, y.roll(1), EPSILONS, found)}
+    assert verdicts["clean accuracy"].status == "fail"
+    assert verdicts["clean accuracy"].figure == 100.0
+    assert "another label" in verdicts["clean accuracy"].advice
+    assert verdicts["independent attacks"].status == "not run"
+    verdicts = {each.name: each for each in trust(Line(), x[1:], y[1:], EPSILONS, found)}
+    assert verdicts["clean accuracy"].status == "not run"

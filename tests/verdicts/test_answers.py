@@ -15,6 +15,7 @@ from palpate.verdicts.answers import (
     same_logits,
 )
 from palpate.verdicts.check import NotRun
+from palpate.verdicts.context import differ
 
 CHECKS = (
     (mode_and_logits, 0.05),
@@ -40,6 +41,33 @@ def test_an_honest_line_passes():
     for check, threshold in CHECKS:
         finding = check(context_of(Line(), x, y), threshold)
         assert (finding.status, finding.figure) == ("pass", 0.0)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_a_difference_is_measured_in_margins_whatever_the_scale_and_a_common_offset(factor, offset):
+    z = torch.tensor([[0.0, 2.0, 1.0], [5.0, 1.0, -torch.inf], [3.0, 4.0, 0.0]])
+    added = offset * factor
+    same = z + torch.tensor([0.0, 1e3, -1e3])[:, None]  # a number for each image, added to all its logits
+    assert not differ(factor * same + added, factor * z + added, 0.01).any()
+    other = z + torch.tensor([[0.0, 0.05, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.2]])
+    assert differ(factor * other + added, factor * z + added, 0.01).tolist() == [True, False, True]
+    assert not differ(factor * other + added, factor * z + added, 0.1).any()
+    nothing = z.clone()
+    nothing[0, 0] = torch.nan
+    assert differ(nothing, z, 0.01).tolist() == [True, False, False]
+    assert not differ(nothing, nothing, 0.01).any()
+
+
+def test_random_logits_are_noticed_however_small_and_far_from_zero_they_are():
+    class Noisy(Line):
+        def forward(self, x):
+            z = super().forward(x)
+            return 1e-5 * (z + 0.2 * z.abs().amax() * torch.randn_like(z)) + 1.0
+
+    x, y, _ = images(20)
+    assert context_of(Noisy(), x, y).varies
+    assert not context_of(Wrapped(lambda z: 1e-5 * z + 1.0), x, y).varies
 
 
 def test_two_images_cannot_fail():

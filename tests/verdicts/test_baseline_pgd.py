@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests.verdicts.linear import Line, context_of, images
+from torch import nn
 
 from palpate.verdicts import baseline_pgd
 from palpate.verdicts.check import NotRun
@@ -39,6 +40,28 @@ def test_a_saturated_head_is_measured_against_the_truth():
     assert finding.figure >= 20
     assert f"{finding.figure:.1f} points too many" in finding.advice
     assert "saturated" in finding.advice
+
+
+class Ten(nn.Module):
+    """Ten linear logits, times a factor: the smaller it is, the more cross-entropy pulls towards all nine wrong classes at once."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.weight = torch.randn(10, 192, generator=torch.Generator().manual_seed(0))
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * (x - 0.5).flatten(1) @ self.weight.T
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1e-5, "warn"), (1.0, "pass"), (3e3, "fail")])
+def test_of_ten_classes_small_logits_cost_little_radius_and_saturated_ones_much(factor, status):
+    x = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(1)) * 0.5 + 0.25
+    context = context_of(Ten(factor), x, Ten(1.0)(x).argmax(1), (0.01, 0.02, 0.04))
+    finding = baseline_pgd.margin_loss(context, 1.0)
+    assert finding.status == status
+    assert (finding.figure > 5) == (status != "pass")
+    assert ("spreads its steps" in finding.advice) == (status == "warn")
 
 
 def test_without_gradient_an_unbounded_attack_fools_nothing():

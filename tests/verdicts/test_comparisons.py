@@ -84,6 +84,7 @@ def test_without_a_sweep_or_a_sibling_the_checks_say_so(sample):
     ("spoil", "words"),
     [
         (lambda radius, stored, x: (radius / 2, stored), "outside its ball"),
+        (lambda radius, stored, x: (2 * radius, stored), "radii are larger than the stored changes"),
         (lambda radius, stored, x: (radius, stored + 0.6), "outside"),
         (lambda radius, stored, x: (radius, x.clone()), "another unit"),
         (lambda radius, stored, x: (radius, x + (stored - x) / 255), "another unit"),

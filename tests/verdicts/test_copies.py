@@ -52,6 +52,26 @@ def test_copies_of_memorised_images_are_easy():
     assert "memorised" in finding.advice
 
 
+def test_the_copy_farthest_from_the_image_is_attacked_since_memory_reaches_to_the_others():
+    """Smooth images hardly change when they are shifted: those copies are within reach of the memory, the mirrored ones are not."""
+    y = torch.arange(20) % 2
+    side = y.view(-1, 1, 1, 1)
+    x = 0.5 + 0.02 * (2.0 * side - 1) + (0.4 - 0.15 * side) * torch.linspace(-1, 1, 16).expand(20, 3, 16, 16)
+
+    class Wide(Remembering):
+        def forward(self, points):
+            nearest, which = (points[:, None] - self.images[None]).flatten(2).square().mean(2).min(1)
+            bonus = 50 * (nearest < 0.15**2)[:, None] * nn.functional.one_hot(self.labels[which], 2)
+            return Brightness.forward(self, points) + bonus
+
+    model = Wide(x, y)
+    known = [(model(move(x)) - Brightness()(move(x))).abs().amax(1) > 1 for move in MOVES]
+    assert [bool(each.any()) for each in known] == [True, True, False]
+    finding = moved_copies(context_of(model, x, y, (0.01, 0.03)), 60.0)
+    assert finding.status == "fail"
+    assert finding.figure >= 90
+
+
 def test_a_model_that_gets_all_copies_wrong_cannot_be_checked():
     x, y = _images()
 

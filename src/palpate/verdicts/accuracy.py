@@ -67,6 +67,14 @@ def class_order(context: CheckContext, threshold: float) -> Finding:
 @check("clean accuracy", 25, 1.0, "points", f"{CARLINI} 5", "either")
 def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
     """The clean accuracy that the sweep claims, and the one that was expected, against the model's own on the same images."""
+    if context.swept is not None and context.swept.relabelled:
+        others, total = context.swept.relabelled, len(context.swept.images)
+        return Finding(
+            "fail" if others >= LEAST else "warn",
+            100 * others / total,
+            f"On {out_of(others, total)} the sweep has another label than was given: it was made for other images, or one of the two was sorted "
+            "or shuffled, so nothing can be said about its radii.",
+        )
     known, right, claimed = _predictions(context)
     if not known:
         raise NotRun("the sweep was interrupted before its first image")
@@ -90,8 +98,9 @@ def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
             name, _, _ = better_input(context, context.clean.argmax(1) == context.labels)
             figure, status = max(figure, short), "fail" if known >= LEAST else "warn"
             words.append(
-                "the images do not reach the model as they did where that was measured: look at its normalisation (mean and standard deviation), "
-                "value range, channel order and size" + (f"; images {name} are classified better" if name else "")
+                "images or labels do not reach the model as they did where that was measured: look at its normalisation (mean and standard "
+                "deviation), value range, channel order and size, and at the order of the labels"
+                + (f"; images {name} are classified better" if name else "")
             )
     text = "; ".join(words)
     return Finding(status, figure, f"{text[0].upper()}{text[1:]}.")

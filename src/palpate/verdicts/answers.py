@@ -6,10 +6,10 @@ from torch import Tensor
 from palpate.attacks.losses import margin, unusable
 from palpate.verdicts.baselines import random_point
 from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, judge, out_of, status_of
-from palpate.verdicts.context import CheckContext
+from palpate.verdicts.context import CheckContext, differ
 
 SAME = 1e-2
-"""Share of the usual logit up to which two answers to one image are called equal: rounding differs between batches."""
+"""Share of the usual margin up to which two answers to one image are called equal: rounding differs between batches."""
 
 ALIKE, EMPTY, OFTEN = 0.05, 0.01, 0.2
 """Shares of the range of all outputs: outputs that vary by less than the first say nothing; those of constant sum are probabilities, scaled and
@@ -80,13 +80,7 @@ def _changed_by_mode(context: CheckContext, evaluated: Tensor) -> int:
         with torch.no_grad():
             for name, buffer in context.model.named_buffers():
                 buffer.copy_(buffers[name])
-    return int(differ(given, evaluated).sum())
-
-
-def differ(logits: Tensor, others: Tensor) -> Tensor:
-    """Which images (n,) have other logits (n, K) than before, beyond what rounding may do."""
-    scale = float(others.amax(1).abs().nan_to_num(0.0, 0.0).median())
-    return ~torch.isclose(logits, others, rtol=SAME, atol=SAME * scale, equal_nan=True).all(1)
+    return int(differ(given, evaluated, SAME).sum())
 
 
 @check("deterministic", 40, 0.05, "share", f"{ATHALYE} 3.2")
@@ -143,7 +137,7 @@ def same_at_end(context: CheckContext, threshold: float) -> Finding:
     again = torch.cat(
         [context.access.logits(part) for part in context.images.split(8)]
     )  # several calls, if only some are others
-    changed = int(differ(again, context.clean).sum())
+    changed = int(differ(again, context.clean, SAME).sum())
     if changed and context.varies:
         raise NotRun("the model's answers vary from one forward to the next anyway")
     share = changed / len(context.images)
@@ -168,7 +162,7 @@ def batch(context: CheckContext, threshold: float) -> Finding:
     context.need(total)
     order = context.clean[:, 0].argsort()  # so that the batches differ as much as they can
     apart = torch.cat([context.access.logits(part) for part in context.images[order].split(max(1, total // 3))])
-    changed = int(differ(apart, context.clean[order]).sum())
+    changed = int(differ(apart, context.clean[order], SAME).sum())
     return judge(
         changed / total,
         changed,

@@ -210,7 +210,8 @@ def _sample(labels: Tensor, seed: int) -> Tensor:
 
 
 def _under_test(sweep: Sweep, images: Images, labels: Tensor, places: Tensor) -> SweepUnderTest:
-    if len(sweep) != len(images) or not torch.equal(sweep.labels.cpu().long(), labels):
+    others = int((sweep.labels.cpu().long() != labels).sum()) if len(sweep) == len(images) else 0
+    if others or len(sweep) != len(images):
         reason = f"the sweep belongs to other images ({len(sweep)}, with their own labels) than the {len(images)} given"
-        return SweepUnderTest(None, images, places, reason)
+        return SweepUnderTest(None, images, places, reason, others)
     return SweepUnderTest(sweep, images, places)

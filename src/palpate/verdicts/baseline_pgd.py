@@ -7,12 +7,12 @@ Each repeats the attack in a way that cannot help against a model that is merely
 import dataclasses
 
 import torch
-from scipy.stats import binomtest
+from torch import Tensor
 
 from palpate.attacks.losses import cross_entropy, margin
 from palpate.attacks.norms import distance, project, steepest
 from palpate.verdicts.baselines import STEPS, price
-from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, judge
+from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, judge
 from palpate.verdicts.context import CheckContext
 
 RESTARTED = 16
@@ -24,12 +24,13 @@ TRIED = 32
 UNBOUNDED = (1.0, 0.3)
 """Radii, as shares of the box [0, 1], of balls that hold any image, or nearly: in the second the steps are smaller."""
 
-NORMAL, NORMAL_OF_TWO = 0.08, 0.01
-"""Share of the images left by baseline PGD that another loss, or more starts, fools on an honest network: cross-entropy and margin choose between the
-wrong classes differently, but of two classes there is one to choose. Measured on half A of the test networks (docs/trust.md)."""
+WIDER = 1.5
+"""How many times larger a ball must not let baseline PGD catch up with a stronger attack before the model is said to mislead it. On an honest network
+another loss, or more starts, is worth a few per cent of the radius, however many images that is: of two classes cross-entropy and margin share a
+direction, of ten they do not, and more so the smaller the logits are."""
 
-UNLIKELY = 0.01
-"""Largest probability (binomial) at which more than that share is no chance."""
+NOTABLE = 5.0
+"""Points from which a difference is a warning where a wider ball does let it catch up."""
 
 SATURATION = 17.0
 """Margin from which a float32 softmax is exactly 1, so that the true logit's gradient of cross-entropy is 0."""
@@ -71,27 +72,37 @@ def margin_loss(context: CheckContext, threshold: float) -> Finding:
         plain, other = (context.fooled(run.last, everything) for run in runs)
     else:
         plain, other = (run.fooled for run in runs)
-    count = int((other & ~plain).sum()) - int((plain & ~other).sum())
-    figure = context.points(count)
+    figure = max(context.points(int(other.sum()) - int(plain.sum())), 0.0)
     one, two = (context.points(int((~fooled).sum())) for fooled in (plain, other))
     why = "cross-entropy misleads the attack"
     if context.median_margin > SATURATION:
         why = f"the head is saturated (median clean margin {context.median_margin:.4g} logits)"
-    return judge(
-        max(figure, 0.0),
-        _abnormal(context, count, int((~plain).sum())),
+    what = f"At epsilon {context.written(epsilon)} cross-entropy and margin leave {one:.1f} and {two:.1f} % of the images right"
+    return _judge(
+        figure,
+        _misled(context, epsilon, (other & ~plain).nonzero()[:, 0]),
         threshold,
-        f"At epsilon {context.written(epsilon)} cross-entropy and margin leave {one:.1f} and {two:.1f} % of the images right.",
+        f"{what}.",
+        f"{what}: cross-entropy spreads its steps over all wrong classes, so report the margin's figure.",
         f"At epsilon {context.written(epsilon)} cross-entropy PGD reports {one:.1f} % robust accuracy where the margin leaves {two:.1f} %, "
         f"{figure:.1f} points too many: {why}, so report the margin's figure.",
     )
 
 
-def _abnormal(context: CheckContext, count: int, tried: int) -> int:
-    """`count` if so many of the images that were tried are more than an honest network of as many classes normally loses, else 0."""
-    share = NORMAL if context.varies or context.clean.shape[1] > 2 else NORMAL_OF_TWO
-    unlikely = count > 0 and binomtest(count, max(tried, count), share, "greater").pvalue <= UNLIKELY
-    return count if unlikely else 0
+def _misled(context: CheckContext, epsilon: float, lost: Tensor) -> int:
+    """How many of the right images at places `lost` (n,), which a stronger attack fooled, baseline PGD does not fool in a wider ball either."""
+    if len(lost) < LEAST:
+        return 0
+    context.need(price(len(lost), STEPS))
+    count = int((~context.pgd(lost, WIDER * epsilon, 12).ever).sum())
+    return count if count >= LEAST else 0
+
+
+def _judge(figure: float, misled: int, threshold: float, good: str, notable: str, bad: str) -> Finding:
+    """The finding about a stronger attack: a failure where it wins on images that mislead PGD, a warning where it wins on many others."""
+    if misled:
+        return judge(figure, misled, threshold, good, bad)
+    return Finding("warn", figure, notable) if figure > NOTABLE else Finding("pass", figure, good)
 
 
 @check("loss at the end", 160, 0.25, "share", f"{CARLINI} 5.2")
@@ -195,7 +206,7 @@ def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
     chosen = left[: context.some(RESTARTED)]
     if not len(chosen):
         return Finding("pass", 0.0, "Baseline PGD fools every image.")
-    context.need(price(len(chosen), 2 * STEPS) + 5 * price(len(chosen), STEPS) + 2 * len(chosen))
+    context.need(price(len(chosen), 2 * STEPS) + 6 * price(len(chosen), STEPS) + 2 * len(chosen))
     run = context.pgd(chosen, epsilon, 1, 2 * STEPS)
     fooled, points = run.fooled, run.last
     for restart in range(5):
@@ -206,13 +217,8 @@ def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
     fooled &= context.fooled(points, chosen)
     context.note("PGD with twice the steps and five restarts", epsilon, chosen[fooled])
     again = context.fooled(context.baseline(epsilon).last[chosen], chosen)
-    count = max(int(fooled.sum()) - int(again.sum()), 0)
-    figure = context.points(count) * len(left) / len(chosen)
+    figure = max(context.points(int(fooled.sum()) - int(again.sum())), 0.0) * len(left) / len(chosen)
     what = f"Twice the steps and five restarts take away {figure:.1f} points of robust accuracy at epsilon {context.written(epsilon)}"
-    return judge(
-        figure,
-        _abnormal(context, count, len(chosen)),
-        threshold,
-        f"{what}, no more than is usual.",
-        f"{what}: a single run of PGD does not find what is there, so report the stronger attack.",
-    )
+    advice = f"{what}: a single run of PGD does not find what is there, so report the stronger attack."
+    misled = _misled(context, epsilon, chosen[fooled & ~again])
+    return _judge(figure, misled, threshold, f"{what}, no more than is usual.", advice, advice)

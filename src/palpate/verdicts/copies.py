@@ -36,17 +36,20 @@ MOVES: tuple[Callable[[Tensor], Tensor], ...] = (_shifted, _enlarged, lambda x: 
 def moved_copies(context: CheckContext, threshold: float) -> Finding:
     """How many points more of moved copies than of the images themselves baseline PGD fools; copies that the model gets wrong are left out.
 
-    A model that memorised the images, with a neighbourhood, answers like itself only where nothing was memorised.
+    Of the copies of an image that are right, the one farthest from it is attacked, since memory may reach to the others. A model that memorised
+    the images, with a neighbourhood, answers like itself only where nothing was memorised.
     """
     epsilon = context.informative_epsilon()
     places = context.right[: context.some(COPIED)]
     x, y = context.images[places], context.labels[places]
     context.need(len(MOVES) * len(places) + price(len(places), STEPS))
-    copies, known = x.clone(), torch.zeros(len(places), dtype=torch.bool, device=x.device)
+    copies, far = x.clone(), torch.zeros(len(places), device=x.device)
     for move in MOVES:
         moved = move(x)
-        right = ~fools(context.access.logits(moved), y) & ~known
-        copies[right], known = moved[right], known | right
+        distance = (moved - x).flatten(1).norm(dim=1)
+        farther = ~fools(context.access.logits(moved), y) & (distance > far)
+        copies[farther], far[farther] = moved[farther], distance[farther]
+    known = far > 0
     if int(known.sum()) < LEAST:
         raise NotRun("the model gets nearly all moved copies wrong")
     run = pgd(context.access, copies[known], y[known], epsilon, context.generator(9), STEPS, norm=context.norm)

@@ -29,7 +29,14 @@ def ball_and_box(context: CheckContext, threshold: float) -> Finding:
     claimed = (sweep.radius > 0) & sweep.radius.isfinite()
     places = claimed.nonzero()[:, 0].tolist()
     context.need(len(places))
-    faults: dict[str, list[int]] = {"outside its ball": [], "outside [0, 1]": [], "near": [], "not fooling": []}
+    grid = torch.tensor(sweep.epsilons, dtype=torch.float64)
+    faults: dict[str, list[int]] = {
+        "outside its ball": [],
+        "outside [0, 1]": [],
+        "near": [],
+        "within a smaller epsilon": [],
+        "not fooling": [],
+    }
     for start in range(0, len(places), context.access.batch):
         batch = places[start : start + context.access.batch]
         stored, radius = stored_all[batch], sweep.radius[batch]
@@ -41,6 +48,7 @@ def ball_and_box(context: CheckContext, threshold: float) -> Finding:
             ("outside its ball", ~(reached <= radius + ROUNDING)),
             ("outside [0, 1]", ~inside),
             ("near", reached < 0.1 * radius),
+            ("within a smaller epsilon", _within_smaller(reached, radius, grid)),
             ("not fooling", ~fooling),
         ):
             faults[name] += [place for place, is_bad in zip(batch, bad.tolist(), strict=True) if is_bad]
@@ -72,9 +80,19 @@ def _fault(faults: dict[str, list[int]], uncounted: list[int], total: int) -> st
             f"On {count} the stored change is less than a tenth of the radius that is claimed: epsilon was taken in another unit (grey levels, or "
             "after normalisation), or the steps are too small to leave the middle of the ball."
         )
+    if worst == "within a smaller epsilon":
+        return (
+            f"{count} fool within an epsilon at which the sweep counts them as not fooled: its radii are larger than the stored changes, so "
+            "take the distances that were reached, and look at the unit of epsilon."
+        )
     if worst == "not fooling":
         return f"Predicted again, {count} stored as adversarial no longer fool the model: was it changed, in another mode, or random?"
     return f"{count} lie {worst}, beyond what is claimed: the attack's projection or its unit of epsilon is wrong."
+
+
+def _within_smaller(reached: Tensor, radius: Tensor, grid: Tensor) -> Tensor:
+    """Which images (n,) lie within an epsilon of the grid at which their claimed radius counts them as not fooled."""
+    return ((reached[:, None] <= grid) & (radius[:, None] > grid * (1 + 1e-6))).any(1)
 
 
 def _fooling(context: CheckContext, points: Tensor, labels: Tensor) -> Tensor:

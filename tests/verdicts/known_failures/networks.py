@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def convolutions(inputs: int = 3, activation: Callable[[], nn.Module] = nn.ReLU, width: int = 16) -> nn.Sequential:
-    """Three convolutions, images (N, inputs, H, W) to maps (N, 2 · width, H / 4, W / 4)."""
+def convolutions(inputs: int = 3, activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Three convolutions, images (N, inputs, H, W) to maps (N, 16, H / 4, W / 4)."""
     return nn.Sequential(
-        nn.Conv2d(inputs, width, 3, 2, 1),
-        nn.BatchNorm2d(width),
+        nn.Conv2d(inputs, 8, 3, 2, 1),
+        nn.BatchNorm2d(8),
         activation(),
-        nn.Conv2d(width, 2 * width, 3, 2, 1),
-        nn.BatchNorm2d(2 * width),
+        nn.Conv2d(8, 16, 3, 2, 1),
+        nn.BatchNorm2d(16),
         activation(),
-        nn.Conv2d(2 * width, 2 * width, 3, 1, 1),
-        nn.BatchNorm2d(2 * width),
+        nn.Conv2d(16, 16, 3, 1, 1),
+        nn.BatchNorm2d(16),
         activation(),
     )
 
@@ -32,7 +32,7 @@ class Cnn(nn.Module):
     def __init__(self, outputs: int = 2, activation: Callable[[], nn.Module] = nn.ReLU, inputs: int = 3) -> None:
         super().__init__()
         self.body = convolutions(inputs, activation)
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(128, outputs))
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(64, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.body(x))
@@ -44,11 +44,11 @@ class Attentive(nn.Module):
     def __init__(self, outputs: int = 2, inputs: int = 3) -> None:
         super().__init__()
         self.body = convolutions(inputs)
-        self.score = nn.Conv2d(32, 4, 3, 1, 1)
-        self.dense = nn.Linear(64, outputs)
+        self.score = nn.Conv2d(16, 4, 3, 1, 1)
+        self.dense = nn.Linear(32, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.body(x)  # (N, 32, h, w)
+        maps = self.body(x)  # (N, 16, h, w)
         weights = self.score(maps).relu().flatten(2).softmax(2).sum(1)  # (N, h · w)
         attended = (maps.flatten(2) * weights[:, None]).sum(2)
         return self.dense(torch.cat([maps.mean((2, 3)), attended], 1))
@@ -148,6 +148,66 @@ class Normalise(nn.Module):
         return (x - self.mean) / self.deviation
 
 
+class Pooled(nn.Module):
+    """Group norm, leaky units and max pooling instead of batch norm and steps of two."""
+
+    def __init__(self, outputs: int = 2, inputs: int = 3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in ((inputs, 8), (8, 16), (16, 32)):
+            layers += [
+                nn.Conv2d(before, after, 3, 1, 1),
+                nn.GroupNorm(4, after),
+                nn.LeakyReLU(0.1),
+                nn.MaxPool2d(2),
+            ]
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 9, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+class Cosine(nn.Module):
+    """Logits are ten cosines between features and classes, so they are bounded."""
+
+    def __init__(self, outputs: int = 2, inputs: int = 3) -> None:
+        super().__init__()
+        self.body = nn.Sequential(convolutions(inputs), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+        self.classes = nn.Parameter(torch.randn(outputs, 64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 10 * F.linear(F.normalize(self.body(x) - 1, dim=1), F.normalize(self.classes, dim=1))
+
+
+class Average(nn.Module):
+    """Mean of the logits of several networks."""
+
+    def __init__(self, networks: list[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(copied(network) for network in networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([network(x) for network in self.networks]).mean(0)
+
+
+class Plus(nn.Module):
+    """Logits plus a number, which changes no decision."""
+
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        self.offset = offset
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z + self.offset
+
+
+class LessMean(nn.Module):
+    """Logits less their mean over the classes, which changes no decision."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z - z.mean(1, keepdim=True)
+
+
 Step = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
@@ -159,19 +219,20 @@ def train(
     epochs: int,
     loss: Step,
     rate: float = 5e-3,
+    batch: int = 64,
 ) -> nn.Module:
-    """AdamW, one cycle, batches of 64; gives the model in evaluation mode with frozen parameters."""
+    """AdamW, one cycle; gives the model in evaluation mode with frozen parameters."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=1e-3)
-    batches = len(images) // 64
+    batches = len(images) // batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * batches)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _ in range(epochs):
             model.train()
             order = torch.randperm(len(images), generator=generator)
-            for batch in range(batches):
-                chosen = order[64 * batch : 64 * batch + 64]
+            for place in range(batches):
+                chosen = order[batch * place : batch * (place + 1)]
                 value = loss(model, images[chosen], labels[chosen])
                 optimizer.zero_grad()
                 value.backward()

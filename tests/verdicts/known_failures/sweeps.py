@@ -3,6 +3,7 @@
 Each is run from scratch at every epsilon on an honest model and recorded as a `Sweep`, as a user's own tool might do.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -115,3 +116,37 @@ def stopped_early(model: nn.Module, x: Tensor, y: Tensor, epsilons: tuple[float,
         return torch.where(third[:, None, None, None], x + 0.3 * (one - x), many)
 
     return record(model, x, y, epsilons, attack)
+
+
+def scaled(found: Sweep, factor: float) -> Sweep:
+    """Radii in another unit than the images."""
+    return dataclasses.replace(found, radius=found.radius * factor)
+
+
+def exchanged(found: Sweep) -> Sweep:
+    """Each image is stored in the place of another."""
+    assert found.adversarials is not None
+    return dataclasses.replace(found, adversarials=found.adversarials.roll(1, 0))
+
+
+def outside_the_box(found: Sweep) -> Sweep:
+    """Images that were never clamped to [0, 1]: two hundredths darker and brighter at the bounds."""
+    assert found.adversarials is not None
+    x = found.adversarials
+    return dataclasses.replace(found, adversarials=torch.where(x <= 0.1, x - 0.12, x))
+
+
+def shuffled(found: Sweep) -> Sweep:
+    """The labels of the sweep in another order."""
+    return dataclasses.replace(found, labels=found.labels.roll(7))
+
+
+def without_images(found: Sweep) -> Sweep:
+    """Only the radii were kept."""
+    return dataclasses.replace(found, adversarials=None)
+
+
+def dropped(found: Sweep) -> Sweep:
+    """On every fourth image what was found is lost."""
+    lost = torch.arange(len(found)) % 4 == 0
+    return dataclasses.replace(found, radius=torch.where(lost & (found.radius > 0), torch.inf, found.radius))
