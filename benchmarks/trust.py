@@ -27,8 +27,8 @@ from tests.verdicts.known_failures.tasks import TASKS  # noqa: E402
 from tests.verdicts.known_failures.trained import Trained  # noqa: E402
 
 from palpate.core.io import write_text  # noqa: E402
+from palpate.core.provenance import versions  # noqa: E402
 from palpate.core.records import VerdictRecord  # noqa: E402
-from palpate.core.run_folder import versions  # noqa: E402
 from palpate.statistics.intervals import wilson  # noqa: E402
 from palpate.verdicts.check import checks  # noqa: E402
 

@@ -103,6 +103,26 @@ def test_probabilities_are_told_from_logits_whatever_they_are_multiplied_by(chan
     assert ("probabilities" in finding.advice) == (status == "fail")
 
 
+@pytest.mark.parametrize("classes", [3, 7, 10])
+def test_shifted_probabilities_of_an_unsure_model_are_told_from_logits_of_the_same_sum(classes):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(64, 3, 8, 8, generator=generator)
+    z = torch.randn(64, classes, generator=generator)
+    z[torch.arange(64), torch.randint(classes, (64,), generator=generator)] += 2
+
+    class Table(Line):
+        def __init__(self, table):
+            super().__init__()
+            self.table = table
+
+        def forward(self, points):
+            return self.table[: len(points)]
+
+    y = z.argmax(1)
+    assert mode_and_logits(context_of(Table(20 * z.softmax(1) - 4), x, y), 0.05).status == "fail"
+    assert mode_and_logits(context_of(Table(z - z.mean(1, keepdim=True)), x, y), 0.05).status == "pass"
+
+
 def test_the_attacked_finding_is_looked_at_not_the_others():
     x, y, _ = images(20)
     for change, status in ((lambda z: z, "pass"), (torch.sigmoid, "fail")):

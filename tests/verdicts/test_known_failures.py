@@ -41,7 +41,7 @@ def test_there_are_enough_examples_in_both_halves():
     assert len({example.name for example in EXAMPLES}) == len(EXAMPLES)
     for examples in (FAILURES, HONEST):
         in_a = sum(example.half == "A" for example in examples)
-        assert abs(2 * in_a - len(examples)) <= 1
+        assert 0.4 <= in_a / len(examples) <= 0.6
     assert all(example.source for example in FAILURES)
 
 

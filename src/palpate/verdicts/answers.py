@@ -11,9 +11,13 @@ from palpate.verdicts.context import CheckContext, differ
 SAME = 1e-2
 """Share of the usual margin up to which two answers to one image are called equal: rounding differs between batches."""
 
-ALIKE, EMPTY, OFTEN = 0.05, 0.01, 0.2
-"""Shares of the range of all outputs: outputs that vary by less than the first say nothing; those of constant sum are probabilities, scaled and
-shifted, if the classes that are not answered come so close to the smallest output so often."""
+ALIKE, OFTEN = 0.05, 0.2
+"""Outputs that vary by less than the first share of their range say nothing. Those of constant sum are probabilities, scaled and shifted,
+if so often as the second a class that is not answered comes close to the smallest output."""
+
+CLOSE, CLOSE_OF_TWO = 0.05, 0.01
+"""How close, as a share of the range. Logits less their mean have a constant sum too, but few of them lie near the smallest; of two classes there
+may be many where all images are classified with about the same margin."""
 
 
 @check("mode and logits", 30, 0.05, "share", f"{CARLINI} 5")
@@ -59,7 +63,8 @@ def _probabilities(table: Tensor, labels: Tensor) -> bool:
         if bool((sums - sums.mean()).abs().amax() > 0.1 * SAME * (high - low)):
             return False
         rest = table.scatter(1, table.argmax(1, keepdim=True), float("inf"))  # the classes that are not answered
-        none = int((rest <= low + EMPTY * (high - low)).sum())
+        close = CLOSE if table.shape[1] > 2 else CLOSE_OF_TWO
+        none = int((rest <= low + close * (high - low)).sum())
         return bool(low >= 0) or none >= max(LEAST, OFTEN * len(table) * (table.shape[1] - 1))
     as_logit, as_probability = (table[:, 0] > 0).long() == labels, (table[:, 0] > high / 2).long() == labels
     return bool(low >= 0) and int(as_probability.sum()) - int(as_logit.sum()) >= LEAST
