@@ -25,9 +25,10 @@ UNBOUNDED = (1.0, 0.3)
 """Radii, as shares of the box [0, 1], of balls that hold any image, or nearly: in the second the steps are smaller."""
 
 WIDER = 2.0
-"""How many times larger a ball must not let baseline PGD catch up with a stronger attack before the model is said to mislead it. Of two classes
-cross-entropy and margin share a direction. Of many, cross-entropy pulls towards all wrong classes at once, the more evenly the smaller the logits are:
-on independent linear logits that costs a factor of up to √2 in radius, whatever number of images that is."""
+"""How many times larger a ball must not let baseline PGD catch up with a stronger attack before the model is said to mislead it.
+
+Of two classes cross-entropy and margin share a direction. Of many, cross-entropy pulls towards all wrong classes at once, the more evenly the smaller
+the logits are: on independent linear logits that costs a factor of up to √2 in radius, whatever number of images that is."""
 
 NOTABLE = 5.0
 """Points from which a difference is a warning where a wider ball does let it catch up."""
