@@ -15,7 +15,7 @@ from palpate.verdicts.answers import (
     same_logits,
 )
 from palpate.verdicts.check import NotRun
-from palpate.verdicts.context import differ
+from palpate.verdicts.difference import differ
 
 CHECKS = (
     (mode_and_logits, 0.05),

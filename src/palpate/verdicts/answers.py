@@ -6,7 +6,8 @@ from torch import Tensor
 from palpate.attacks.losses import margin, unusable
 from palpate.verdicts.baselines import random_point
 from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, judge, out_of, status_of
-from palpate.verdicts.context import CheckContext, differ
+from palpate.verdicts.context import CheckContext
+from palpate.verdicts.difference import differ
 
 SAME = 1e-2
 """Share of the usual margin up to which two answers to one image are called equal: rounding differs between batches."""

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from palpate.attacks.losses import cross_entropy, margin
 from palpate.verdicts.check import ATHALYE, LEAST, Finding, NotRun, check, judge, out_of, status_of
-from palpate.verdicts.context import ROUNDED, CheckContext, differ
+from palpate.verdicts.context import CheckContext
+from palpate.verdicts.difference import ROUNDED, differ
 
 IMAGES, REPEATS = 24, 6
 """Images whose gradient is computed again, and how often it is computed."""
