@@ -1,6 +1,5 @@
 """Large studies: 12 models on 10,000 images within a minute, and 30 models of three tasks on a page that holds the answer at its top."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,16 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.report.browsing import new_page, until, violations
+from tests.report.browsing import SLOWER, new_page, until, violations
 from tests.runs import rewrite, seal
 
 from palpate.core import rows
 from palpate.report.page.page import write_report
 from palpate.report.run_data import read
 from palpate.report.viewer.embedded import MODELS
-
-SLOWER = 1 if (os.getloadavg()[0] < 1.5) else 4
-"""A busy machine takes longer; how long the page takes is its own only on a quiet one."""
 
 
 def enlarge(run: Path, n: int) -> Path:

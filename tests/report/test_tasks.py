@@ -92,3 +92,15 @@ def test_two_runs_are_compared_on_the_same_images(run, make_run):
     found = compare(*files)
     assert (found.a, found.b, found.images) == ("resnet10t#0", "resnet10t#0", 48)
     assert "points at ε" in str(found)
+
+
+@pytest.mark.parametrize(("minimum", "status"), [(0.3, 0), (0.99, 1), (0.62, 3)])
+def test_a_release_is_gated_by_one_command(run, tmp_path, minimum, status):
+    """At ε = 0.01 the two models keep 32 and 20 of 48 images; on both a bound is met, unmet or undecided."""
+    criteria = tmp_path / "criteria.toml"
+    criteria.write_text(
+        'name = "release"\ndate = 2026-03-02\n[[criteria]]\nname = "robust"\nmetric = "robust accuracy"\n'
+        f'model = "resnet10t+full#0"\nepsilon = 0.01\nminimum = {minimum}\n'
+    )
+    done = CliRunner().invoke(application(), ["check", str(criteria), str(run)])
+    assert done.exit_code == status, done.output
