@@ -90,16 +90,19 @@ def test_an_address_at_which_nothing_answers_is_named_at_once(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_with_its_exit_status_and_leaves_the_handlers(number, code, monkeypatch):
+def test_a_signal_stops_with_its_exit_status_and_leaves_the_handlers(number, code, monkeypatch, capsys):
     ended = []
+    monkeypatch.setattr("palpate.cli.running.GRACE", 0.2)
     monkeypatch.setattr(os, "_exit", ended.append)
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    with pytest.raises(Stopped) as stopped, stoppable():
+    with pytest.raises(Stopped) as stopped, stoppable(lambda: "2 stages are kept"):
         os.kill(os.getpid(), number)
         time.sleep(5)
     assert stopped.value.code == code
     os.kill(os.getpid(), number)  # the second time it ends the process at once
-    assert ended == [code]
+    time.sleep(0.5)
+    assert ended == [code, code]  # and the seconds of grace are over
+    assert "2 stages are kept" in capsys.readouterr().err
     for each, handler in before.items():
         signal.signal(each, handler)
 

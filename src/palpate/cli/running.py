@@ -4,7 +4,8 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from palpate.core.errors import InputError
 if TYPE_CHECKING:
     from palpate.study.spec import Study
 
-GRACE = 4.0
+GRACE = 3.5
 """Seconds between the wish to stop and the end of the process, at most."""
 
 
@@ -33,17 +34,20 @@ def run_study(
 
     set_threads(threads)
     failed, folder = None, out or Path("runs") / study.name
-    try:
-        with stoppable():
-            run(study, folder, root=data, device=device, threads=threads, **engine)
-    except StudyIncomplete as error:
-        failed = error
-    except Stopped as stopped:
+
+    def kept() -> str:
         try:
             words = kept_so_far(RunFolder(folder))
         except InputError:
             words = "no stage was begun"
-        typer.echo(f"palpate: stopped; {words}. Run the same command again to go on from there.", err=True)
+        return f"palpate: stopped; {words}. Run the same command again to go on from there."
+
+    try:
+        with stoppable(kept):
+            run(study, folder, root=data, device=device, threads=threads, **engine)
+    except StudyIncomplete as error:
+        failed = error
+    except Stopped as stopped:
         raise typer.Exit(stopped.code) from None
     print_result(folder / "report.html")
     if failed:
@@ -52,27 +56,45 @@ def run_study(
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     """Ctrl-C and SIGTERM stop what is inside: the block or epoch in work is dropped, those before it are kept.
 
-    What does not react within `GRACE` seconds, such as one long pass of a library, is ended, and so it is by a second signal: what is kept is
-    safe at any moment.
+    What does not end within `GRACE` seconds, such as one long pass of a library, is ended, and so it is by a second signal: what is kept is
+    safe at any moment. The seconds are counted by a thread, because Python's handler waits for such a pass to return.
+
+    Args:
+        kept: says what is kept; printed when it stops.
+
+    Raises:
+        Stopped: at the place where the signal came.
     """
     from palpate.study.engines.engine import Stopped
 
-    def stop(number: int, frame: object) -> None:
-        code = 128 + number
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, lambda *_: os._exit(code))
-        ending = threading.Timer(GRACE, os._exit, [code])
-        ending.daemon = True
-        ending.start()
-        raise Stopped(code)
+    heard, signalled = os.pipe()
+    os.set_blocking(signalled, False)
 
+    def watch() -> None:
+        while number := os.read(heard, 1):  # nothing where the work ended before a signal came
+            if number[0] in (signal.SIGINT, signal.SIGTERM):
+                typer.echo(kept(), err=True)
+                time.sleep(GRACE)
+                os._exit(128 + number[0])
+        os.close(heard)
+
+    def stop(number: int, frame: object) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, lambda *_: os._exit(128 + number))
+        raise Stopped(128 + number)
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    woken = signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
     try:
         yield
     finally:
+        signal.set_wakeup_fd(woken)
+        os.close(signalled)
         for number, handler in before.items():
             if signal.getsignal(number) is stop:
                 signal.signal(number, handler)
