@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +36,9 @@ def run_study(
 
     def kept() -> str:
         try:
-            words = kept_so_far(RunFolder(folder))
+            return kept_so_far(RunFolder(folder))
         except InputError:
-            words = "no stage was begun"
-        return f"palpate: stopped; {words}. Run the same command again to go on from there."
+            return "no stage was begun"
 
     try:
         with stoppable(kept):
@@ -76,9 +74,11 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     def watch() -> None:
         while number := os.read(heard, 1):  # nothing where the work ended before a signal came
             if number[0] in (signal.SIGINT, signal.SIGTERM):
-                typer.echo(kept(), err=True)
-                time.sleep(GRACE)
-                os._exit(128 + number[0])
+                ending = threading.Timer(GRACE, os._exit, [128 + number[0]])
+                ending.daemon = True
+                ending.start()
+                typer.echo("palpate: stopped; run the same command again to go on from what is kept", err=True)
+                typer.echo(f"palpate: {kept()}", err=True)
         os.close(heard)
 
     def stop(number: int, frame: object) -> None:
@@ -95,6 +95,7 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     finally:
         signal.set_wakeup_fd(woken)
         os.close(signalled)
+        watching.join(GRACE)  # it may still be saying what is kept
         for number, handler in before.items():
             if signal.getsignal(number) is stop:
                 signal.signal(number, handler)
