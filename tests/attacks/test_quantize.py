@@ -102,9 +102,12 @@ def test_images_on_the_grid_survive_the_file_to_the_last_bit(channels):
     assert through_png(clean[:0]).shape == (0, channels, 5, 5)
 
 
-def test_a_shape_that_no_png_has_is_refused():
-    with pytest.raises(InputError, match=r"\(N, 3, H, W\)"):
-        through_png(torch.zeros(2, 4, 5, 5))
+def test_channels_that_no_png_has_are_written_one_by_one():
+    clean = _images(256)
+    four = torch.cat([clean, clean[:, :1]], 1)
+    assert torch.equal(through_png(four + 0.001), four)
+    with pytest.raises(InputError, match=r"\(N, C, H, W\)"):
+        through_png(torch.zeros(4, 5, 5))
 
 
 def on_files(problem):

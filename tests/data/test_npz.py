@@ -48,5 +48,6 @@ def test_a_shape_that_can_be_read_both_ways_must_be_stated() -> None:
         plain_image(np.zeros((3, 20, 3)), "x")
     assert plain_image(np.zeros((3, 20, 3)), "x", "CHW").shape == (20, 3, 3)
     assert plain_image(np.zeros((3, 20, 3)), "x", "HWC").shape == (3, 20, 3)
-    with pytest.raises(InputError, match=r"images \(H, W\), \(H, W, C\) or \(C, H, W\) with 1 or 3 channels"):
-        plain_image(np.zeros((4, 20, 20)), "x")
+    with pytest.raises(InputError, match=r"images \(H, W\), \(H, W, C\) or \(C, H, W\) with few channels"):
+        plain_image(np.zeros((20, 20, 20)), "x")
+    assert plain_image(np.zeros((4, 20, 20)), "x").shape == plain_image(np.zeros((20, 20, 4)), "x").shape == (20, 20, 4)

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 import torch
 from tests.study.helpers import SPEC, quiet, stages_of
@@ -12,6 +13,7 @@ import palpate
 from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
 from palpate.models.weights import load_weights
+from palpate.report.page.page import write_report
 from palpate.study.classifier import check_model
 from palpate.study.network import ModelSpec
 from palpate.study.plan import plan
@@ -263,3 +265,24 @@ def test_ones_own_network_is_trained_beside_ours_and_one_is_kept_as_it_is(theirs
     kept = load_weights(folder / stages_of(folder, "train")[2] / "weights.safetensors")
     torch.manual_seed(0)
     assert torch.equal(kept.backbone.conv.weight, nn.Conv2d(3, 8, 3).weight)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_images_of_any_number_of_channels_reach_the_report(theirs, channels, monkeypatch):
+    monkeypatch.setattr("palpate.study.run.write_report", write_report)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 32, 32, channels), np.uint8)
+    np.savez("mine.npz", images=pixels, labels=np.arange(12) % 2)
+    model = {"backbone": "study_networks:make", "normalization": AS_IT_IS, "channels": channels}
+    asked = study(
+        model | {"arguments": {"channels": channels}},
+        tasks=[{"name": "mine", "arrays": "mine.npz", "size": 32}],
+        training={"epochs": 1},
+        attacks=[{"attack": "fast", "levels": 256}],
+        explain={"images": 1},
+        trust={"images": 2, "budget": 20},
+    )
+    folder = run(asked, theirs / "run", device="cpu", console=quiet())
+    assert (folder / "report.html").stat().st_size > 100_000
+    with np.load(folder / stages_of(folder, "attack")[0] / "samples.npz") as samples:
+        assert samples["clean"].shape == (1, channels, 32, 32)
+        assert np.isin(np.rint(255 * samples["clean"][0, -1]), pixels[..., -1]).all()

@@ -75,7 +75,7 @@ def through_png(images: Tensor, levels: int = 256) -> Tensor:
     """Write images as PNG files and read them back, in memory: what another program will see.
 
     Args:
-        images: (N, 3, H, W) or (N, 1, H, W), float in [0, 1].
+        images: (N, C, H, W), float in [0, 1]; of channels other than 1 and 3 each is written by itself.
         levels: written as 0 … levels − 1, in 8 bits up to 256 levels and in 16 bits above.
 
     Returns:
@@ -84,8 +84,10 @@ def through_png(images: Tensor, levels: int = 256) -> Tensor:
     >>> through_png(torch.full((1, 3, 4, 4), 0.5)).unique() * 255
     tensor([128.])
     """
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise InputError(f"images must be (N, 3, H, W) or (N, 1, H, W), given {tuple(images.shape)}")
+    if images.ndim != 4:
+        raise InputError(f"images must be (N, C, H, W), given {tuple(images.shape)}")
+    if images.shape[1] not in (1, 3):
+        return through_png(images.flatten(0, 1)[:, None], levels).view_as(images)
     steps = levels - 1
     pixels = (images.detach().cpu().double() * steps).round().clamp(0, steps)
     read = []

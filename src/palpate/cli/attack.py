@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from palpate.cli.check import answer, epsilons_of
-from palpate.cli.network import image_settings, model_settings, read_settings
+from palpate.cli.network import asked_study, study_keys
 from palpate.cli.options import (
     ChannelsOption,
     ClassesOption,
@@ -19,6 +19,7 @@ from palpate.cli.options import (
     SetOption,
     SizeOption,
     StdOption,
+    TaskArgument,
     ThreadsOption,
     ValueRangeOption,
     WeightsOption,
@@ -33,9 +34,7 @@ USUAL = "0.25/255, 0.5/255, 1/255, 2/255, 4/255"
 @COMMANDS.register("attack")
 def attack(
     model: ModelArgument,
-    task: Annotated[
-        str | None, typer.Argument(help="On whose test images; see `palpate tasks`.", show_default=False)
-    ] = None,
+    task: TaskArgument = None,
     images: ImagesOption = None,
     labels: LabelsOption = None,
     weights: WeightsOption = None,
@@ -71,24 +70,15 @@ def attack(
 
     Example: palpate attack my_networks:make --weights best.ckpt --value-range 0,255 --images my-images
     """
-    from palpate.data.own import plain_name
-    from palpate.study.from_weights import study_of_network
-
-    if (task is None) == (images is None) or (labels and not images):
-        raise InputError(
-            "palpate attack: give a task, or --images DIR with --labels FILE where DIR has no class folders"
-        )
-    given = read_settings(settings or [])
-    given["model"] = model_settings(weights, channels, value_range, mean, std, classes) | given.get("model", {})
-    own = image_settings(images, labels, size)
-    given["task"] = own | given.get("task", {})
-    asked = {"attack": name} | ({} if at_most is None else {"images": at_most}) | given.get("attack", {})
-    if epsilons is None and asked.get("norm", "linf") != "linf":
-        raise InputError(f"palpate attack: give --epsilons, the radii in {asked['norm']}, such as 0.5,1,2")
+    keys = study_keys(settings, (weights, channels, value_range, mean, std, classes), (images, labels, size))
+    if at_most is not None:
+        keys["attack"] = {"images": at_most} | keys.get("attack", {})
+    norm = keys.get("attack", {}).get("norm", "linf")
+    if epsilons is None and norm != "linf":
+        raise InputError(f"palpate attack: give --epsilons, the radii in {norm}, such as 0.5,1,2")
     radii = [part.strip() for part in (epsilons or USUAL).split(",") if part.strip()]
     radii += epsilons_of(criteria) if criteria else []
-    named = task or plain_name((labels or images or Path()).resolve().stem)
-    study = study_of_network(model, named, radii, asked, images is not None, given)
+    study = asked_study(model, task, images, labels, keys, radii, name)
     folder = out or Path("runs") / study.name
     run_study(study, folder, data, device, threads)
     if criteria:

@@ -1,12 +1,29 @@
-"""`palpate doctor`: what palpate finds on this machine, and what is registered by whom."""
+"""`palpate doctor`: what palpate finds on this machine, what is registered by whom, and what it understands of a network and its images."""
 
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from palpate.cli.options import DataOption
+import typer
+
+from palpate.cli.network import asked_study, study_keys
+from palpate.cli.options import (
+    NETWORK,
+    ChannelsOption,
+    ClassesOption,
+    DataOption,
+    ImagesOption,
+    LabelsOption,
+    MeanOption,
+    SetOption,
+    SizeOption,
+    StdOption,
+    ValueRangeOption,
+    WeightsOption,
+)
+from palpate.core.errors import InputError
 from palpate.core.registry import COMMANDS, Registry, registries
 
 if TYPE_CHECKING:
@@ -14,16 +31,48 @@ if TYPE_CHECKING:
 
 
 @COMMANDS.register("doctor")
-def doctor(data: DataOption = None) -> None:
-    """Say what palpate finds on this machine: versions, devices, data, disk, and what each installed package adds.
+def doctor(
+    model: Annotated[str | None, typer.Option("--model", help=NETWORK, show_default=False)] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="On whose test images; or --images.", show_default=False)
+    ] = None,
+    images: ImagesOption = None,
+    labels: LabelsOption = None,
+    weights: WeightsOption = None,
+    size: SizeOption = None,
+    channels: ChannelsOption = None,
+    value_range: ValueRangeOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    classes: ClassesOption = None,
+    settings: SetOption = None,
+    data: DataOption = None,
+) -> None:
+    """Say what palpate finds on this machine; with --model and --images, what it understands of a network and its images.
 
-    Example: palpate doctor
+    Example: palpate doctor --model my_networks:make --weights best.ckpt --value-range 0,255 --images my-images
     """
     from rich.console import Console
 
     console = Console()
-    console.print(machine_table(data))
-    console.print(registered_table(registries()))
+    if model is None:
+        if task or images:
+            raise InputError("--model: name the network that is to see these images")
+        console.print(machine_table(data))
+        console.print(registered_table(registries()))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    from palpate.cli.understood import understood
+
+    keys = study_keys(settings, (weights, channels, value_range, mean, std, classes), (images, labels, size))
+    table = Table(title="Understood", show_header=False)
+    table.add_column("what")
+    table.add_column("found", overflow="fold")
+    for what, found in understood(asked_study(model, task, images, labels, keys), data):
+        table.add_row(what, Text(found, "yellow" if what == "doubt" else ""))
+    console.print(table)
 
 
 def machine_table(data: Path | None) -> "Table":

@@ -16,7 +16,7 @@ from palpate import __version__
 from palpate.core.errors import InputError, readable
 from palpate.core.registry import COMMANDS
 
-ORDER = ("demo", "init", "study", "status", "report", "verify", "attack", "tasks", "doctor")
+ORDER = ("demo", "init", "study", "status", "report", "verify", "attack", "explain", "compare", "tasks", "doctor")
 """Of the commands in the help, as a user meets them; all others follow."""
 
 OUTSIDE = {

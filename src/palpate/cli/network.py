@@ -3,9 +3,15 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from palpate.core.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from palpate.data.dataset import Dataset
+    from palpate.study.spec import Study
 
 PARTS = ("model", "task", "attack", "explain", "trust")
 
@@ -35,7 +41,61 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def model_settings(
+Of = tuple[str | None, int | None, str | None, str | None, str | None, str | None]
+"""The options of a network: weights, channels, value range, mean, std, classes."""
+
+
+def study_keys(
+    settings: Sequence[str] | None, network: Of, images: tuple[Path | None, Path | None, int | None]
+) -> dict[str, dict[str, Any]]:
+    """What the options and --set say, by part of the study.
+
+    Args:
+        settings: of --set.
+        network: the options of the network.
+        images: where one's own images and their labels lie, and the size.
+    """
+    given = read_settings(settings or [])
+    given["model"] = _model(*network) | given.get("model", {})
+    given["task"] = _task(*images) | given.get("task", {})
+    return given
+
+
+def asked_study(
+    model: str,
+    task: str | None,
+    images: Path | None,
+    labels: Path | None,
+    keys: dict[str, dict[str, Any]],
+    epsilons: Sequence[str] = ("1/255",),
+    attack: str = "standard",
+) -> "Study":
+    """The study of a network on a task's images or one's own.
+
+    Raises:
+        InputError: neither or both, or as `palpate.study.from_weights.study_of_network`.
+    """
+    from palpate.data.own import plain_name
+    from palpate.study.from_weights import study_of_network
+
+    if (task is None) == (images is None) or (labels and not images):
+        raise InputError("give a task, or --images DIR with --labels FILE where DIR has no class folders")
+    named = task or plain_name((labels or images or Path()).resolve().stem)
+    return study_of_network(
+        model, named, epsilons, {"attack": attack} | keys.get("attack", {}), images is not None, keys
+    )
+
+
+def opened(study: "Study", data: Path | None) -> "tuple[Dataset, nn.Module]":
+    """The images of a study of one network, and the network with a logit for each class."""
+    from palpate.study.classifier import check_model
+    from palpate.study.stages.context import open_dataset
+
+    dataset = open_dataset(study, study.tasks[0], data)
+    return dataset, check_model(study.models[0], study.seeds[0], dataset, trains=False)
+
+
+def _model(
     weights: str | None,
     channels: int | None,
     value_range: str | None,
@@ -56,7 +116,7 @@ def model_settings(
     return {key: value for key, value in found.items() if value is not None}
 
 
-def image_settings(images: Path | None, labels: Path | None, size: int | None) -> dict[str, Any]:
+def _task(images: Path | None, labels: Path | None, size: int | None) -> dict[str, Any]:
     """The keys of a study's task that say where one's own images lie."""
     own: dict[str, Any] = {} if size is None else {"size": size}
     if images is None:

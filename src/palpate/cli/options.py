@@ -19,6 +19,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 NETWORK = "Weights that palpate wrote; a program of torch.export or TorchScript; or SOURCE:NAME or MODULE:FUNCTION."
 ModelArgument = Annotated[str, typer.Argument(help=NETWORK, show_default=False)]
+TaskArgument = Annotated[
+    str | None, typer.Argument(help="On whose test images; see `palpate tasks`.", show_default=False)
+]
 ImagesOption = Annotated[
     Path | None,
     typer.Option("--images", help="Your own images: class folders, or an npz file.", show_default=False),

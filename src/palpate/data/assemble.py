@@ -87,7 +87,12 @@ def assemble(
     native = native or plain(store.images.dtype)
     ends, value_notes = value_range(index, native, options.value_range)
     black, white = ((end - native.low) / native.step for end in ends)
-    channels = options.channels or store.images.shape[3]
+    stored = store.images.shape[3]
+    channels = options.channels or stored
+    if channels != stored and (stored, channels) != (1, 3):
+        raise InputError(
+            f"{task.name}: channels: images have {stored}, which cannot become {channels}; give channels = {stored}"
+        )
     levels = round((ends[1] - ends[0]) / native.step) + 1 if native.levels else None
     scale = Scale(*ends, options.unit or native.unit, levels)
     made = {}

@@ -86,8 +86,15 @@ def upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def as_channels(image: np.ndarray, channels: int, remarks: set[str]) -> np.ndarray:
-    """An image (H, W) or (H, W, C) with 1 channel, as (H, W), or with 3."""
+    """An image (H, W) or (H, W, C) with 1 channel, as (H, W), or with 3; of any other number only with its own.
+
+    Raises:
+        InputError: it has another number, and cannot be brought to the one asked for.
+    """
     image = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    own = 1 if image.ndim == 2 else image.shape[2]
+    if own != channels and (own not in (1, 3) or channels not in (1, 3)):
+        raise InputError(f"channels: an image has {own}, which cannot become {channels}; give channels = {own}")
     if channels == 1 and image.ndim == 3:
         remarks.add(MADE_GREY)
         return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

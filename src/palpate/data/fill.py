@@ -132,7 +132,7 @@ class Filling:
             given = f"is {image.shape[1]} × {image.shape[0]}, and squares are stored"
             raise InputError(f"{what}: {given}; give the size to bring it to")
         if self.channels is None:
-            self.channels = 1 if self.settings.grey or image.ndim == 2 or image.shape[2] == 1 else 3
+            self.channels = 1 if self.settings.grey or image.ndim == 2 else image.shape[2]
         size = self.size or image.shape[0]
         self.images = new_images(beside, (len(self.ids), size, size, self.channels), image.dtype)
 

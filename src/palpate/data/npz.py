@@ -13,6 +13,9 @@ from palpate.core.npz import read_header
 MOST_VALUES = 3 * 89_478_485
 """Of one image: three channels of as many pixels as Pillow decodes."""
 
+MANY = 16
+"""No image has more channels."""
+
 
 def npz_images(file: str, name: str) -> Iterator[np.ndarray]:
     """The images of one array of an npz in order, each (H, W) or (H, W, C), never all in memory.
@@ -56,15 +59,17 @@ def plain_image(value: Any, what: str, layout: str | None = None) -> np.ndarray:
         layout: "CHW" or "HWC" where the user says so.
 
     Raises:
-        InputError: no image of one or three channels, both readings of its shape are possible and none was stated, or another type.
+        InputError: no image, both readings of its shape are possible and none was stated, or another type.
     """
     image = to_numpy(value)
     if image.ndim != 2:
         first, last = (image.ndim == 3 and image.shape[place] in (1, 3) for place in (0, -1))
+        if image.ndim == 3 and not (first or last):  # of other numbers of channels, which are far fewer than pixels
+            first, last = (image.shape[place] <= MANY < image.shape[-1 - place] for place in (0, -1))
         if layout is not None:
             first, last = first and layout == "CHW", last and layout == "HWC"
         if first == last:
-            forms = "images (H, W), (H, W, C) or (C, H, W) with 1 or 3 channels are needed"
+            forms = "images (H, W), (H, W, C) or (C, H, W) with few channels are needed"
             need = "state layout='CHW' or 'HWC'" if first else forms
             raise InputError(f"{what}: an image has shape {image.shape}; {need}")
         image = np.moveaxis(image, 0, -1) if first else image

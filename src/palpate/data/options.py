@@ -11,7 +11,7 @@ from palpate.data.split import FRACTIONS, check_fractions
 
 Fractions = Annotated[tuple[float, float, float], AfterValidator(check_fractions)]
 Range = Annotated[tuple[float, float], Field(description="what becomes 0 and 1; by type or DICOM's tags when absent")]
-Channels = Annotated[Literal[1, 3], Field(description="1 makes colour grey, 3 repeats grey; the files' when absent")]
+Channels = Annotated[int, Field(ge=1, description="1 makes colour grey, 3 repeats grey; the files' when absent")]
 
 
 class ImageSettings(Spec):

@@ -1,5 +1,6 @@
 """From a backbone's name to its network, and to the file that stands behind the name. Importing this does not import torch."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ def make_network(backbone: str, size: int, **settings: Any) -> Network:
 
 
 def code_hash(backbone: str) -> str | None:
-    """The SHA-256 of the file that a backbone's name stands for: a factory's module, or an exported program; None of a registered source.
+    """The SHA-256 of the file that a backbone's name stands for: a factory's module, an exported program, or the weights and the settings in a
+    folder of hf-hub; None of any other registered source.
 
     Nothing is imported but the packages above a factory's module.
 
@@ -34,6 +36,9 @@ def code_hash(backbone: str) -> str | None:
         InputError: there is no such file.
     """
     source, name = _split(backbone)
+    if source == "hf-hub" and Path(name).is_dir():
+        files = [path for path in sorted(Path(name).iterdir()) if path.suffix in (".json", ".safetensors")]
+        return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
     if source in MODEL_SOURCES and source != "file":
         return None
     path = Path(name) if source == "file" else module_file(source)

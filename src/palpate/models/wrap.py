@@ -85,7 +85,7 @@ def adapt(
     except Exception as error:  # whatever a stranger's code may raise
         reason = str(error) or type(error).__name__
         raise InputError(
-            f"module: failed on images {tuple(images.shape)}: {reason}; {_remedy(module, normalize)}"
+            f"module: failed on images {tuple(images.shape)}: {reason.strip().splitlines()[0]}; {_remedy(model.backbone, normalize)}"
         ) from error
     if len(logits) != len(images):
         raise InputError(f"module: expected logits (N, K), got {tuple(logits.shape)} for N = {len(images)} images")
@@ -143,8 +143,10 @@ def check_inputs(module: nn.Module) -> None:
 
 
 def _remedy(module: nn.Module, normalize: Normalize) -> str:
-    """What to change: the channels where the first convolution takes others, else the size."""
+    """What to change: the channels where the first convolution takes others, else the size, and the batch of a program."""
     first = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     if first is not None and first.in_channels != normalize.channels:
         return f"its first convolution takes {first.in_channels} channel(s): state channels={first.in_channels}"
-    return "state the size and the channels of the images that it takes"
+    remedy = "state the size and the channels of the images that it takes"
+    batch = "export it with a batch of any size, as dynamic_shapes=({0: torch.export.Dim('batch')},) does, and "
+    return (batch if isinstance(module, _Opaque) else "") + remedy

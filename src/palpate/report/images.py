@@ -55,8 +55,8 @@ MAP_SIDE = 64
 
 
 def photo(image: Floats, style: Style = WHOLE) -> Picture:
-    """Encode an RGB image (3, H, W) in [0, 1]; shrunk by area averaging, never enlarged."""
-    pixels = _bytes(image)  # (H, W, 3), BGR
+    """Encode an image (C, H, W) in [0, 1]; shrunk by area averaging, never enlarged."""
+    pixels = photograph(image)
     height, width = pixels.shape[:2]
     if width > style.side:
         size = style.side, max(1, round(height * style.side / width))
@@ -67,7 +67,7 @@ def photo(image: Floats, style: Style = WHOLE) -> Picture:
 
 
 def large_photo(image: Floats) -> str:
-    """An image (3, H, W) as large as a page needs it: without loss up to EVERY pixels wide, else as fine WebP."""
+    """An image (C, H, W) as large as a page needs it: without loss up to EVERY pixels wide, else as fine WebP."""
     return photo(image, Style(EVERY, None) if image.shape[-1] <= EVERY else Style(256, 90)).uri
 
 
@@ -85,7 +85,7 @@ def magnification(epsilon: float) -> int:
 
 
 def difference(clean: Floats, changed: Floats, magnified: int, side: int = EVERY) -> tuple[Picture, int]:
-    """Encode their difference (3, H, W), magnified around mid-grey: grey is no change.
+    """Encode their difference (C, H, W), magnified around mid-grey: grey is no change.
 
     A large one keeps every k-th pixel only, because an average of neighbours would show a fainter one; k comes second.
     """
@@ -114,8 +114,9 @@ def _encoded(pixels: Any, kind: str, options: list[int]) -> Picture:
     return Picture(f"image/{kind}", data.tobytes())
 
 
-def _bytes(image: Floats) -> NDArray[np.uint8]:
-    """An image (3, H, W) in [0, 1] as OpenCV takes it; one of a single channel is grey."""
-    rgb = np.rint(np.clip(np.nan_to_num(image.astype(np.float64)), 0, 1) * 255).astype(np.uint8)
-    rgb = np.repeat(rgb, 3, 0) if len(rgb) == 1 else rgb
+def photograph(image: Floats) -> NDArray[np.uint8]:
+    """An image (C, H, W) in [0, 1] as pixels (H, W, BGR): of one channel grey, of two with the third dark, of more the first three."""
+    rgb = np.rint(np.clip(np.nan_to_num(image[:3].astype(np.float64)), 0, 1) * 255).astype(np.uint8)
+    if len(rgb) < 3:
+        rgb = np.concatenate([rgb, rgb[:1].repeat(2, 0) if len(rgb) == 1 else np.zeros_like(rgb[:1])])
     return np.ascontiguousarray(rgb.transpose(1, 2, 0)[..., ::-1])

@@ -39,7 +39,7 @@ class Samples:
 
     Attributes:
         model_id, attack_id: whose.   norm: of the epsilons.
-        clean: (n, 3, H, W) in [0, 1].   adversarial: (E, n, 3, H, W).   epsilons: (E,) in units of [0, 1].
+        clean: (n, C, H, W) in [0, 1].   adversarial: (E, n, C, H, W).   epsilons: (E,) in units of [0, 1].
         image_ids, labels: (n,).   predictions: (E + 1, n), clean first.
         confidence: (E + 1, n), softmax probability of the prediction; None where the run does not hold it.
         maps: by explainer.

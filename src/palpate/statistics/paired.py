@@ -4,26 +4,25 @@
 are given in points, a ratio only where its denominator is large enough, and the sentence says what the number of runs allows.
 """
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 
-from palpate.core import formatting, rows
+from palpate.core import formatting
 from palpate.statistics.align import CLEAN, Aligned, Side, align
 from palpate.statistics.comparison import Area, Comparison, PairedPoint
 from palpate.statistics.curves import curve
 from palpate.statistics.differences import Difference, holm, mean_interval, paired_difference
 from palpate.statistics.radius import MedianRadius, median_radius
 from palpate.statistics.sentences import sentence
+from palpate.statistics.tables import Comparable, read_rows
 
 SMALLEST_DENOMINATOR = 10
 """Patients or lesions with a correct image, averaged over runs, below which a ratio is refused: at 10 its error is about a third."""
 
 
 def compare(
-    a: pl.DataFrame | str | Path,
-    b: pl.DataFrame | str | Path,
+    a: Comparable,
+    b: Comparable,
     *,
     attack_id: str | None = None,
     level: float = 0.95,
@@ -35,7 +34,8 @@ def compare(
     sample; with one run on a side they are about weight files. See `palpate.statistics.differences.paired_difference`.
 
     Args:
-        a: rows (`palpate.core.rows.SCHEMA`) of one architecture, one run or several seeds, or the path of such a parquet file.
+        a: rows (`palpate.core.rows.SCHEMA`) of one architecture, one run or several seeds, the result of `palpate.sweep`, or the path of a saved
+            file of either. The images of a sweep are told apart by their place and each is its own group.
         b: the same of the other.
         attack_id: which attack, where both tables hold several.
         level: the share of intervals that should cover the truth; a difference is significant where the adjusted p < 1 − level.
@@ -45,7 +45,7 @@ def compare(
         InputError: the tables cannot be paired: no image, attack or epsilon in common, several architectures or tasks in one table,
             other labels, or no image with a prediction of every run.
     """
-    tables = [rows.read(Path(table)) if isinstance(table, str | Path) else table for table in (a, b)]
+    tables = [read_rows(given, name) for name, given in (("a", a), ("b", b))]
     both = align(tables[0], tables[1], attack_id)
     groups = both.groups
     differences = [

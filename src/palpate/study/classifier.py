@@ -1,5 +1,6 @@
 """The classifier of a model and a task: its logits in the order of the task's classes, and refused before work begins if it cannot serve."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,16 @@ from torch import nn
 
 from palpate.core.errors import InputError
 from palpate.data.dataset import Dataset
-from palpate.models.adapt import as_logits_model
+from palpate.models.adapt import OneFinding, as_logits_model
 from palpate.models.build import build
 from palpate.models.checkpoint import is_own, read_spec
 from palpate.models.classifier import Classifier
 from palpate.models.predict import evaluating
 from palpate.study.network import ModelSpec
+
+
+class ValueRangeWarning(UserWarning):
+    """What a network is said to take contradicts itself or the files."""
 
 
 def build_model(model: ModelSpec, seed: int, size: int, classes: Sequence[str], channels: int) -> Classifier:
@@ -58,6 +63,13 @@ def two_logits(model: Classifier, place: int | None) -> nn.Module:
     return model if place is None and model.num_classes > 1 else as_logits_model(model, place)
 
 
+def inner(model: nn.Module) -> Classifier:
+    """The classifier inside what `two_logits` gave."""
+    found = model.model if isinstance(model, OneFinding) else model
+    assert isinstance(found, Classifier)
+    return found
+
+
 def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> nn.Module:
     """Build a model of a study once, so that whatever cannot work is found before hours of work; gives it with a logit for each class.
 
@@ -79,6 +91,8 @@ def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> 
                 f"num_classes: the network has {logits} classes, and {task} has {len(dataset.classes)} ({', '.join(dataset.classes)}); "
                 "choose the task's classes or give findings where they do not exclude each other"
             )
+        for doubt in range_doubts(model, built, dataset):
+            warnings.warn(f"model {model.name} on {task}: {doubt}", ValueRangeWarning, stacklevel=3)
         if trains:
             _check_trainable(built, place)
         else:
@@ -93,6 +107,27 @@ def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> 
     except InputError as error:
         raise InputError(f"model {model.name}: {error}") from error
     return ready
+
+
+def range_doubts(model: ModelSpec, built: Classifier, dataset: Dataset) -> list[str]:
+    """What in the stated normalisation contradicts itself or the files, with the numbers."""
+    stated = model.normalization
+    if stated is None or isinstance(stated, str):
+        return []
+    low, high = stated.value_range or (0.0, 1.0)
+    scale, doubts = dataset.scale, []
+    if scale.unit and max(abs(low), abs(high)) > 255 and (low, high) != (scale.low, scale.high):
+        doubts.append(
+            f"the network takes {low:g} to {high:g}, and black to white is {scale.low:g} to {scale.high:g} {scale.unit} in the files; "
+            f"give the task value_range = [{low:g}, {high:g}]"
+        )
+    mean, std = built.normalize.mean.flatten().tolist(), built.normalize.std.flatten().tolist()
+    if max(mean) > 1 or min(mean) < 0 or (stated.mean is not None and max(mean) < 0.01 and max(std) < 0.002):
+        written = ", ".join(f"{low + value * (high - low):g}" for value in mean)
+        doubts.append(
+            f"mean {written} does not lie among pixels of {low:g} to {high:g}; give the value_range that it is of"
+        )
+    return doubts
 
 
 def _remedy(built: Classifier, dataset: Dataset) -> str:

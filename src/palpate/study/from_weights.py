@@ -27,7 +27,8 @@ def model_keys(network: str, given: Mapping[str, Any] | None = None) -> tuple[di
     if not path.is_file():
         if path.suffix in (".safetensors", ".pt", ".pt2", ".pth", ".ckpt") and ":" not in network:
             raise InputError(f"model: no file at {network}; give one, or a backbone such as timm:resnet18")
-        return {"backbone": network} | given, {}
+        own = {"weights": "hub"} if network.startswith("hf-hub:") else {}
+        return {"backbone": network} | own | given, {}
     if path.suffix != ".safetensors":
         return {"backbone": f"file:{path.resolve()}"} | given, {}
     if not is_own(path):

@@ -11,6 +11,7 @@ from palpate.core.errors import InputError
 from palpate.explainers.layers import find_layer
 from palpate.models import hub
 from palpate.models.build import build
+from palpate.models.networks import code_hash
 from palpate.models.weights import load_weights, save_weights
 
 CT = {"value_range": [-1024, 1024]}
@@ -124,6 +125,9 @@ def test_a_timm_network_of_the_hub(tmp_path):
     config = {"architecture": "resnet10t", "num_classes": 3, "pretrained_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     images = torch.rand(2, 3, 64, 64)
+    before = code_hash(f"hf-hub:{tmp_path}")
+    (tmp_path / "config.json").write_text(json.dumps(config | {"note": "changed"}))
+    assert before not in (None, code_hash(f"hf-hub:{tmp_path}"))
     model = build(f"hf-hub:{tmp_path}", weights="hub", size=64).eval()
     torch.testing.assert_close(model(images), network((images - 0.5) / 0.25))
 

@@ -220,6 +220,12 @@ def test_an_exported_program_is_a_classifier(exported, tmp_path):
     comes_back(model, tmp_path)
 
 
+def test_a_program_of_one_batch_size_says_how_to_export_it(tmp_path):
+    torch.export.save(torch.export.export(Plain().eval(), (IMAGES[:1],)), tmp_path / "one.pt2")
+    with pytest.raises(InputError, match=r"failed on images \(2, 3, 64, 64\).*export it with a batch of any size"):
+        build(f"file:{tmp_path / 'one.pt2'}", size=64, normalization=AS_IT_IS)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
 def test_torchscript_is_a_classifier(tmp_path):
     torch.jit.save(torch.jit.trace(Plain().eval(), IMAGES, check_trace=False), tmp_path / "plain.pt")
