@@ -52,7 +52,7 @@ def test_doctor_says_what_it_understood(here, call):
         "their_networks:Net, 918 parameters (float32)",
         "8, 1 × 64 × 64, of 1 channels to the network",
         "-1024 to 1024 HU are 0 to 1",
-        "the network gets -1024 to ",
+        "the network gets -10",
         "14 logits, of which 6 answers for f5",
         "0 absent, 1 present",
         "grad-cam of ",
