@@ -14,10 +14,8 @@ from palpate.core import rows
 
 EPSILONS = ("1/255", "4/255", "16/255")
 FAST = {
-    ("torchvision-resnet18", "folders"),
     ("timm-vit", "table"),
     ("timm-convnext", "npz"),
-    ("monai-densenet121", "png16"),
     ("findings-14", "dicom"),
     ("one-logit", "folders"),
     ("logits-object", "table"),
@@ -26,7 +24,7 @@ FAST = {
     ("lightning", "dicom"),
     ("float16", "folders"),
 }
-"""Each network and each kind of images at least once; `make test-slow` runs all pairs."""
+"""Each kind of images and each network but the two large ones; `make test-slow` runs all pairs."""
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
