@@ -110,8 +110,9 @@ def test_passes_are_counted_and_progress_ends_at_all_images(model, images):
     )
     hook.remove()
     assert result.passes.tolist() == [[15, 12]] * 10
-    # Predicted again; and the model tried on two images: for its output, twice for repetition, for probabilities, for a gradient, and for batches.
-    judging = (len(EPSILONS) + 1) * 10 + 2 * (1 + 2 + 3 + 1) + (3 + 3 + 2)
+    # Predicted again, with the clean gradient once; and the model tried on two images for its output, twice for repetition, for probabilities,
+    # for a gradient, and for batches.
+    judging = (len(EPSILONS) + 2) * 10 + 2 * (1 + 2 + 3 + 1) + (3 + 3 + 2)
     assert sum(seen) == 15 * 10 + judging
     assert told == sorted(told)
     assert told[-1] == (10, 10)

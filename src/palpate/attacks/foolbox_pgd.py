@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import cross_entropy, unusable
 from palpate.attacks.problem import Problem
 from palpate.attacks.result import Sweep
@@ -99,9 +100,9 @@ class FoolboxPGD(Attack):
 
 def _blind(problem: Problem, images: Tensor, labels: Tensor) -> Tensor:
     """Images (n,) whose gradient is not a number, so that Foolbox, which takes the sign of one for 0, stays at its random start."""
-    access = problem.access()
+    access, device = ModelAccess(problem.model), problem.example.device
     access.begin(len(images))
-    access.gradient(images.to(access.device), cross_entropy, labels.to(access.device))
+    access.gradient(images.to(device), cross_entropy, labels.to(device))
     return access.blind
 
 
