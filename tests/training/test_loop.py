@@ -243,3 +243,14 @@ def test_a_preset_is_a_registered_recipe(monkeypatch):
     assert (spec.name, spec.epochs, spec.patience) == ("brief", 3, 1)
     with pytest.raises(InputError, match=r"training preset must be one of .*did you mean 'brief'"):
         TrainSpec(preset="brif")
+
+
+def test_another_number_of_logits_than_classes_is_named():
+    def network(columns: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(192, columns))
+
+    with pytest.raises(InputError, match=r"model gives 3 logits, and the data set has 2 classes \(class 0, class 1\)"):
+        fit(network(3), _dataset(), TrainSpec(**QUICK, epochs=1), device="cpu")
+    with pytest.raises(InputError, match="model gives 2 logits, and the data set has 3 classes"):
+        fit(network(1), _dataset((0.4, 0.3, 0.3)), TrainSpec(**QUICK, epochs=1), device="cpu")
+    assert fit(network(1), _dataset(), TrainSpec(**QUICK, epochs=1), device="cpu").epochs

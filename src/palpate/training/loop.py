@@ -63,8 +63,8 @@ def fit(
         The history, one entry per epoch.
 
     Raises:
-        InputError: a class is absent from training, there are no validation images, the weights hold NaN, the loss stopped being a number, or
-            there are fewer devices.
+        InputError: the model has not one logit per class, a class is absent from training, there are no validation images, the weights hold NaN,
+            the loss stopped being a number, or there are fewer devices.
     """
     spec = spec or TrainSpec()  # pyright: ignore[reportCallIssue]
     check_finite(model, "the model")
@@ -75,6 +75,10 @@ def fit(
     class_counts(torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long), dataset.classes)
     if len(dataset.val) == 0:
         raise InputError("val must hold images, given none: early stopping needs them; raise val_images")
+    columns = predict_logits(as_logits_model(model), dataset.train.images[:2]).shape[1]
+    if columns != len(dataset.classes):
+        named = f"{len(dataset.classes)} classes ({', '.join(dataset.classes)})"
+        raise InputError(f"model gives {columns} logits, and the data set has {named}; build one with as many")
     hooks = Hooks(progress, resume, log)
     if devices > 1:
         fabric = several(target, devices, spec)
