@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.runs import edit
 from tests.study.helpers import SPEC, quiet, stages_of, tiny
 
 from palpate.core import rows
@@ -197,6 +198,19 @@ def test_what_was_made_from_another_parent_is_made_again(finished, tmp_path):
     assert " ".join(console.export_text().split()).count("it is made again") == len(outdated) == 6
     assert weights.read_bytes() == whole
     assert all(opened.state(stage) == ("complete", "") for stage in opened.study().stages)
+
+
+def test_a_study_edited_while_it_runs_is_said(tmp_path, monkeypatch):
+    def edited(stage, context, path, facts):
+        stages = json.loads((tmp_path / "run" / "study.json").read_text())["stages"]
+        edit(tmp_path / "run" / "study.json", stages=stages[:1])
+        raise RuntimeError("stop here")
+
+    monkeypatch.setitem(MAKERS, "train", edited)
+    console = quiet()
+    with pytest.raises(StudyIncomplete, match="stop here"):
+        run(tiny(), tmp_path / "run", device="cpu", console=console)
+    assert "was written by another process while this study ran" in " ".join(console.export_text().split())
 
 
 def test_a_full_disk_ends_the_study_at_once(tmp_path, monkeypatch):

@@ -100,9 +100,10 @@ def test_every_fault_is_listed_at_once(tmp_path):
 def test_a_missing_or_broken_file_is_named(tmp_path):
     with pytest.raises(InputError, match="palpate init"):
         read_study(tmp_path / "absent.toml")
-    (tmp_path / "broken.toml").write_text("name = ")
-    with pytest.raises(InputError, match="not valid TOML"):
-        read_study(tmp_path / "broken.toml")
+    for text in ("name = ", "x = " + "[" * 100_000):
+        (tmp_path / "broken.toml").write_text(text)
+        with pytest.raises(InputError, match="not valid TOML"):
+            read_study(tmp_path / "broken.toml")
 
 
 def test_a_task_may_have_its_own_epsilons_and_training():

@@ -35,7 +35,7 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
             )
         try:
             read = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
             read = value.strip()
         found.setdefault(part, {})[key] = read
     return found

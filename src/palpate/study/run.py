@@ -103,6 +103,11 @@ def run(
     failed = list(schedule.failed.values())
     if not schedule.made and not failed:
         console.print(f"Everything is complete: {len(stages)} stages in {place}")
+    if folder.study().stages != stages:
+        console.print(
+            f"{place}/study.json was written by another process while this study ran, for other settings. The report is of those. "
+            "All stage outputs are kept: run the same command again for the report of these settings."
+        )
     with named_errors(str(folder.path / "report.html")):
         write_report(folder.path)
     if failed:

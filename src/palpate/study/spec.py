@@ -292,6 +292,6 @@ def read_study(path: Path | str) -> Study:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error}); `palpate init` writes a starter study"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: is not valid TOML: {error}") from None
     return Study.read(data, str(path))
