@@ -24,6 +24,7 @@ _PUBLIC = {
     "PGD": "palpate.attacks.pgd",
     "APGD": "palpate.attacks.apgd",
     "Square": "palpate.attacks.square",
+    "corrupt": "palpate.corruptions.api",
     "trust": "palpate.verdicts.api",
     "explain": "palpate.explainers.api",
     "compare": "palpate.statistics.paired",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from palpate.attacks.minimum_norm import MinimumNorm
     from palpate.attacks.pgd import PGD
     from palpate.attacks.square import Square
+    from palpate.corruptions.api import corrupt
     from palpate.data.dataset import Dataset, load
     from palpate.explainers.api import explain
     from palpate.models.build import build

@@ -19,6 +19,16 @@ def test_passes_are_the_settings_product(tmp_path):
     assert not (tmp_path / "absent").exists()
 
 
+def test_corruptions_are_counted(tmp_path):
+    """Twelve forward passes for each image, and eleven more for each further draw."""
+    asked = ["jpeg", {"corruption": "dust", "images": 5, "draws": 2}]
+    plain, more = (
+        next(estimate(tiny(**each), tmp_path, None, torch.device("cpu"))) for each in ({}, {"corruptions": asked})
+    )
+    assert more.attack_passes - plain.attack_passes == 24 * 12 + 5 * 23
+    assert more.stages - plain.stages == 2
+
+
 def test_complete_stages_are_counted(finished):
     assert [line.complete for line in estimate(tiny(), finished, None, torch.device("cpu"))] == [6, 6]
 

@@ -24,7 +24,7 @@ from palpate.attacks.validation import (
     true_labels,
     true_targets,
 )
-from palpate.core.epsilon import epsilon_grid, scale_of
+from palpate.core.epsilon import scale_of
 from palpate.core.errors import InputError
 from palpate.models.memory import free_memory, out_of_memory
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating, in_training_mode
@@ -39,6 +39,7 @@ def sweep(
     *,
     finding: int | None = None,
     targets: Any = None,
+    training: tuple[Images, Any] | None = None,
     keep: Literal["all", "radius"] = "all",
     batch_size: int | None = None,
     progress: Progress | None = None,
@@ -56,6 +57,8 @@ def sweep(
         finding: column of a multi-label (sigmoid) head to attack: label 1 where its logit is above 0.
         targets: the class that the perturbation must lead to, one for all images or one for each (N,), as `labels` are written; any other class when
             absent. Images of a class that is the target of all are not attacked: their status is "not run".
+        training: images and labels that an attack of one perturbation for all images ("universal", "patch") learns from; the attacked ones when
+            absent.
         keep: "all", or "radius" to drop the adversarial images.
         batch_size: images per pass. When absent 256, and on the CPU from 128 of up to 64 × 64 pixels down to 8 of large ones. It halves when
             a device's memory runs out.
@@ -78,11 +81,12 @@ def sweep(
     """
     chosen = make_attack(attack)
     problem = _problem(model, images, labels, epsilons, chosen, finding, targets, batch_size)
-    problem = dataclasses.replace(problem, keep=_keep(keep), progress=progress)
+    learned = _training(training, chosen, model, finding)
+    problem = dataclasses.replace(problem, keep=_keep(keep), progress=progress, training=learned)
     count = len(problem.labels)
     radius, passes = torch.full((count,), float("nan"), dtype=torch.float64), torch.zeros(count, 2, dtype=torch.long)
     status, kept, done, how = ["not run"] * count, dict[str, Tensor](), 0, chosen.how
-    fooled: list[Tensor] = []
+    counted: dict[str, list[Tensor]] = {"fooled": [], "flips": [], "crossings": []}
     try:
         for place, part in _attacked(model, chosen, problem):
             radius[place], passes[place], status[place] = part.radius, part.passes, part.status
@@ -92,8 +96,8 @@ def sweep(
                     if name not in kept:
                         kept[name] = torch.empty(*made.shape[:-4], count, *made.shape[-3:], dtype=made.dtype)
                     kept[name][..., place, :, :, :] = made
-            if part.fooled is not None:
-                fooled.append(part.fooled)
+            for name, parts in counted.items():
+                parts += [] if getattr(part, name) is None else [getattr(part, name)]
             done = place.stop
             del part
     except KeyboardInterrupt:
@@ -117,7 +121,7 @@ def sweep(
         how,
         problem.classes,
         problem.targets,
-        F.pad(torch.cat(fooled, 1), (0, count - done)) if fooled else None,
+        **{name: F.pad(torch.cat(parts, -1), (0, count - done)) for name, parts in counted.items() if parts},
     )
 
 
@@ -130,6 +134,7 @@ def sweep_blocks(
     *,
     finding: int | None = None,
     targets: Any = None,
+    training: tuple[Images, Any] | None = None,
     keep: Literal["all", "radius"] = "all",
     batch_size: int | None = None,
     progress: Progress | None = None,
@@ -160,7 +165,10 @@ def sweep_blocks(
     if block is not None and block < 1:
         raise InputError(f"block must be at least 1, given {block}")
     problem = _problem(model, images, labels, epsilons, chosen, finding, targets, batch_size)
-    problem = dataclasses.replace(problem, keep=_keep(keep), block=block, progress=progress, start=start)
+    learned = _training(training, chosen, model, finding)
+    problem = dataclasses.replace(
+        problem, keep=_keep(keep), block=block, progress=progress, start=start, training=learned
+    )
     return _attacked(model, chosen, problem if carry is None else dataclasses.replace(problem, carry=carry))
 
 
@@ -168,6 +176,20 @@ def _keep(keep: str) -> str:
     if keep not in ("all", "radius"):
         raise InputError(f"keep must be one of 'all', 'radius', given {keep!r}")
     return keep
+
+
+def _training(given: Any, attack: Attack, model: nn.Module, finding: int | None) -> tuple[Images, Tensor] | None:
+    """The images and labels to learn from, checked."""
+    if given is None:
+        return None
+    if not attack.learns:
+        raise InputError(
+            f"training: attack {attack.kind!r} learns from no images; leave it out, or use 'universal' or 'patch'"
+        )
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise InputError(f"training must be a pair of images and labels, given {type(given).__name__}")
+    images, labels = given
+    return images, true_labels(labels, check_count(images), finding, class_names(model))
 
 
 def _problem(
@@ -188,7 +210,7 @@ def _problem(
         raise InputError(f"finding must be the number of a column, given {finding!r}")
     if targets is not None and not attack.takes_targets:
         raise InputError(f"targets: attack {attack.kind!r} takes none; use one such as 'standard'")
-    grid, draws = epsilon_grid(epsilons, attack.norm, scale_of(images)), getattr(attack, "draws", 1)
+    grid, draws = attack.grid(epsilons, scale_of(images)), getattr(attack, "draws", 1)
     label = true_labels(labels, check_count(images), finding, class_names(model))
     if in_training_mode(model):
         warnings.warn("model is in training mode: it is evaluated in evaluation mode, and left as it was", stacklevel=3)

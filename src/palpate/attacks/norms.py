@@ -41,9 +41,20 @@ def slack(points: Tensor, norm: Norm = "linf") -> float:
     return torch.finfo(points.dtype).eps / 2 * {"linf": 1.0, "l2": pixels**0.5, "l1": float(pixels)}[norm]
 
 
-def distance(a: Tensor, b: Tensor, norm: Norm = "linf") -> Tensor:
-    """‖a − b‖ per image (N,), computed in float64."""
+def distance(a: Tensor, b: Tensor, norm: Norm | Literal["px"] = "linf") -> Tensor:
+    """‖a − b‖ per image (N,), computed in float64; in "px" the side of the smallest square that holds every pixel that differs."""
+    if norm == "px":
+        differs = (a != b).any(1)
+        return torch.maximum(*(_length(differs.any(axis)) for axis in (1, 2)))
     return torch.linalg.vector_norm(a.double() - b.double(), ord=ORDERS[norm], dim=tuple(range(1, a.ndim)))
+
+
+def _length(marked: Tensor) -> Tensor:
+    """From the first to the last place marked (N,), both counted; 0 where there is none."""
+    places = torch.arange(1, marked.shape[1] + 1, device=marked.device).double()
+    last = (marked * places).amax(1)
+    first = torch.where(marked, places, float("inf")).amin(1)
+    return torch.where(last > 0, last - first + 1, 0.0)
 
 
 def dual_norm(gradient: Tensor, norm: Norm = "linf") -> Tensor:

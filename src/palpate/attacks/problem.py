@@ -171,6 +171,7 @@ class Problem:
         carry: what a later block needs to know of earlier ones, by name: tensors, and lists and dicts of these. An attack changes it in place before
             it gives a block's result; with the carry and `start` of an earlier run, the rest has the same result as if there had been no break.
         sizes: images that each block so far could hold; empty where the attack makes its own blocks.
+        training: images and labels from which attacks of one perturbation for all images learn; None for the attacked ones.
     """
 
     model: nn.Module
@@ -187,6 +188,7 @@ class Problem:
     start: int = 0
     carry: dict[str, Any] = dataclasses.field(default_factory=dict)
     sizes: list[int] = dataclasses.field(default_factory=list)
+    training: tuple[Images, Tensor] | None = None
 
     def access(self, draws: int = 1, precision: str = "float32") -> ModelAccess:
         """Access to the model, in batches that suit device and image."""

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     import polars
 
 
-_ARRAYS, _OPTIONAL = ("radius", "labels", "passes"), ("adversarials", "worst", "targets", "fooled")
+_ARRAYS, _OPTIONAL = (
+    ("radius", "labels", "passes"),
+    ("adversarials", "worst", "targets", "fooled", "flips", "crossings"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +47,14 @@ class Sweep:
         images: the clean images, as they were given.
         adversarials: (N, C, H, W), the image at its radius, the clean image where there is none; None if not kept.
         worst: (E, N, C, H, W), the image that the attack gives at each epsilon, of attacks that make one ("max-loss", "foolbox-pgd"); else None.
-        norm: "linf", "l2" or "l1".
+        norm: "linf", "l2" or "l1"; "severity" of a corruption, whose radii and epsilons are severities in the unit that `how` states.
         how: "name", what tables call the attack, and its specification, as `Attack.to_dict` gives it; "interrupted" where Ctrl-C ended it.
         classes: K, the number of logits.
         targets: (N,) the classes that perturbations had to lead to; "fooled", "wrong" and "robust" then refer to them. None where any class would do.
-        fooled: (E, N) whether the image at each epsilon fools, of attacks whose own answer at each epsilon counts ("foolbox-pgd"); else None.
+        fooled: (E, N) whether the image at each epsilon fools, of attacks whose own answer at each epsilon counts ("foolbox-pgd") and of corruptions;
+            else None.
+        flips: (E, N) the share of a corruption's draws in which the image is misclassified at each severity; None of attacks.
+        crossings: (N,) changes between right and wrong over all severities of a corruption that were tried, in rising order; None of attacks.
     """
 
     radius: Tensor
@@ -64,6 +70,8 @@ class Sweep:
     classes: int = 0
     targets: Tensor | None = None
     fooled: Tensor | None = None
+    flips: Tensor | None = None
+    crossings: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -206,9 +214,9 @@ class Sweep:
     def take(self, place: slice | Tensor) -> "Sweep":
         """The same result for some of the images."""
         parts: dict[str, Any] = {name: getattr(self, name)[place] for name in (*_ARRAYS, "images")}
-        for name in ("adversarials", "targets"):
+        for name in ("adversarials", "targets", "crossings"):
             parts[name] = None if getattr(self, name) is None else getattr(self, name)[place]
-        for name in ("worst", "fooled"):
+        for name in ("worst", "fooled", "flips"):
             parts[name] = None if getattr(self, name) is None else getattr(self, name)[:, place]
         return dataclasses.replace(self, status=tuple(np.array(self.status)[place].tolist()), **parts)
 
@@ -218,7 +226,8 @@ class Sweep:
 
     def _written(self) -> str:
         done = int(self.done.sum())
-        lines = [f"{'epsilon':>18} {'robust accuracy':>16} {'fooled':>8}"]
+        size = f"severity, {self.how['unit']}" if self.norm == "severity" else "epsilon"
+        lines = [f"{size:>18} {'robust accuracy':>16} {'fooled':>8}"]
         for value in (0.0, *self.epsilons):
             accuracy, (right, counted) = self.robust_accuracy(value), self._counts(value)
             fooled = counted - right

@@ -8,6 +8,7 @@ from pydantic import Field
 from palpate.attacks.norms import Norm
 from palpate.attacks.problem import Problem
 from palpate.attacks.result import Sweep
+from palpate.core.epsilon import Scale, epsilon_grid
 from palpate.core.errors import InputError
 from palpate.core.registry import ATTACKS
 from palpate.core.spec import Spec, SpecError
@@ -39,6 +40,9 @@ class Attack(Spec):
     splits: ClassVar[bool] = False
     """Whether blocks after the first may be attacked in any order, by several processes: they need only what the first one carries."""
 
+    learns: ClassVar[bool] = False
+    """Whether it makes one perturbation for all images, learned from `training` images of its own."""
+
     norm: Norm = Field("linf", description="of the perturbation: linf, l2 or l1")
     channels: Literal["tied", "free"] = Field(
         "tied", description="tied: an image whose channels are equal stays grey, as files of scanners are"
@@ -64,6 +68,10 @@ class Attack(Spec):
 
     def _stem(self) -> str:
         return self.kind
+
+    def grid(self, epsilons: Any, scale: Scale | None = None) -> tuple[float, ...]:
+        """Epsilons as numbers, rising, as `palpate.core.epsilon.epsilon_grid` reads them."""
+        return epsilon_grid(epsilons, self.norm, scale)
 
     def expected_passes(self, epsilons: int) -> int:
         """Passes per image, forward and backward as one, that a dry run plans with for so many epsilons."""

@@ -13,6 +13,7 @@ from palpate.core.records import VerdictRecord
 from palpate.core.spec import Spec
 from palpate.report import verdicts
 from palpate.report.contrasts import NO_ATTACK, Contrast, contrasts_of, with_attack_id
+from palpate.report.corruptions import CorruptionResults, corruption_results
 from palpate.report.stages import ATTACKED, STATES, StageTables
 from palpate.statistics.clinical import directed_curves, directed_radii, operating_points
 from palpate.statistics.confusion import confusion
@@ -91,6 +92,7 @@ class TaskResults(Spec):
         errors: rows of `palpate.statistics.clinical.ERRORS`, of two-class tasks.
         directed_radii: rows of `palpate.statistics.clinical.RADII`, of two-class tasks.
         confusions: rows of `palpate.statistics.confusion.CONFUSION`, of tasks with three classes or more.
+        corruptions: one for each corruption.   corruption_errors: as `errors`, under corruptions.
         operating_points: rows of `palpate.statistics.clinical.OPERATING`, of two-class tasks, clean test split.
     """
 
@@ -103,6 +105,8 @@ class TaskResults(Spec):
     directed_radii: tuple[dict[str, Any], ...]
     confusions: tuple[dict[str, Any], ...]
     operating_points: tuple[dict[str, Any], ...]
+    corruptions: tuple[CorruptionResults, ...] = ()
+    corruption_errors: tuple[dict[str, Any], ...] = ()
 
 
 class ModelChecks(Spec):
@@ -192,6 +196,7 @@ def _task(tables: StageTables, task: str) -> TaskResults:
     signal = {one.model_id: one.signal for one in curves}
     with formatting.native(record.scale):
         contrasts = contrasts_of(tables, task, holding, signal)
+    corruptions, corruption_errors = corruption_results(tables, task, signal)
     return TaskResults(
         title=record.title or task,
         scale=record.scale,
@@ -202,6 +207,8 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         directed_radii=tuple(pl.concat(radii).to_dicts()) if radii else (),
         confusions=tuple(pl.concat(confusions).sort([*KEYS, "label", "prediction"]).to_dicts()) if confusions else (),
         operating_points=tuple(pl.concat(operating).sort(KEYS).to_dicts()) if operating else (),
+        corruptions=corruptions,
+        corruption_errors=corruption_errors,
     )
 
 

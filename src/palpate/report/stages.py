@@ -135,7 +135,14 @@ class StageTables:
         self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA), models: Sequence[str] | None = None
     ) -> pl.DataFrame:
         """Rows of the attacked images of these models or of all, each once: two attacks on one model both store the same clean rows."""
-        every = self._rows("attack", task, columns, models)
+        return self._clean_once(self._rows("attack", task, columns, models))
+
+    def corruption_rows(self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
+        """Rows of the corrupted images, the clean ones once for each model."""
+        return self._clean_once(self._rows("corrupt", task, columns, None))
+
+    @staticmethod
+    def _clean_once(every: pl.DataFrame) -> pl.DataFrame:
         once = ["task", "split", "finding", "model_id", "image_id"]
         clean = every.filter(epsilon_index=0).unique(once, keep="first", maintain_order=True)
         return pl.concat([clean, every.filter(pl.col("epsilon_index") > 0)])

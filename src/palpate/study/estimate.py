@@ -67,6 +67,11 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
                 min(attack.images or counts["test"], counts["test"]) * attack.attack.expected_passes(epsilons)
                 for attack, epsilons in zip(study.attacks, grids, strict=True)
             )
+            attacked += sum(
+                min(each.images or counts["test"], counts["test"])
+                * each.attack.expected_passes(len(each.grid(task.size)))
+                for each in study.corruptions
+            )
             seeds, examined = len(study.seeds), sum(not attack.attack.every_epsilon for attack in study.attacks)
             parameters = sum(parameter.numel() for parameter in built.parameters())
             pictures = study.explain.images * (max(grids) + 1) * task.size**2 * 4 * (built.channels + 2)
@@ -77,7 +82,8 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
                 model=model.name,
                 present=known.kind == "synthetic" or task.own or task.name in here,
                 complete=sum(map(sum, done)),
-                stages=seeds * (2 + len(study.methods_of(model)) + len(study.attacks) + max(examined, 1)),
+                stages=seeds
+                * (2 + len(study.methods_of(model)) + len(study.attacks) + len(study.corruptions) + max(examined, 1)),
                 training_passes=seeds * per_seed,
                 attack_passes=seeds * attacked,
                 seconds=seeds * (per_seed * train + attacked * frozen),

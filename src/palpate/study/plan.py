@@ -15,7 +15,7 @@ from palpate.study.spec import OWN, SOURCES, AttackSpec, ModelSpec, Study, TaskS
 OTHER = {"epsilons", "training", "images", "columns", "group", *SOURCES, *OWN}
 """Settings of a task that do not count for its data: the identity says which images, labels, groups and splits they gave."""
 
-VERSIONS: dict[Kind, int] = {"train": 2, "predict": 3, "attack": 4, "explain": 3, "trust": 4}
+VERSIONS: dict[Kind, int] = {"train": 2, "predict": 3, "attack": 4, "explain": 3, "trust": 4, "corrupt": 1}
 """Raised when a kind of stage changes what it computes, so that old results are not taken for new ones."""
 
 
@@ -36,7 +36,7 @@ def plan(study: Study, datasets: Mapping[str, Data]) -> tuple[StageOutput, ...]:
         datasets: for each task by name: the identity of its images, labels and splits, and their scale.
 
     Returns:
-        Train, predict, attack, explain and trust stages for every task, model and seed.
+        Train, predict, attack, corrupt, explain and trust stages for every task, model and seed.
     """
     stages: list[StageOutput] = []
     for task in study.tasks:
@@ -88,7 +88,8 @@ class _Model:
             spec = _spec(self.study.trust) | {"epsilons": self._epsilons(attack)}
             spec |= {"attack": _spec(attack, {"epsilons"})} if attack.aimed else {}  # which images it left out
             trust.append(self._stage("trust", spec, own, *found, *others))
-        return [*made, *attacks, *explain, *trust]
+        corrupted = [self._stage("corrupt", _spec(each), own, by=each.attack.name) for each in self.study.corruptions]
+        return [*made, *attacks, *corrupted, *explain, *trust]
 
     def _epsilons(self, attack: AttackSpec) -> list[float]:
         return list(self.study.epsilons_of(self.task, self.data.scale, attack))

@@ -19,6 +19,7 @@ from palpate.core.registry import EXPLAINERS
 from palpate.core.spec import Name, SpecError
 from palpate.data.options import ImageSettings
 from palpate.data.table import Columns
+from palpate.study.corruptions import CorruptionSpec
 from palpate.study.network import ModelSpec
 from palpate.study.part import Part
 from palpate.training.spec import TrainSpec
@@ -116,6 +117,8 @@ class AttackSpec(Part):
 
     @model_validator(mode="after")
     def _fits(self) -> "AttackSpec":
+        if self.attack.learns and self.epsilons is not None:
+            self.attack.grid(self.epsilons)
         _fit(self.epsilons, self.attack.norm)
         if self.target is not None and self.direction is not None:
             raise ValueError("target and direction are both given; leave one of them out")
@@ -216,6 +219,7 @@ class Study(Part):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     epsilons: Epsilons | None = Field(None, description="radii of the attacks; absent where every task has its own")
     training: TrainSpec = TrainSpec()  # pyright: ignore[reportCallIssue]
+    corruptions: tuple[CorruptionSpec, ...] = Field((), description="names, or tables with settings; none when absent")
     explain: ExplainSpec = ExplainSpec()  # pyright: ignore[reportCallIssue]
     trust: TrustSpec = TrustSpec()  # pyright: ignore[reportCallIssue]
 
@@ -241,10 +245,19 @@ class Study(Part):
             "models": [model.name for model in self.models],
             "seeds": [str(seed) for seed in self.seeds],
             "attacks": [attack.name for attack in self.attacks],
+            "corruptions": [corruption.attack.name for corruption in self.corruptions],
         }.items():
             twins = sorted({name for name in names if names.count(name) > 1})
             if twins:
                 raise ValueError(f"{kind} must differ in name, given twice: {', '.join(twins)}")
+        for corruption in self.corruptions:
+            for task in self.tasks:
+                corruption.grid(task.size)  # raises where a severity is out of range
+        for attack in self.attacks:
+            if attack.attack.norm == "px" and attack.epsilons is None:
+                raise ValueError(
+                    f"epsilons is required for {attack.name}: sides of the patch in pixels, such as [4, 8, 16]"
+                )
         without = [task.name for task in self.tasks if task.epsilons is None]
         if self.epsilons is None and without and any(attack.epsilons is None for attack in self.attacks):
             raise ValueError(
@@ -260,7 +273,9 @@ class Study(Part):
         Raises:
             InputError: a unit that is not that of the images.
         """
-        return epsilon_grid((attack and attack.epsilons) or task.epsilons or self.epsilons or (), "any", scale)
+        if attack is not None and attack.epsilons is not None:
+            return attack.attack.grid(attack.epsilons, scale)
+        return epsilon_grid(task.epsilons or self.epsilons or (), "any", scale)
 
     def training_of(self, task: TaskSpec, model: ModelSpec) -> TrainSpec:
         """The model's own training, or the task's, or the study's."""

@@ -20,7 +20,7 @@ from palpate.core.run_folder import RunFolder
 from palpate.models.memory import out_of_memory
 from palpate.models.predict import choose_device
 from palpate.study.engines.engine import Job, Outcome, Setup, Told
-from palpate.study.stages import attack, explain, predict, train, trust
+from palpate.study.stages import attack, corrupt, explain, predict, train, trust
 from palpate.study.stages.context import Context
 from palpate.study.stages.kept import kept_folder
 
@@ -30,6 +30,7 @@ MAKERS: dict[str, Maker] = {
     "train": train.make,
     "predict": predict.make,
     "attack": attack.make,
+    "corrupt": corrupt.make,
     "explain": explain.make,
     "trust": trust.make,
 }

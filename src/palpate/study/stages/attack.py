@@ -7,7 +7,7 @@ that a stage that was stopped goes on from the last of them.
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -87,6 +87,8 @@ class _Subject:
         self.images, self.levels = Chosen(self.split.images, self.places), context.dataset(stage.task).levels or 256
         self.labels = torch.as_tensor(np.asarray(self.split.labels)[self.places], dtype=torch.long)
         self.model, self.keys = context.trained(stage), context.keys(stage, "test")
+        validation = context.dataset(stage.task).val
+        self.training = (validation.images, validation.labels) if self.attack.learns and len(validation) else None
         self.kept, self.progress = context.kept(stage), context.progress(stage)
 
     def attack_blocks(self, first: int, last: int) -> None:
@@ -102,6 +104,7 @@ class _Subject:
                 self.epsilons,
                 self.attack,
                 targets=self.goal,
+                training=self.training,
                 progress=self.progress,
                 start=gap.start,
                 carry=carry,
@@ -186,7 +189,7 @@ def judge(
     images: Tensor,
     labels: Tensor,
     epsilon: float,
-    norm: Norm = "linf",
+    norm: Norm | Literal["px"] = "linf",
     levels: int = 256,
 ) -> dict[str, Any]:
     """Look again at stored adversarial images (n, C, H, W): logits, norm reached, ball, box, and rounding to the levels of a file.

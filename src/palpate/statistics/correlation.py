@@ -1,0 +1,96 @@
+"""Rank correlation of two measures of the same images, with an interval by drawing patients: does one predict the other?"""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from palpate.core.errors import InputError
+from palpate.statistics.intervals import Floats, group_codes
+from palpate.statistics.resample import bootstrap
+
+LEAST = 10
+"""Images without which no correlation is given."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's ρ, mean over the models, with its interval; `images` is the mean number of images that both measures have."""
+
+    value: float
+    low: float
+    high: float
+    images: float
+
+
+def rank_correlation(
+    first: ArrayLike,
+    second: ArrayLike,
+    known: ArrayLike,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    repetitions: int = 2000,
+) -> RankCorrelation | None:
+    """Spearman's rank correlation over images, of each model by itself, and its mean over the models.
+
+    Values that are infinite, because nothing up to the largest epsilon or severity changed the class, count as equal and largest. The interval draws
+    patients with replacement, the same for all models, which see the same images; it does not count the models as a sample.
+
+    Args:
+        first, second: (M, N) of M models and N images, such as l∞ radius and severity.
+        known: (M, N) booleans, the images that count, such as those classified correctly.
+        groups: (N,) patients or lesions; None when every image is its own.
+        level: the share of intervals that should cover the truth.
+        seed, repetitions: of the bootstrap.
+
+    Returns:
+        None where no model has at least ten images and two different values of each measure.
+
+    Raises:
+        InputError: shapes that differ.
+
+    >>> x = np.arange(40.0)[None]
+    >>> found = rank_correlation(x, np.minimum(x, 30) ** 2, x >= 0)
+    >>> round(found.value, 2), found.high
+    (0.99, 1.0)
+    """
+    a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
+    mask = np.atleast_2d(np.asarray(known, bool))
+    if not a.shape == b.shape == mask.shape:
+        raise InputError(
+            f"first, second, known: the same shape is needed, {a.shape}, {b.shape}, {mask.shape} were given"
+        )
+    kept = [
+        model
+        for model in range(len(a))
+        if mask[model].sum() >= LEAST and all(len(np.unique(values[model][mask[model]])) > 1 for values in (a, b))
+    ]
+    codes, number = group_codes(groups, a.shape[1])
+    if not kept or number < 2:
+        return None
+
+    def statistic(weights: Floats) -> Floats:
+        found = [_spearman(a[m][mask[m]], b[m][mask[m]], weights[:, mask[m]]) for m in kept]
+        return np.mean(found, axis=0)
+
+    value, low, high = bootstrap(statistic, np.zeros(a.shape[1]), codes, level, seed, repetitions)
+    return RankCorrelation(value, max(low, -1.0), min(high, 1.0), float(mask[kept].sum(1).mean()))
+
+
+def _spearman(a: Floats, b: Floats, weights: Floats) -> Floats:
+    """Spearman's ρ (R,) of values (n,) under weights (R, n); 0 where a draw leaves one value of either."""
+    ranks = [_ranks(values, weights) for values in (a, b)]
+    total = weights.sum(1, keepdims=True)
+    x, y = (rank - (weights * rank).sum(1, keepdims=True) / total for rank in ranks)
+    scale = np.sqrt((weights * x**2).sum(1) * (weights * y**2).sum(1))
+    return np.divide((weights * x * y).sum(1), scale, out=np.zeros(len(scale)), where=scale > 1e-12)
+
+
+def _ranks(values: Floats, weights: Floats) -> NDArray[np.float64]:
+    """Ranks (R, n) of values (n,) that occur as often as the weights (R, n) say, ties at their average."""
+    codes = np.unique(values, return_inverse=True)[1]
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+    counts = np.add.reduceat(weights[:, order], starts, axis=1)
+    return (np.cumsum(counts, axis=1) - counts / 2)[:, codes]
