@@ -4,34 +4,23 @@ Everything that changes a result is a field here, and nothing else is: devices, 
 refused, because a mistyped `epsilon = …` that is silently ignored costs hours and is never noticed.
 """
 
-import re
 import tomllib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_serializer, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from palpate.attacks.spec import Attack, make_attack
-from palpate.core.epsilon import Scale, epsilon_grid, in_unit
+from palpate.core.epsilon import Scale, epsilon_grid
 from palpate.core.errors import InputError
 from palpate.core.registry import EXPLAINERS
 from palpate.core.spec import Name, SpecError
 from palpate.data.options import ImageSettings
 from palpate.data.table import Columns
+from palpate.study.attacks import AttackSpec, Epsilons, fit
 from palpate.study.corruptions import CorruptionSpec
 from palpate.study.network import ModelSpec
 from palpate.study.part import Part
 from palpate.training.spec import TrainSpec
-
-
-def _radii(values: Any) -> Any:
-    """Epsilons of any norm, rising; where one is in a unit, such as "8 HU", as they are written, until the images are known."""
-    in_units = isinstance(values, list | tuple) and any(map(in_unit, values))
-    return tuple(values) if in_units else epsilon_grid(values, "any")
-
-
-Epsilons = Annotated[tuple[float | str, ...], BeforeValidator(_radii)]
 
 SOURCES = ("folder", "table", "arrays")
 """Keys of a task of which one says where own images are."""
@@ -78,97 +67,6 @@ class TaskSpec(Part, ImageSettings):
     def own(self) -> bool:
         """Whether these are images of one's own."""
         return any(getattr(self, key) is not None for key in SOURCES)
-
-
-DIRECTIONS = {"missed disease": 0, "false alarm": 1}
-"""The class of two that a perturbation must lead to."""
-
-
-class AttackSpec(Part):
-    """An attack of the study: `attack`, a registered name, with that attack's settings beside it, and what is said here.
-
-    >>> AttackSpec(attack="standard", norm="l2", images=64).name
-    'standard-l2'
-    >>> AttackSpec(attack="standard", target="melanoma").name, AttackSpec(attack="fast", direction="false alarm").name
-    ('to-melanoma-by-standard', 'false-alarm-by-fast')
-    """
-
-    attack: Attack
-    images: int | None = Field(None, ge=1, description="at most so many test images; all when absent")
-    epsilons: Epsilons | None = Field(None, description="instead of the task's and the study's epsilons")
-    target: str | int | None = Field(
-        None, description="the class, by name or number, that perturbations must lead to; its own images are left out"
-    )
-    direction: Literal["missed disease", "false alarm"] | None = Field(
-        None, description="of two classes: attack only images of class 1, the disease, or only those of class 0"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_its_settings(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return {"attack": make_attack(value)}
-        if "method" in value:
-            raise SpecError(cls.__name__, [(("method",), cls.unknown_key("method"))])
-        own = cls.model_fields.keys() - {"attack"}
-        settings = {key: setting for key, setting in value.items() if key not in own}
-        attack = settings["attack"] if isinstance(settings.get("attack"), Attack) else make_attack(settings)
-        return {"attack": attack, **{key: value[key] for key in value if key in own}}
-
-    @model_validator(mode="after")
-    def _fits(self) -> "AttackSpec":
-        if self.attack.learns and self.epsilons is not None:
-            self.attack.grid(self.epsilons)
-        _fit(self.epsilons, self.attack.norm)
-        if self.target is not None and self.direction is not None:
-            raise ValueError("target and direction are both given; leave one of them out")
-        if self.aimed and not self.attack.takes_targets:
-            raise ValueError(f"target and direction are not for attack {self.attack.kind!r}; leave them out")
-        return self
-
-    @model_serializer
-    def _flat(self) -> dict[str, Any]:
-        own = {key: getattr(self, key) for key in type(self).model_fields if key != "attack"}
-        return self.attack.to_dict() | {key: value for key, value in own.items() if value is not None}
-
-    @property
-    def aimed(self) -> bool:
-        """Whether perturbations must lead to a class that is said."""
-        return self.target is not None or self.direction is not None
-
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-        goal = self.direction or f"to {self.target}"
-        return f"{re.sub('[^A-Za-z0-9]+', '-', goal)}-by-{self.attack.name}" if self.aimed else self.attack.name
-
-    def goal(self, classes: Sequence[str]) -> int | None:
-        """The class of a task that perturbations must lead to; None where any will do.
-
-        Raises:
-            InputError: the task has no such class, or not two classes and so no direction.
-        """
-        if self.direction is not None:
-            if len(classes) != 2:
-                raise InputError(
-                    f"attack {self.name}: direction is for two classes, and the task has {len(classes)}; give the target, one of {', '.join(classes)}"
-                )
-            return DIRECTIONS[self.direction]
-        if self.target is None:
-            return None
-        place = classes.index(self.target) if self.target in classes else self.target
-        if not isinstance(place, int) or not 0 <= place < len(classes):
-            raise InputError(
-                f"attack {self.name}: target must be one of {', '.join(map(repr, classes))}, or its number from 0, given {self.target!r}"
-            )
-        return place
-
-
-def _fit(epsilons: tuple[float | str, ...] | None, norm: str) -> None:
-    """Refuse epsilons that are none of the norm; those in a unit are looked at when the images are known."""
-    known = [each for each in epsilons or () if not in_unit(each)]
-    if known:
-        epsilon_grid(known, norm)
 
 
 class ExplainSpec(Part):
@@ -233,7 +131,7 @@ class Study(Part):
         for norm in norms:
             for place, grid in grids:
                 try:
-                    _fit(grid, norm)
+                    fit(grid, norm)
                 except InputError as error:
                     raise SpecError(cls.__name__, [(place, str(error))]) from None
         return value

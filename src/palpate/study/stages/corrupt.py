@@ -19,7 +19,7 @@ from palpate.corruptions.api import Corrupted
 from palpate.corruptions.checks import examine
 from palpate.models.predict import predict_logits
 from palpate.study.corruptions import CorruptionSpec
-from palpate.study.stages.context import Context, First
+from palpate.study.stages.context import Chosen, Context
 from palpate.study.stages.table import make_rows
 
 
@@ -27,7 +27,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     """Corrupt the first test images of the shuffled split; write a row per image and severity, what the search found, and the checks."""
     spec = CorruptionSpec.read(stage.spec, stage.title)
     attack, split = spec.attack, context.dataset(stage.task).test
-    images = First(split.images, min(spec.images or len(split), len(split)))
+    images = Chosen(split.images, np.arange(len(split))[: spec.images])
     labels = torch.as_tensor(np.asarray(split.labels)[: len(images)], dtype=torch.long)
     model, keys = context.trained(stage), context.keys(stage, "test")
     grid, searched = spec.grid(context.task(stage.task).size), []
