@@ -95,7 +95,7 @@ def make(wanted: list[tuple[int, str, Example]], records: list[dict], out: Path)
         record, word = record_of(records, task, example), result(example, verdicts)
         signs = "".join(SIGNS[verdict.status] for verdict in verdicts)
         record["passes"] = max(
-            record["passes"], sum(verdict.passes_forward + verdict.passes_backward for verdict in verdicts)
+            record["passes"] or 0, sum(verdict.passes_forward + verdict.passes_backward for verdict in verdicts)
         )
         record["seeds"][str(seed)] = f"{word} {signs}"
         left = (time.monotonic() - began) / (place + 1) * (len(wanted) - place - 1) / 60
@@ -118,7 +118,7 @@ def result(example: Example, verdicts: list[VerdictRecord]) -> str:
 
 
 def write(path: Path, records: list[dict]) -> None:
-    """One test network and task a line; per seed a letter of `WORDS`, and a sign of `SIGNS` for each check."""
+    """One test network and task a line; per seed a letter of `WORDS`, and a sign of `SIGNS` for each check; `passes` are the most, null if unknown."""
     head = {
         "commands": ["python benchmarks/trust.py", "python benchmarks/trust.py --held-out"],
         "machine": f"{platform.machine()}, {os.cpu_count()} shared cores, one thread",
@@ -157,7 +157,7 @@ def tables(records: list[dict]) -> None:
             if cases:
                 good = sum(case[0] in "np" for case in cases)
                 print(f"| {example.name} | {good} of {len(cases)} | {by(names, cases)} |")
-        print(f"\nlargest spending: {max(record['passes'] for record in mine):,} passes")
+        print(f"\nlargest spending: {max(record['passes'] or 0 for record in mine):,} passes")
 
 
 def by(names: list[str], cases: list[str]) -> str:
