@@ -118,7 +118,7 @@ def result(example: Example, verdicts: list[VerdictRecord]) -> str:
 
 
 def write(path: Path, records: list[dict]) -> None:
-    """One test network and task a line; per seed a letter of `WORDS`, and a sign of `SIGNS` for each check; `passes` are the most, null if unknown."""
+    """One test network and task a line; per seed a letter of `WORDS`, and a sign of `SIGNS` for each check; `passes` null if unknown."""
     head = {
         "commands": ["python benchmarks/trust.py", "python benchmarks/trust.py --held-out"],
         "machine": f"{platform.machine()}, {os.cpu_count()} shared cores, one thread",
