@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from palpate.report.page.page import write_report
@@ -55,10 +56,12 @@ def missed(page: Page) -> None:
 
 
 def shot(page: Page, name: str) -> Path:
-    """A screenshot, checked for its size."""
+    """A screenshot in 256 colours, checked for its size."""
     page.wait_for_timeout(500)
     file = HERE / f"{name}.png"
     page.screenshot(path=file)
+    with Image.open(file) as whole:
+        whole.convert("RGB").quantize(256).save(file, optimize=True)
     assert file.stat().st_size < LARGEST, f"{file}: {file.stat().st_size} bytes, at most {LARGEST} are wanted"
     return file
 
