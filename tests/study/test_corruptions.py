@@ -21,6 +21,7 @@ from palpate.report.run_data import read
 from palpate.study.run import StudyIncomplete, run
 
 ASKED = ["jpeg", {"corruption": "gaussian-noise", "severities": [0.1, 0.4], "draws": 2, "images": 10}, "odd"]
+ATTACKS = [{"attack": "fast", "images": 24}, {"attack": "patch", "epsilons": [4, 8], "images": 12, "steps": 3}]
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,10 @@ def made(tmp_path_factory):
     CORRUPTIONS["jpeg"]
     CORRUPTIONS._entries["odd"] = Entry("odd", odd, "elsewhere", False)
     folder = tmp_path_factory.mktemp("runs") / "corrupted"
-    spec = {"models": SPEC["models"][:1], "seeds": [0, 1], "attacks": [{"attack": "fast", "images": 24}]}
+    spec = {"models": SPEC["models"][:1], "seeds": [0, 1], "attacks": ATTACKS}
     try:
         with pytest.raises(
-            StudyIncomplete, match=r"2 of 16 stages failed.*\n.*'odd' at severity 0.0625 must give values in"
+            StudyIncomplete, match=r"2 of 18 stages failed.*\n.*'odd' at severity 0.0625 must give values in"
         ):
             run(
                 tiny(**spec, corruptions=ASKED, trust={"images": 4, "budget": 50}),
@@ -69,6 +70,13 @@ def test_rows_agree_with_a_direct_call(made):
     assert facts["anchors"]["dermamnist-c"] == [0.04, 0.08, 0.12, 0.18, 0.26]
 
 
+def test_a_patch_has_sides_for_epsilons(made):
+    table = rows.read(made / stages_of(made, "attack")[1] / "images.parquet").filter(pl.col("epsilon_index") > 0)
+    assert set(table["epsilon"]) == {4, 8}
+    assert set(table["norm"]) == {"px"}
+    assert table["in_ball"].all()
+
+
 def test_checks_are_written(made):
     verdicts = json.loads((made / stages_of(made, "corrupt")[0] / "verdicts.json").read_text())
     assert [each["name"] for each in verdicts] == [
@@ -83,7 +91,7 @@ def test_the_report_has_one_table_over_everything(made):
     task = read(made).results.tasks["phantom-skin"]
     assert [one.name for one in task.corruptions] == ["jpeg", "gaussian-noise"]
     table = (made / "tables" / "phantom-skin-severities.csv").read_text().splitlines()
-    assert len(table) == 1 + 3
+    assert len(table) == 1 + 4
     assert "odd" in page
     assert "left out: " not in " ".join(read(made).problems)
 

@@ -198,7 +198,7 @@ def judge(
     """
     logits = predict_logits(model, adversarial)
     pixels = images[0].numel()
-    tolerance = BALL_TOLERANCE * {"linf": 1.0, "l2": pixels**0.5, "l1": pixels}[norm]
+    tolerance = BALL_TOLERANCE * {"linf": 1.0, "l2": pixels**0.5, "l1": pixels, "px": 0.0}[norm]
     lowest, highest = adversarial.flatten(1).amin(1), adversarial.flatten(1).amax(1)
     fooled = logits.argmax(1) != labels
     survives: list[bool | None] = [None] * len(labels)
