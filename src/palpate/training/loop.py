@@ -86,7 +86,8 @@ def fit(
             fabric, _train_share, model, dataset, spec, seed, dataclasses.replace(hooks, progress=None)
         )
         model.load_state_dict(state)
-        return _finished(model, history)
+        epochs = tuple(Epoch(**epoch) for epoch in history["epochs"])
+        return _finished(model, History(epochs, history["best_epoch"], history["stopped_early"]))
     one = [target.index or 0] if target.type == "cuda" else 1
     fabric = Fabric(accelerator=target.type, devices=one, precision=spec.precision or "32-true")
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
@@ -97,15 +98,15 @@ def fit(
 
 def _train_share(
     fabric: Fabric, model: nn.Module, dataset: LabelledImages, spec: TrainSpec, seed: int, hooks: Hooks
-) -> tuple[History, dict[str, Tensor]]:
-    """Be one of several processes that train together: the history and the weights, on the CPU."""
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Be one of several processes that train together: the history (as a dict, which Fabric can send) and the weights, on the CPU."""
     torch.manual_seed(seed)
     if fabric.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     history = _Training(fabric, model, dataset, spec, seed).run(
         hooks if fabric.global_rank == 0 else hooks.only_resume()
     )
-    return history, {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    return dataclasses.asdict(history), {name: tensor.cpu() for name, tensor in model.state_dict().items()}
 
 
 def _finished(model: nn.Module, history: History) -> History:
