@@ -27,7 +27,7 @@ def seal(run: Path) -> None:
         files = {
             file.name: {"size": file.stat().st_size, "sha256": sha256(file)}
             for file in sorted(folder.iterdir())
-            if file.name != "stage.json"
+            if file.name != "stage.json" and file.is_file()
         }
         edit(folder / "stage.json", files=files)
         contents[folder.name] = RunFolder(run).stage(folder.name).content
