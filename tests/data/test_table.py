@@ -149,6 +149,10 @@ def test_images_in_another_folder_and_linked_ones(tmp_path: Path, publish: Simpl
             r"1 images are listed more than once: line 4 \('a'\); keep one row of each",
         ),
         (
+            ["path,label", "a,0", "b,1", "./a.png,0"],
+            r"1 images are listed more than once: line 4 \('./a.png'\); keep one row of each",
+        ),
+        (
             ["path,label", "a,0", "b,", "c,1", "d,NA"],
             r"column 'label' is blank in 2 rows: line 3, line 5; label or remove those rows",
         ),
@@ -182,6 +186,11 @@ def test_labels_outside_the_stated_classes_and_unknown_columns(tmp_path: Path, p
         read(path, columns=columns(group="lesion_id"))
     with pytest.raises(InputError, match="columns: lable: unknown key; did you mean `label`"):
         Dataset.from_table(path, columns={"lable": "dx"})
+    for twice in ({"label": "path"}, {"findings": ("label", "label")}, {"group": "label"}):
+        with pytest.raises(
+            InputError, match=r"column '(path|label)' is named more than once; name each for one purpose"
+        ):
+            Dataset.from_table(path, columns=twice)
 
 
 FINDINGS = [

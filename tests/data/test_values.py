@@ -58,6 +58,16 @@ def test_a_stated_range_holds_and_what_leaves_it_is_counted() -> None:
     assert (ends, len(notes)) == ((-1000, 1000), 1)
 
 
+def test_a_stated_range_that_the_files_cannot_hold_is_warned_of() -> None:
+    held = (
+        r"0 to 4095 is stated, and the files can only hold values from 0 to 255 \(found 0 to 200\): is it their range"
+    )
+    with pytest.warns(ValueRangeWarning, match=held):
+        ends, (said,) = value_range(index([0], [200]), plain(np.dtype(np.uint8)), (0, 4095))
+    assert (ends, "is it their range?" in said) == ((0, 4095), True)
+    assert value_range(index([0], [300]), plain(np.dtype(np.uint16)), (0, 4095)) == ((0, 4095), [])
+
+
 def test_standardised_numbers_are_refused() -> None:
     with pytest.raises(InputError, match=r"images have values from -2.1 to 2.6; state the values of black and white"):
         value_range(index([-2.1], [2.6]), plain(np.dtype(np.float32)), None)

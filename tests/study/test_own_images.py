@@ -1,6 +1,7 @@
 """Images of one's own, from the files to the report: in class folders, in a table, and under the attack of weights trained already."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_a_study_of_a_table_with_groups_and_metadata_ends_in_a_report(table: Pat
     assert spec["channels"] == 1
 
 
-def test_of_several_findings_a_study_takes_the_one_that_it_names(tmp_path: Path) -> None:
+def test_of_several_findings_a_study_takes_the_one_that_it_names_or_all(tmp_path: Path) -> None:
     lines = ["path,edema,mass"]
     for i in range(40):
         write(tmp_path / f"s{i}.png", i, bool(i % 2))
@@ -104,8 +105,10 @@ def test_of_several_findings_a_study_takes_the_one_that_it_names(tmp_path: Path)
     few = study({"folder": "x"})
     dataset = open_dataset(few, TaskSpec.read({"name": "mine", "size": 32, "finding": "mass"} | task, "task"), None)
     assert (dataset.classes, dataset.test.labels.ndim) == (("absent", "present"), 1)
-    with pytest.raises(InputError, match="finding must be one of 'edema', 'mass', given 'class'"):
-        open_dataset(few, TaskSpec.read({"name": "mine", "size": 32} | task, "task"), None)
+    every = open_dataset(few, TaskSpec.read({"name": "mine", "size": 32} | task, "task"), None)
+    assert (every.findings, every.test.labels.ndim) == (("edema", "mass"), 2)
+    with pytest.raises(InputError, match="finding must be one of 'edema', 'mass', given 'oedema'"):
+        open_dataset(few, TaskSpec.read({"name": "mine", "size": 32, "finding": "oedema"} | task, "task"), None)
 
 
 @pytest.mark.parametrize("labels", [False, True])
@@ -118,7 +121,7 @@ def test_weights_are_attacked_on_one_s_own_images(
     new = tmp_path / "new-images"
     for i in range(6):
         write(new / ("flat" if labels else ("ill", "healthy")[i % 2]) / f"n{i}.png", 100 + i, i % 2 == 0)
-    arguments = ["--images", str(new)]
+    arguments = ["--images", str(new), "--write-images", str(tmp_path / "written"), "--set", "attack.levels=256"]
     if labels:
         (tmp_path / "new.csv").write_text(
             "path,label\n" + "".join(f"n{i},{('ill', 'healthy')[i % 2]}\n" for i in range(6))
@@ -129,8 +132,15 @@ def test_weights_are_attacked_on_one_s_own_images(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main()
-    assert stop.value.code == 0, capsys.readouterr()
+    printed = capsys.readouterr()
+    assert stop.value.code == 0, printed
     (folder,) = (tmp_path / "runs").iterdir()
+    assert len(list((tmp_path / "written").glob("*.png"))) == 6
+    said = re.search(
+        r"written: 6 images written, and read again (\d) of (\d) images? that fooled the model still do", printed.out
+    )
+    assert said is not None
+    assert said[1] == said[2]
     assert folder.name == ("attack-new" if labels else "attack-new-images")
     (record,) = RunFolder(folder).study().tasks.values()
     assert (record.images, record.classes) == ({"train": 0, "val": 0, "test": 6}, ("ill", "healthy"))

@@ -58,6 +58,12 @@ def attack(
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder; runs/attack-TASK when absent.", show_default=False)
     ] = None,
+    write_images: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-images", help="A new folder for the first 64 adversarial images, as files.", show_default=False
+        ),
+    ] = None,
     criteria: Annotated[
         Path | None,
         typer.Option("--criteria", help="Judge the run by these, as `palpate check` does.", show_default=False),
@@ -78,8 +84,15 @@ def attack(
         raise InputError(f"palpate attack: give --epsilons, the radii in {norm}, such as 0.5,1,2")
     radii = [part.strip() for part in (epsilons or USUAL).split(",") if part.strip()]
     radii += epsilons_of(criteria) if criteria else []
+    if write_images and write_images.is_dir() and any(write_images.iterdir()):
+        raise InputError(f"--write-images: {write_images} holds files already; name a new folder")
     study = asked_study(model, task, images, labels, keys, radii, name)
     folder = out or Path("runs") / study.name
     run_study(study, folder, data, device, threads)
+    if write_images:
+        from palpate.study.written import write_attacked
+
+        for line in write_attacked(study, folder, write_images, data, device):
+            typer.echo(line)
     if criteria:
         answer(criteria, folder)

@@ -4,6 +4,7 @@ The page, the terminal, the tables, messages and figures all call these function
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -182,6 +183,15 @@ def span(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.{digits}f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def plain_name(text: str) -> str:
+    """A text as the name of a data set, of which files are named.
+
+    >>> plain_name("my skin images (2024)")
+    'my-skin-images-2024'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "images"
 
 
 def sentence(note: str) -> str:

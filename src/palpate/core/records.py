@@ -110,6 +110,8 @@ class TaskRecord(Spec):
         notes: what was done to the data and what a reader of results must know about them.
         epsilons: radii in [0, 1], rising.
         scale: the values of the files that became 0 and 1, their unit, and how many levels lie between.
+        disease: the labels that count as disease; none where any misclassification counts.
+        part_of, whole: the task with several findings of which this is one, and the identity of its data; or "".
     """
 
     title: str
@@ -126,6 +128,9 @@ class TaskRecord(Spec):
     notes: tuple[str, ...]
     epsilons: tuple[float, ...]
     scale: Scale = Scale()
+    disease: tuple[int, ...] = ()
+    part_of: str = ""
+    whole: str = ""
 
 
 class StudyFacts(Spec):

@@ -51,6 +51,11 @@ SCHEMA: dict[str, pl.DataType] = {
 }
 
 
+def metadata_file(run: Path, task: str) -> Path:
+    """Where the columns of a task's images that make subgroups lie, by image_id; no rows hold them."""
+    return run / "metadata" / f"{task}.parquet"
+
+
 def frame(records: Iterable[dict]) -> pl.DataFrame:
     """Build a table of rows, strictly: every column of SCHEMA must be present in every record and of its type."""
     records = list(records)

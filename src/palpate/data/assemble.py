@@ -85,7 +85,7 @@ def assemble(
     how = options.seed, options.fractions, options.stratify
     parts = take(split(safe, *how), options.limits, options.seed)
     native = native or plain(store.images.dtype)
-    ends, value_notes = value_range(index, native, options.value_range)
+    ends, value_notes = value_range(index, native, options.value_range, task.name)
     black, white = ((end - native.low) / native.step for end in ends)
     stored = store.images.shape[3]
     channels = options.channels or stored

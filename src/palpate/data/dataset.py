@@ -98,7 +98,13 @@ class Dataset:
         """
         return parse_epsilon(value, scale=self.scale)
 
-    def write(self, images: Any, folder: Path | str, part: Literal["train", "val", "test"] = "test") -> Images:
+    def write(
+        self,
+        images: Any,
+        folder: Path | str,
+        part: Literal["train", "val", "test"] = "test",
+        places: Sequence[int] | np.ndarray | None = None,
+    ) -> Images:
         """Write images, such as adversarial ones, as files of the kind that they came from, and read them again.
 
         DICOM files keep their header and get an identifier of their own; of other sources the files are PNG, of 16 bits where 8 do not hold their
@@ -108,6 +114,7 @@ class Dataset:
             images: (n, C, H, W) in [0, 1], those of the part from the first on, perhaps changed. Rounded to values that the files can hold:
                 attack with `levels` for images that still fool then.
             folder: absent or empty.
+            places: which images of the part they are; its first n when absent.
 
         Returns:
             The images as they are read from the files.
@@ -115,7 +122,7 @@ class Dataset:
         Raises:
             InputError: images of another shape or with colour where the files have none, or a folder that holds files already.
         """
-        return write_images(self, images, Path(folder).expanduser(), getattr(self, part))
+        return write_images(self, images, Path(folder).expanduser(), getattr(self, part), places)
 
     def of_finding(self, name: str) -> "Dataset":
         """The same images with the label of one finding, absent or present; images where it is unknown are left out.

@@ -1,24 +1,15 @@
 """A user's own images, in a folder of class folders or listed in a table: the task they make, and their manifest. Nothing is decoded here."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from palpate.core.formatting import plain_name
 from palpate.data import arrays, folder, table
 from palpate.data.manifest import Labelled
 from palpate.data.options import ImageOptions
 from palpate.data.preprocess import Preprocess
 from palpate.data.table_file import open_table
 from palpate.data.tasks import Task
-
-
-def plain_name(text: str) -> str:
-    """A text as the name of a data set.
-
-    >>> plain_name("my skin images (2024)")
-    'my-skin-images-2024'
-    """
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "images"
 
 
 def own_task(labelled: Labelled, name: str, options: ImageOptions) -> Task:

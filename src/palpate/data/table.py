@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from palpate.core.spec import Spec
 from palpate.data.files import locate
@@ -31,6 +31,14 @@ class Columns(Spec):
     group: str | None = Field("group", description='patient or lesion; a table need not have the column "group"')
     split: str | None = Field("split", description='train, val or test; a table need not have the column "split"')
     frame: str | None = Field(None, description="of a multi-frame DICOM file, counted from 0")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Columns":
+        named = [self.path, *(self.findings or (self.label,)), self.group, self.split, self.frame]
+        twice = [name for name in dict.fromkeys(named) if name and named.count(name) > 1]
+        if twice:
+            raise ValueError(f"column {', '.join(map(repr, twice))} is named more than once; name each for one purpose")
+        return self
 
 
 Classes = Sequence[str] | Mapping[str, int] | None
@@ -59,6 +67,7 @@ def read(table: Table, images: Path, columns: Columns, classes: Classes = None) 
         table.refuse(odd, fault, "correct it", numbers)
         files = [f"{file}#frame#{int(number)}" for file, number in zip(files, numbers, strict=True)]
         names = [f"{name}#{int(number)}" for name, number in zip(names, numbers, strict=True)]
+    _refuse_twice(table, files, names)
     found = label(table, columns, names, files, classes)
     return replace(found, notes=(*found.notes, *notes))
 
@@ -81,9 +90,7 @@ def label(table: Table, columns: Columns, ids: list[str], files: list[str], clas
     )
     used = [*(columns.findings or [columns.label]), *filter(None, [group, split, columns.frame])]
     table.require(used)
-    first = {value: row for row, value in reversed(list(enumerate(ids)))}
-    twice = [row for row, value in enumerate(ids) if first[value] != row]
-    table.refuse(twice, f"{len(twice)} images are listed more than once", "keep one row of each", ids)
+    _refuse_twice(table, ids, ids)
     found = _findings(table, columns.findings) if columns.findings else _labels(table, columns.label, classes)
     rows = found.rows.with_columns(
         pl.Series("image_id", ids, dtype=pl.String),
@@ -95,6 +102,13 @@ def label(table: Table, columns: Columns, ids: list[str], files: list[str], clas
     if others:
         rows = rows.with_columns(table.rows.select(others).to_struct("metadata"))
     return replace(found, rows=manifest(rows, table.path))
+
+
+def _refuse_twice(table: Table, values: Sequence[str], shown: Sequence[str]) -> None:
+    """Refuse rows whose value an earlier row has."""
+    first = {value: row for row, value in reversed(list(enumerate(values)))}
+    twice = [row for row, value in enumerate(values) if first[value] != row]
+    table.refuse(twice, f"{len(twice)} images are listed more than once", "keep one row of each", shown)
 
 
 def _filled(table: Table, column: str, remedy: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Changed images back to files of the kind that they came from: DICOM with its header, else PNG of 8 or 16 bits; and what is read from them again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,11 +40,13 @@ class Source(Protocol):
     def grey(self) -> bool: ...
 
 
-def write_images(dataset: Source, images: Any, folder: Path, split: Split) -> Images:
+def write_images(
+    dataset: Source, images: Any, folder: Path, split: Split, places: Sequence[int] | np.ndarray | None = None
+) -> Images:
     """Write one file for each image, see `palpate.data.dataset.Dataset.write`.
 
     Args:
-        images: (n, C, H, W) in [0, 1], those of the split from the first on, perhaps changed.
+        images: (n, C, H, W) in [0, 1], those of the split from the first on or at `places`, perhaps changed.
 
     Returns:
         The images as they are read from the files.
@@ -60,8 +63,10 @@ def write_images(dataset: Source, images: Any, folder: Path, split: Split) -> Im
     folder.mkdir(parents=True, exist_ok=True)
     plan = dataset.native if isinstance(dataset.native, dicom.Plan) else None
     low, high = _ends(dataset)
+    rows = np.arange(len(split)) if places is None else np.asarray(places)
+    rows = rows[: len(pixels)]
     names = [f"{place:05}.{'png' if plan is None else 'dcm'}" for place in range(len(pixels))]
-    for name, image, source, image_id in zip(names, pixels, split.files, split.ids, strict=False):
+    for name, image, source, image_id in zip(names, pixels, split.files[rows], split.ids[rows], strict=True):
         values = np.asarray(low + image.astype(np.float64) * (high - low))
         if dataset.grey:
             values = _one_channel(values, image_id)
@@ -69,7 +74,7 @@ def write_images(dataset: Source, images: Any, folder: Path, split: Split) -> Im
             _png(values, folder / name, high)
         else:
             dicom.write(values, source, folder / name, plan)
-    _table(dataset, split, names).write_csv(folder / TABLE)
+    _table(dataset, split, names, rows).write_csv(folder / TABLE)
     return _read_again(dataset, folder, names)
 
 
@@ -81,11 +86,11 @@ def _ends(dataset: Source) -> tuple[float, float]:
     return 0.0, float(scale.steps if scale.levels else 65535)
 
 
-def _table(dataset: Source, split: Split, names: list[str]) -> pl.DataFrame:
-    n, labels = len(names), split.labels[: len(names)]
+def _table(dataset: Source, split: Split, names: list[str], rows: np.ndarray) -> pl.DataFrame:
+    labels = split.labels[rows]
     words = [dataset.classes[label] for label in labels] if labels.ndim == 1 else None
     told = dict(zip(dataset.findings, labels.T, strict=True)) if words is None else {"label": words}
-    return pl.DataFrame({"path": names, **told, "image_id": split.ids[:n], "group": split.groups[:n]})
+    return pl.DataFrame({"path": names, **told, "image_id": split.ids[rows], "group": split.groups[rows]})
 
 
 def _read_again(dataset: Source, folder: Path, names: list[str]) -> Images:

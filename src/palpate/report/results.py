@@ -19,6 +19,7 @@ from palpate.statistics.clinical import directed_curves, directed_radii, operati
 from palpate.statistics.confusion import confusion
 from palpate.statistics.curves import COUNTED, KEYS, curve, with_result
 from palpate.statistics.leaderboard import ARCHITECTURE, Leaderboard, Unranked, architecture_name, ranked, unranked
+from palpate.statistics.subgroups import subgroups
 
 FORMAT = 1
 """Of results.json; raised when a field changes its meaning."""
@@ -94,6 +95,7 @@ class TaskResults(Spec):
         confusions: rows of `palpate.statistics.confusion.CONFUSION`, of tasks with three classes or more.
         corruptions: one for each corruption.   corruption_errors: as `errors`, under corruptions.
         operating_points: rows of `palpate.statistics.clinical.OPERATING`, of two-class tasks, clean test split.
+        subgroups: rows of `palpate.statistics.subgroups.SUBGROUPS`, of tasks whose images have metadata.
     """
 
     title: str
@@ -107,6 +109,7 @@ class TaskResults(Spec):
     operating_points: tuple[dict[str, Any], ...]
     corruptions: tuple[CorruptionResults, ...] = ()
     corruption_errors: tuple[dict[str, Any], ...] = ()
+    subgroups: tuple[dict[str, Any], ...] = ()
 
 
 class ModelChecks(Spec):
@@ -209,7 +212,19 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         operating_points=tuple(pl.concat(operating).sort(KEYS).to_dicts()) if operating else (),
         corruptions=corruptions,
         corruption_errors=corruption_errors,
+        subgroups=tuple(line for models in _architectures(tables, task) for line in _subgroups(tables, task, models)),
     )
+
+
+def _subgroups(tables: StageTables, task: str, models: list[str]) -> list[dict[str, Any]]:
+    """Of clean images of the whole test split at the threshold of the validation images, and of attacked images."""
+    metadata = tables.metadata(task)
+    if metadata.width < 2:
+        return []
+    columns = (*COUNTED, "logits", "inherited", "prediction")
+    attacked = with_attack_id(tables.attack_rows(task, columns, models))
+    rows = pl.concat([tables.prediction_rows(task, columns, models), attacked])
+    return subgroups(rows, metadata, tables.study.tasks[task].disease).to_dicts() if len(rows) else []
 
 
 def _architectures(tables: StageTables, task: str) -> list[list[str]]:

@@ -13,7 +13,7 @@ import polars as pl
 
 from palpate.core.errors import Damaged, InputError
 from palpate.core.records import Parent, StageOutput, StageRecord, StudyRecord
-from palpate.core.rows import DAMAGED, SCHEMA
+from palpate.core.rows import DAMAGED, SCHEMA, metadata_file
 from palpate.core.run_folder import RunFolder
 from palpate.statistics.curves import COUNTED
 
@@ -33,6 +33,7 @@ class Stage:
     Attributes:
         planned: as the study lists it.   state: one of `STATES`.   error: why it failed, or what is wrong with it, or "".
         folder: where it lies.   record: its stage.json; None where it is not complete.
+        tasks: its own, and those of the stages that read it: a training of several findings serves the tasks of all.
     """
 
     planned: StageOutput
@@ -40,6 +41,7 @@ class Stage:
     error: str
     folder: Path
     record: StageRecord | None
+    tasks: frozenset[str]
 
     @property
     def id(self) -> str:
@@ -105,7 +107,7 @@ class StageTables:
         return [
             stage
             for stage in self.stages
-            if stage.kind == kind and task in (None, stage.task) and model_id in (None, stage.model_id)
+            if stage.kind == kind and (task is None or task in stage.tasks) and model_id in (None, stage.model_id)
         ]
 
     def complete(self, kind: str, task: str | None = None, model_id: str | None = None) -> list[Stage]:
@@ -118,7 +120,7 @@ class StageTables:
 
     def models(self, task: str) -> list[str]:
         """The models of a task in the study's order, whether or not they have results."""
-        return list(dict.fromkeys(stage.model_id for stage in self.stages if stage.task == task and stage.model_id))
+        return list(dict.fromkeys(stage.model_id for stage in self.stages if task in stage.tasks and stage.model_id))
 
     def map_label(self, stage: Stage) -> str:
         """What the maps of an explain stage are called: the model, and the method where the task has several."""
@@ -150,6 +152,12 @@ class StageTables:
     def attack_rows_of(self, stage: Stage, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
         """Rows of one attack stage; empty where they cannot be read."""
         return self._table(stage, "images.parquet", columns, SCHEMA)
+
+    def metadata(self, task: str) -> pl.DataFrame:
+        """Image_id and the columns that make subgroups; empty where there are none."""
+        file = metadata_file(self.path, task)
+        found = self.attempt(f"metadata/{file.name}", lambda: pl.read_parquet(file)) if file.is_file() else None
+        return pl.DataFrame() if found is None else found
 
     def table(self, kind: str, name: str, task: str | None = None) -> pl.DataFrame:
         """A table that is no table of rows, from all complete stages of a kind: history.parquet, explanations.parquet."""
@@ -199,14 +207,19 @@ def open_tables(path: Path) -> StageTables:
     tables = StageTables(run.path, run.study(), (), [])
     failures = run.failures()
 
+    readers: dict[str, set[str]] = {}
+    for planned in tables.study.stages:
+        for read in (planned.id, *(parent.id for parent in planned.parents)):
+            readers.setdefault(read, set()).add(planned.task)
+
     def stage(planned: StageOutput) -> Stage:
-        folder, (state, why) = run.folder(planned.id), run.state(planned)
+        folder, (state, why), tasks = run.folder(planned.id), run.state(planned), frozenset(readers[planned.id])
         if state == "complete":
-            return Stage(planned, state, "", folder, run.stage(planned.id))
+            return Stage(planned, state, "", folder, run.stage(planned.id), tasks)
         if planned.id in failures:
-            return Stage(planned, "failed", failures[planned.id].error, folder, None)
+            return Stage(planned, "failed", failures[planned.id].error, folder, None, tasks)
         if why:
             tables.problems.append(f"{planned.title}: {state}, so it is not shown: {why}")
-        return Stage(planned, state, why, folder, None)
+        return Stage(planned, state, why, folder, None, tasks)
 
     return dataclasses.replace(tables, stages=tuple(stage(planned) for planned in tables.study.stages))

@@ -43,19 +43,23 @@ def build_model(model: ModelSpec, seed: int, size: int, classes: Sequence[str], 
     return built
 
 
-def column(model: ModelSpec, finding: str) -> int | None:
-    """Which logit of a multi-label network answers for the task's finding; None of any other network.
+def column(model: ModelSpec, finding: str, findings: Sequence[str] = ()) -> int | None:
+    """Which logit of a multi-label network answers for a finding; None of any other network.
+
+    Args:
+        findings: of the task, where it has several: what a network answers for that does not state its own.
 
     Raises:
         InputError: the network has no such finding.
     """
-    if model.findings is None:
+    names = tuple(model.findings or findings)
+    if not names:
         return None
-    if finding not in model.findings:
+    if finding not in names:
         raise InputError(
-            f"findings: {model.name} answers for {', '.join(model.findings)}, and the task is about {finding!r}; state the task's finding"
+            f"findings: {model.name} answers for {', '.join(names)}, and the task is about {finding!r}; state the task's finding"
         )
-    return model.findings.index(finding)
+    return names.index(finding)
 
 
 def two_logits(model: Classifier, place: int | None) -> nn.Module:
@@ -79,12 +83,13 @@ def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> 
     """
     task = dataset.task.name
     try:
-        built = build_model(model, seed, dataset.size, dataset.classes, dataset.channels)
+        built = build_model(model, seed, dataset.size, dataset.findings or dataset.classes, dataset.channels)
         if built.channels != dataset.channels:
             raise InputError(
                 f"channels: the network takes {built.channels}, and the images of {task} have {dataset.channels}; {_remedy(built, dataset)}"
             )
-        place = column(model, dataset.finding)
+        places = [column(model, one, dataset.findings) for one in dataset.findings or (dataset.finding,)]
+        place = places[0]
         logits = 2 if place is not None or built.num_classes == 1 else built.num_classes
         if logits != len(dataset.classes):
             raise InputError(
@@ -94,7 +99,7 @@ def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> 
         for doubt in range_doubts(model, built, dataset):
             warnings.warn(f"model {model.name} on {task}: {doubt}", ValueRangeWarning, stacklevel=3)
         if trains:
-            _check_trainable(built, place)
+            _check_trainable(built, foreign=model.findings not in (None, dataset.findings))
         else:
             _check_trained(model, built, dataset)
         ready = two_logits(built.eval(), place)
@@ -136,13 +141,13 @@ def _remedy(built: Classifier, dataset: Dataset) -> str:
     return "give the network's channels, if it takes others, or choose another network"
 
 
-def _check_trainable(built: Classifier, place: int | None) -> None:
+def _check_trainable(built: Classifier, foreign: bool) -> None:
     parameters = list(built.parameters())
     kinds = {parameter.dtype for parameter in parameters} & {torch.float16, torch.bfloat16}
     modes = [part for part in built.modules() if hasattr(part, "program")]
     reason = (
         "its multi-label head is trained elsewhere"
-        if place is not None
+        if foreign
         else "an exported program has no training mode"
         if modes
         else "it has no parameter that takes a gradient"
@@ -165,13 +170,15 @@ def _check_trained(model: ModelSpec, built: Classifier, dataset: Dataset) -> Non
     path = Path(model.weights or "")
     if model.weights and is_own(path):
         learned = read_spec(path)["extra"].get("classes")
-        if learned is not None and list(learned) != list(dataset.classes):
+        names = dataset.findings or dataset.classes
+        if learned is not None and list(learned) != list(names):
             raise InputError(
-                f"weights: {path} was trained on the classes {', '.join(learned)}, and the task has {', '.join(dataset.classes)}"
+                f"weights: {path} was trained on the classes {', '.join(learned)}, and the task has {', '.join(names)}"
             )
     if built.trained:
         return
-    other = build_model(model, 1_000_003, dataset.size, dataset.classes, dataset.channels).state_dict()
+    names = dataset.findings or dataset.classes
+    other = build_model(model, 1_000_003, dataset.size, names, dataset.channels).state_dict()
     own = built.state_dict()
     random = [name for name, tensor in own.items() if not torch.equal(tensor, other[name])]
     if random:

@@ -59,7 +59,9 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             attack.goal(known.classes)  # refuses a target that the task lacks
         for model in study.models:
             bare = model.model_copy(update={"weights": None})  # which weights changes no time, and may need a download
-            built = build_model(bare, study.seeds[0], task.size, known.classes, study.channels_of(task) or 3)
+            built = build_model(
+                bare, study.seeds[0], task.size, task.findings or known.classes, study.channels_of(task) or 3
+            )
             train, frozen = _seconds(built, task.size, device)
             spec = study.training_of(task, model)
             per_seed = round(spec.epochs * max(1, spec.epoch_fraction * counts["train"]))
@@ -72,22 +74,33 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
                 * each.attack.expected_passes(len(each.grid(task.size)))
                 for each in study.corruptions
             )
-            seeds, examined = len(study.seeds), sum(not attack.attack.every_epsilon for attack in study.attacks)
+            seeds, questions = len(study.seeds), max(len(task.findings), 1)
+            examined = sum(not attack.attack.every_epsilon for attack in study.attacks)
             parameters = sum(parameter.numel() for parameter in built.parameters())
             pictures = study.explain.images * (max(grids) + 1) * task.size**2 * 4 * (built.channels + 2)
             names = [f"{model.name}#{seed}" for seed in study.seeds]
-            done = [complete for key, complete in made.items() if key[0] == task.name and key[1] in names]
+            done = [complete for key, complete in made.items() if study.task_of(key[0]) is task and key[1] in names]
             yield Estimate(
                 task=task.name,
                 model=model.name,
                 present=known.kind == "synthetic" or task.own or task.name in here,
                 complete=sum(map(sum, done)),
                 stages=seeds
-                * (2 + len(study.methods_of(model)) + len(study.attacks) + len(study.corruptions) + max(examined, 1)),
+                * (
+                    1
+                    + questions
+                    * (
+                        1
+                        + len(study.methods_of(model))
+                        + len(study.attacks)
+                        + len(study.corruptions)
+                        + max(examined, 1)
+                    )
+                ),
                 training_passes=seeds * per_seed,
-                attack_passes=seeds * attacked,
-                seconds=seeds * (per_seed * train + attacked * frozen),
-                megabytes=seeds * (4 * parameters + pictures * len(study.attacks)) / 1e6,
+                attack_passes=seeds * questions * attacked,
+                seconds=seeds * (per_seed * train + questions * attacked * frozen),
+                megabytes=seeds * (4 * parameters + questions * pictures * len(study.attacks)) / 1e6,
             )
 
 

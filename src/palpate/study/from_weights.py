@@ -44,7 +44,8 @@ def model_keys(network: str, given: Mapping[str, Any] | None = None) -> tuple[di
         known = {key: value for key, value in known.items() if key not in ("heads", "window", "relu")}
     if made_of.get("head") == "own":
         known = {key: value for key, value in known.items() if key not in ("dropout", "output_stride")}
-    learned = {"classes": told["extra"].get("classes"), "channels": made_of["channels"], "size": made_of["size"]}
+    names = "findings" if told["extra"].get("findings") else "classes"
+    learned = {names: told["extra"].get("classes"), "channels": made_of["channels"], "size": made_of["size"]}
     return known | given | {"weights": str(path)}, {key: value for key, value in learned.items() if value is not None}
 
 
@@ -76,6 +77,8 @@ def study_of_network(
     if own:
         names = model.get("classes") or learned.get("classes")
         numbered = {"classes": names, "channels": learned.get("channels")}
+        if "findings" in learned:
+            images["columns"] = {"findings": learned["findings"]}
         images |= {"test_only": True} | {key: value for key, value in numbered.items() if value is not None}
     keys: dict[str, Any] = {
         "name": f"attack-{task}",

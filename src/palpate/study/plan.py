@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from palpate.core.epsilon import Scale
+from palpate.core.errors import InputError
+from palpate.core.formatting import plain_name
 from palpate.core.records import Kind, Parent, Role, StageOutput
 from palpate.core.spec import Spec, fingerprint
 from palpate.study.spec import OWN, SOURCES, AttackSpec, ModelSpec, Study, TaskSpec
 
-OTHER = {"epsilons", "training", "images", "columns", "group", *SOURCES, *OWN}
+OTHER = {"epsilons", "training", "disease", "subgroups", "images", "columns", "group", *SOURCES, *OWN}
 """Settings of a task that do not count for its data: the identity says which images, labels, groups and splits they gave."""
 
 VERSIONS: dict[Kind, int] = {"train": 2, "predict": 3, "attack": 4, "explain": 3, "trust": 4, "corrupt": 1}
@@ -26,6 +28,17 @@ class Data(Protocol):
     def identity(self) -> str: ...
     @property
     def scale(self) -> Scale: ...
+    @property
+    def findings(self) -> tuple[str, ...]: ...
+
+
+def finding_task(task: str, finding: str) -> str:
+    """What one finding of a task is called, where stages and reports name a task.
+
+    >>> finding_task("chest", "pleural effusion")
+    'chest.pleural-effusion'
+    """
+    return f"{task}.{plain_name(finding)}"
 
 
 def plan(study: Study, datasets: Mapping[str, Data]) -> tuple[StageOutput, ...]:
@@ -33,11 +46,19 @@ def plan(study: Study, datasets: Mapping[str, Data]) -> tuple[StageOutput, ...]:
 
     Args:
         study: what is asked for.
-        datasets: for each task by name: the identity of its images, labels and splits, and their scale.
+        datasets: for each task by name: the identity of its images, labels and splits, their scale, and the names of several findings.
 
     Returns:
-        Train, predict, attack, corrupt, explain and trust stages for every task, model and seed.
+        Train, predict, attack, corrupt, explain and trust stages for every task, model and seed. Of several findings each has its own, but for
+        the training, under the name that `finding_task` gives.
+
+    Raises:
+        InputError: two findings, or a finding and a task, whose names as file names are one.
     """
+    named = [task.name for task in study.tasks]
+    named += [finding_task(task.name, finding) for task in study.tasks for finding in datasets[task.name].findings]
+    if twins := sorted({name for name in named if named.count(name) > 1}):
+        raise InputError(f"tasks and findings must differ in name, given twice as a file's name: {', '.join(twins)}")
     stages: list[StageOutput] = []
     for task in study.tasks:
         data = datasets[task.name]
@@ -45,7 +66,9 @@ def plan(study: Study, datasets: Mapping[str, Data]) -> tuple[StageOutput, ...]:
         trained = [model.train() for model in models]
         for index, model in enumerate(models):
             siblings = trained[index + 1 :] + trained[:index]
-            stages += model.stages(trained[index], siblings[:1])
+            stages.append(trained[index])
+            for finding in data.findings or (None,):
+                stages += model.evaluated(finding, trained[index], siblings[:1])
     return tuple(stages)
 
 
@@ -62,47 +85,60 @@ class _Model:
         model = self.model.identity()
         return self._stage("train", {"data": data, "model": model, "training": training, "seed": self.seed})
 
-    def stages(self, train: StageOutput, siblings: list[StageOutput]) -> list[StageOutput]:
-        """All stages of the model, the given one of its training first.
+    def evaluated(self, finding: str | None, train: StageOutput, siblings: list[StageOutput]) -> list[StageOutput]:
+        """All stages of the model but its training; of one of several findings where one is named.
 
         The first attack is the one that is explained. A sibling is another model of the task, trained independently: what fools it should not fool
         this one where the attack found nothing.
         """
         own: tuple[Role, StageOutput] = ("model", train)
-        made = [train, self._stage("predict", {}, own)]
+        made = [self._stage("predict", {}, own, finding=finding)]
         others: list[tuple[Role, StageOutput]] = [("sibling", sibling) for sibling in siblings]
         attacks: list[StageOutput] = []
         examined: list[tuple[AttackSpec, list[tuple[Role, StageOutput]]]] = []
         for attack in self.study.attacks:
             spec = {"attack": _spec(attack, {"epsilons"}), "epsilons": self._epsilons(attack)}
             spec["samples"] = self.study.explain.images
-            attacks.append(self._stage("attack", spec, own, by=attack.name))
+            attacks.append(self._stage("attack", spec, own, by=attack.name, finding=finding))
             if not attack.attack.every_epsilon:
                 examined.append((attack, [("attack", attacks[-1])]))
         explain = [
-            self._stage("explain", spec, own, ("attack", attacks[0]), by=spec.get("method", ""))
+            self._stage("explain", spec, own, ("attack", attacks[0]), by=spec.get("method", ""), finding=finding)
             for spec in self.study.methods_of(self.model)
         ]
         trust = []
         for attack, found in examined or [(self.study.attacks[0], [])]:
             spec = _spec(self.study.trust) | {"epsilons": self._epsilons(attack)}
             spec |= {"attack": _spec(attack, {"epsilons"})} if attack.aimed else {}  # which images it left out
-            trust.append(self._stage("trust", spec, own, *found, *others))
-        corrupted = [self._stage("corrupt", _spec(each), own, by=each.attack.name) for each in self.study.corruptions]
+            trust.append(self._stage("trust", spec, own, *found, *others, finding=finding))
+        corrupted = [
+            self._stage("corrupt", _spec(each), own, by=each.attack.name, finding=finding)
+            for each in self.study.corruptions
+        ]
         return [*made, *attacks, *corrupted, *explain, *trust]
 
     def _epsilons(self, attack: AttackSpec) -> list[float]:
         return list(self.study.epsilons_of(self.task, self.data.scale, attack))
 
-    def _stage(self, kind: Kind, spec: dict[str, Any], *parents: tuple[Role, StageOutput], by: str = "") -> StageOutput:
+    def _stage(
+        self,
+        kind: Kind,
+        spec: dict[str, Any],
+        *parents: tuple[Role, StageOutput],
+        by: str = "",
+        finding: str | None = None,
+    ) -> StageOutput:
+        task = self.task.name
+        if finding is not None:
+            spec, task = spec | {"finding": finding}, finding_task(task, finding)
         read = tuple(Parent(kind=parent.kind, id=parent.id, role=role) for role, parent in parents)
         named = {"kind": kind, "version": VERSIONS[kind], "spec": spec, "parents": [p.to_dict() for p in read]}
-        title = f"{kind} {self.id} on {self.task.name}" + (f" by {by}" if by else "")
+        title = f"{kind} {self.id} on {task}" + (f" by {by}" if by else "")
         return StageOutput(
             kind=kind,
             fingerprint=fingerprint(named),
             title=title,
-            task=self.task.name,
+            task=task,
             model_id=self.id,
             spec=spec,
             parents=read,

@@ -3,16 +3,18 @@
 Two processes may run the same study in the same folder: each takes the stages that the other does not hold.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from palpate.core.errors import InputError
-from palpate.core.io import named_errors
+from palpate.core.io import atomic, named_errors
 from palpate.core.provenance import source_commit
 from palpate.core.records import TaskRecord
-from palpate.core.run_folder import open_run
+from palpate.core.rows import metadata_file
+from palpate.core.run_folder import RunFolder, open_run
 from palpate.data.dataset import Dataset
 from palpate.models.predict import as_tensor, choose_device
 from palpate.report.page.page import write_report
@@ -20,12 +22,12 @@ from palpate.study.classifier import check_model
 from palpate.study.engines.choose import EngineChoice, opened
 from palpate.study.engines.engine import Setup
 from palpate.study.loggers import check_logger
-from palpate.study.plan import plan
+from palpate.study.plan import finding_task, plan
 from palpate.study.progress import StudyProgress
 from palpate.study.schedule import Schedule
-from palpate.study.spec import Study
+from palpate.study.spec import Study, TaskSpec
 from palpate.study.stages import explain
-from palpate.study.stages.context import Context, open_dataset
+from palpate.study.stages.context import Context, disease_labels, open_dataset, subgroup_columns
 from palpate.training.parallel import check_devices
 
 
@@ -82,18 +84,22 @@ def run(
     datasets = {task.name: open_dataset(study, task, data_root) for task in study.tasks}
     _check_models(study, datasets, console)
     _check_attacks(study, datasets)
+    for task in study.tasks:
+        subgroup_columns(datasets[task.name], task)  # raises where a column is not there
+        disease_labels(datasets[task.name], task)
     stages = plan(study, datasets)
     folder = open_run(Path(out) if out is not None else Path("runs") / study.name, study.name)
     folder.write_study(
         name=study.name,
         title=study.title or study.name,
-        tasks={task.name: _facts(study, datasets[task.name], task.name) for task in study.tasks},
+        tasks=dict(facts for task in study.tasks for facts in _facts(study, datasets[task.name], task)),
         stages=stages,
         spec=study.to_dict(),
     )
     done, place = sum(folder.complete(stage.id) for stage in stages), escape(str(folder.path))
     if 0 < done < len(stages):
         console.print(f"{done} of {len(stages)} stages are complete already; making the rest")
+    _write_metadata(study, datasets, folder)
     with StudyProgress(console, stages).shown() as show:
         context = Context(study, folder, data_root, where, devices, log, show.told, datasets)
         schedule = Schedule(stages, context, show)
@@ -151,23 +157,45 @@ def _check_attacks(study: Study, datasets: dict[str, Dataset]) -> None:
                 )
 
 
-def _facts(study: Study, dataset: Dataset, name: str) -> TaskRecord:
-    """Everything that the report needs to know about a task's data."""
-    asked = next(task for task in study.tasks if task.name == name)
+def _facts(study: Study, dataset: Dataset, task: TaskSpec) -> Iterator[tuple[str, TaskRecord]]:
+    """Everything that the report needs to know about a task's data, by its name; of several findings, about each."""
+    if not dataset.findings:
+        record = _record(dataset, dataset.task.title, study.epsilons_of(task, dataset.scale))
+        yield task.name, record.model_copy(update={"disease": disease_labels(dataset, task)})
+    for finding in dataset.findings:
+        title = f"{dataset.task.title}: {finding}"
+        record = _record(dataset.of_finding(finding), title, study.epsilons_of(task, dataset.scale))
+        yield (
+            finding_task(task.name, finding),
+            record.model_copy(update={"disease": (1,), "part_of": task.name, "whole": dataset.identity}),
+        )
+
+
+def _write_metadata(study: Study, datasets: dict[str, Dataset], folder: RunFolder) -> None:
+    """Write the columns of each task's images that make subgroups; of several findings once for each."""
+    for task in study.tasks:
+        dataset = datasets[task.name]
+        table = subgroup_columns(dataset, task)
+        for name in [finding_task(task.name, finding) for finding in dataset.findings] or [task.name]:
+            with atomic(metadata_file(folder.path, name)) as draft:
+                table.write_parquet(draft)
+
+
+def _record(dataset: Dataset, title: str, epsilons: tuple[float, ...]) -> TaskRecord:
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     return TaskRecord(
-        title=dataset.task.title,
+        title=title,
         classes=dataset.classes,
         finding=dataset.finding,
         licence=dataset.task.licence,
         cite=dataset.task.cite,
         kind=dataset.task.kind,
-        size=asked.size,
+        size=dataset.size,
         images={name: len(split) for name, split in splits.items()},
         groups={name: len(set(split.groups.tolist())) for name, split in splits.items()},
         majority_rate=dataset.majority_rate,
         identity=dataset.identity,
         notes=dataset.notes,
-        epsilons=study.epsilons_of(asked, dataset.scale),
+        epsilons=epsilons,
         scale=dataset.scale,
     )

@@ -46,6 +46,12 @@ class TaskSpec(Part, ImageSettings):
     size: int = Field(224, ge=28, le=1024, description="images are resized to size × size pixels")
     split_seed: int = Field(0, ge=0)
     train_images: int | None = Field(None, ge=2, description="at most so many training images; all when absent")
+    disease: tuple[str, ...] | None = Field(
+        None, description="classes that count as disease; the second of two when absent"
+    )
+    subgroups: tuple[str, ...] | None = Field(
+        None, description="columns of the metadata; those of 2 to 12 values or bands of numbers when absent"
+    )
     epsilons: Epsilons | None = Field(None, description="instead of the study's epsilons")
     training: TrainSpec | None = Field(None, description="instead of the study's training")
 
@@ -67,6 +73,12 @@ class TaskSpec(Part, ImageSettings):
     def own(self) -> bool:
         """Whether these are images of one's own."""
         return any(getattr(self, key) is not None for key in SOURCES)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Of own images with several findings, the columns that hold them, where it does not name one of them."""
+        several = self.columns.findings if self.columns is not None else ()
+        return several if len(several) > 1 and self.finding == type(self).model_fields["finding"].default else ()
 
 
 class ExplainSpec(Part):
@@ -162,6 +174,11 @@ class Study(Part):
                 f'epsilons is required, such as ["1/255", "2/255"], because no epsilons are given for {", ".join(without)}'
             )
         return self
+
+    def task_of(self, name: str) -> TaskSpec:
+        """The task of a name, or that which a finding of that name belongs to (`palpate.study.plan.finding_task`)."""
+        tasks = [task for task in self.tasks if name == task.name or name.startswith(f"{task.name}.")]
+        return max(tasks, key=lambda task: len(task.name))
 
     def epsilons_of(
         self, task: TaskSpec, scale: Scale | None = None, attack: AttackSpec | None = None

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 from palpate.attacks.norms import random_start
@@ -27,9 +26,10 @@ from palpate.models.layout import use_channels_last
 from palpate.models.predict import Images, Progress, as_tensor, choose_device, predict_logits
 from palpate.models.resume import Resume
 from palpate.training.history import Epoch, History, Hooks, LabelledImages
+from palpate.training.objective import accuracy, balanced_accuracy, loss, loss_weights
 from palpate.training.optimizer import make_optimizer
 from palpate.training.parallel import Stretch, gathered, launch, several
-from palpate.training.sampling import batches, class_counts, class_weights, draw, flip, flips
+from palpate.training.sampling import batches, draw, flip, flips
 from palpate.training.spec import TrainSpec
 
 
@@ -48,8 +48,9 @@ def fit(
     """Train the model in place and leave it with the weights of its best validation epoch, or of the last where `spec.keep` says so.
 
     Args:
-        model: from images (N, C, H, W) in [0, 1] to logits (N, K); a single one, above 0 for the second of two classes.
-        dataset: its `train` and `val` splits are used; `test` is never touched.
+        model: from images (N, C, H, W) in [0, 1] to logits (N, K); a single one, above 0 for the second of two classes; of several findings
+            one for each, above 0 where it is present.
+        dataset: its `train` and `val` splits are used; `test` is never touched. Labels of findings that are unknown (−1) count nowhere.
         spec: how to train; `TrainSpec()` when absent.
         seed: decides order, sampling, augmentation and dropout. (The initial weights are the caller's.)
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -72,7 +73,7 @@ def fit(
     if not spec.epochs:
         model.eval()
         return History((), 0, stopped_early=False)
-    class_counts(torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long), dataset.classes)
+    _weights(dataset, spec)  # raises where a class has no image
     if len(dataset.val) == 0:
         raise InputError("val must hold images, given none: early stopping needs them; raise val_images")
     columns = predict_logits(as_logits_model(model), dataset.train.images[:2]).shape[1]
@@ -121,12 +122,11 @@ class _Training:
 
     def __init__(self, fabric: Fabric, model: nn.Module, dataset: LabelledImages, spec: TrainSpec, seed: int) -> None:
         labels = torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long)
-        counts = class_counts(labels, dataset.classes)
         example = as_tensor(dataset.train.images[:2]).to(fabric.device)
         use_channels_last(model.to(fabric.device), example)
         self.fabric, self.model, self.dataset, self.spec = fabric, model, dataset, spec
         self.classifier = as_logits_model(model)  # a single logit as two
-        self.labels, self.counts = labels, counts
+        self.labels, self.weights = labels, fabric.to_device(_weights(dataset, spec))
         self.val_labels = torch.as_tensor(np.asarray(dataset.val.labels), dtype=torch.long)
         self.generator = torch.Generator().manual_seed(seed)  # equal in all processes
         self.own = self.generator  # of what a process draws for its share of a batch
@@ -135,7 +135,6 @@ class _Training:
         self.per_epoch = max(1, round(spec.epoch_fraction * len(labels)))  # images
         model.train()
         self.wrapped, self.optimizer = fabric.setup(self.classifier, make_optimizer(model, spec))
-        self.weights = fabric.to_device(class_weights(counts, spec.class_weights, dataset.classes))
         self.schedule = None
         if spec.schedule == "one-cycle":
             steps = spec.epochs * len(list(self._batches(torch.arange(self.per_epoch))))
@@ -206,11 +205,11 @@ class _Training:
     def _epoch(self, number: int, before: list[Epoch], progress: Progress | None) -> Epoch:
         """Train on the epoch's images once, then validate."""
         start, spec = time.monotonic(), self.spec
-        loss_sum, right, seen = 0.0, 0, 0
-        order = draw(self.labels, self.counts, self.per_epoch, spec.sampling, self.generator)
+        loss_sum, right, seen = 0.0, 0.0, 0
+        order = draw(self.labels, self.per_epoch, spec.sampling, self.generator)
         for chosen in self._batches(order):
-            loss, correct = self._step(chosen)
-            loss_sum, right, seen = loss_sum + loss * len(chosen), right + correct, seen + len(chosen)
+            mean, correct = self._step(chosen)
+            loss_sum, right, seen = loss_sum + mean * len(chosen), right + correct, seen + len(chosen)
             if not math.isfinite(loss_sum):
                 raise InputError(
                     f"training diverged in epoch {number}: the loss is no longer a number; "
@@ -220,20 +219,19 @@ class _Training:
                 done = (number - 1) * self.per_epoch + seen
                 progress(done, spec.epochs * self.per_epoch, _note(before))
         logits = self._predict(self.dataset.val.images)
-        predicted = logits.argmax(1)
         return Epoch(
             epoch=number,
             train_loss=loss_sum / seen,
             train_accuracy=right / seen,
-            val_loss=F.cross_entropy(logits, self.val_labels).item(),
-            val_accuracy=(predicted == self.val_labels).float().mean().item(),
-            val_balanced_accuracy=_balanced_accuracy(predicted, self.val_labels),
+            val_loss=loss(logits, self.val_labels).item(),
+            val_accuracy=accuracy(logits, self.val_labels),
+            val_balanced_accuracy=balanced_accuracy(logits, self.val_labels),
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=time.monotonic() - start,
             passes=(before[-1].passes if before else 0) + seen,
         )
 
-    def _step(self, chosen: Tensor) -> tuple[float, int]:
+    def _step(self, chosen: Tensor) -> tuple[float, float]:
         """One step of the optimizer on the images chosen by index (n,): the mean loss and how many were right, of all processes together."""
         world, rank = self.fabric.world_size, self.fabric.global_rank
         images, labels = (
@@ -247,17 +245,18 @@ class _Training:
         logits = self.wrapped(images)
         # Gradients are the mean over the processes, whose shares may differ by an image.
         share = len(labels) * world / len(chosen)
-        loss = F.cross_entropy(logits.float(), labels, weight=self.weights, reduction="none").mean() * share
+        mean = loss(logits.float(), labels, self.weights) * share
         self.optimizer.zero_grad()
-        self.fabric.backward(loss)
+        self.fabric.backward(mean)
         self.optimizer.step()
         if self.schedule:
             self.schedule.step()
-        right = (logits.argmax(1) == labels).sum()
+        right = accuracy(logits.detach(), labels) * len(labels)
         if world == 1:
-            return loss.item(), int(right)
-        both = self.fabric.all_reduce(torch.stack([loss.detach().double(), right.double() * world]), reduce_op="mean")
-        return both[0].item(), round(both[1].item())
+            return mean.item(), right
+        told = torch.stack([mean.detach().double(), mean.new_tensor(right * world, dtype=torch.float64)])
+        both = self.fabric.all_reduce(told, reduce_op="mean")
+        return both[0].item(), both[1].item()
 
     def _images(self, chosen: Tensor, augment: str = "none") -> Tensor:
         """This process's share of the images chosen (n,), each turned as it would be if there were no other process."""
@@ -278,9 +277,9 @@ class _Training:
         return torch.cat([part for part in gathered(mine) if len(part)])
 
 
-def _balanced_accuracy(predictions: Tensor, labels: Tensor) -> float:
-    recalls = [(predictions[labels == label] == label).float().mean() for label in labels.unique()]
-    return torch.stack(recalls).mean().item()
+def _weights(dataset: LabelledImages, spec: TrainSpec) -> Tensor:
+    labels = torch.as_tensor(np.asarray(dataset.train.labels), dtype=torch.long)
+    return loss_weights(labels, dataset.classes, getattr(dataset, "findings", ()), spec)
 
 
 def _note(epochs: list[Epoch]) -> str:

@@ -41,11 +41,11 @@ def class_counts(labels: Tensor, classes: tuple[str, ...]) -> Tensor:
     return counts
 
 
-def draw(labels: Tensor, counts: Tensor, size: int, sampling: str, generator: torch.Generator) -> Tensor:
+def draw(labels: Tensor, size: int, sampling: str, generator: torch.Generator) -> Tensor:
     """The epoch's images as indices (size,): a shuffle, or drawn with replacement with weight n_c^(-1/2)."""
     if sampling == "uniform":
         return torch.randperm(len(labels), generator=generator)[:size]
-    chances = counts.float().rsqrt()[labels]
+    chances = torch.bincount(labels).float().rsqrt()[labels]
     return torch.multinomial(chances, size, replacement=True, generator=generator)
 
 

@@ -125,5 +125,5 @@ def _gaps(data: RunData, task: str) -> list[str]:
     return [
         f"{stage.title}: {f'{stage.state}, {stage.error}' if stage.error else 'not made yet'}"
         for stage in data.stages
-        if stage.task == task and stage.state != "complete"
+        if task in stage.tasks and stage.state != "complete"
     ]

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from palpate.core.errors import InputError
 from palpate.core.provenance import versions
 from palpate.core.records import Role, StageOutput
 from palpate.core.run_folder import RunFolder
@@ -25,8 +27,9 @@ from palpate.models.checkpoint import read_spec
 from palpate.models.layout import use_channels_last
 from palpate.models.predict import Images, Progress
 from palpate.models.weights import load_weights
+from palpate.statistics.subgroups import banded, choose_columns
 from palpate.study.classifier import two_logits
-from palpate.study.plan import model_id
+from palpate.study.plan import finding_task, model_id
 from palpate.study.spec import ModelSpec, Study, TaskSpec
 from palpate.study.stages.kept import Kept, kept_folder
 from palpate.training.spec import TrainSpec
@@ -78,8 +81,8 @@ class Context:
         return Kept(kept_folder(self.run, stage.id) / inputs)
 
     def task(self, name: str) -> TaskSpec:
-        """The task's specification."""
-        return next(task for task in self.study.tasks if task.name == name)
+        """The specification of a task, or of that which a finding belongs to."""
+        return self.study.task_of(name)
 
     def model(self, stage: StageOutput) -> tuple[ModelSpec, int]:
         """The specification and the seed of the stage's model."""
@@ -91,9 +94,12 @@ class Context:
         return self.study.training_of(self.task(stage.task), self.model(stage)[0])
 
     def dataset(self, name: str) -> Dataset:
-        """The task's images, decoded once into the store."""
+        """The images of a task, decoded once into the store, or of one of its findings."""
         if name not in self._datasets:
-            self._datasets[name] = open_dataset(self.study, self.task(name), self.root)
+            task = self.task(name)
+            whole = self._datasets.get(task.name) or open_dataset(self.study, task, self.root)
+            self._datasets[task.name] = whole
+            self._datasets |= {finding_task(task.name, one): whole.of_finding(one) for one in whole.findings}
         return self._datasets[name]
 
     def parent(self, stage: StageOutput, role: Role) -> Path:
@@ -107,13 +113,15 @@ class Context:
         path = self.parent(stage, role) / "weights.safetensors"
         model = load_weights(path).to(self.device)
         use_channels_last(model, torch.zeros(1, model.channels, model.size, model.size, device=self.device))
-        return two_logits(model.eval(), read_spec(path)["extra"].get("column"))
+        told = read_spec(path)["extra"]
+        finding = stage.spec.get("finding")
+        return two_logits(model.eval(), told.get("column") if finding is None else told["classes"].index(finding))
 
     def keys(self, stage: StageOutput, split: str) -> dict[str, Any]:
         """The columns of the row that are the same for all images of the stage."""
         model, seed = self.model(stage)
         return {
-            "task": stage.task,
+            "task": self.task(stage.task).name,
             "split": split,
             "finding": self.dataset(stage.task).finding,
             "model_id": stage.model_id,
@@ -139,10 +147,10 @@ def read_own(study: Study, task: TaskSpec) -> tuple[Task, Labelled, ImageOptions
 
 
 def open_dataset(study: Study, task: TaskSpec, root: Path | None) -> Dataset:
-    """Open a task as its specification says; of own images with several findings, the one that it names."""
+    """Open a task as its specification says; of own images with several findings, the one that it names or all."""
     if task.own:
         dataset = Dataset(**from_files(*read_own(study, task)))
-        return dataset.of_finding(task.finding) if dataset.findings else dataset
+        return dataset.of_finding(task.finding) if dataset.findings and not task.findings else dataset
     return load(
         task.name,
         root,
@@ -154,3 +162,33 @@ def open_dataset(study: Study, task: TaskSpec, root: Path | None) -> Dataset:
         filter=task.filter,
         filter_at=task.filter_at,
     )
+
+
+def subgroup_columns(dataset: Dataset, task: TaskSpec) -> pl.DataFrame:
+    """Image_id of every validation and test image, and the columns of its metadata that make subgroups, as words.
+
+    Raises:
+        InputError: a column that is asked for is not there.
+    """
+    parts = [
+        pl.DataFrame({"image_id": part.ids}).hstack(part.metadata if part.metadata is not None else pl.DataFrame())
+        for part in (dataset.val, dataset.test)
+    ]
+    table = pl.concat([part for part in parts if len(part)] or parts[:1], how="diagonal")
+    columns = choose_columns(table.drop("image_id"), task.subgroups)
+    return table.select("image_id", *(banded(table[name]) for name in columns))
+
+
+def disease_labels(dataset: Dataset, task: TaskSpec) -> tuple[int, ...]:
+    """The labels that count as disease: those of the classes named, else the second of two.
+
+    Raises:
+        InputError: a class that is not there, or all of them.
+    """
+    named = task.disease if task.disease is not None else dataset.classes[1:] if len(dataset.classes) == 2 else ()
+    unknown = [name for name in named if name not in dataset.classes]
+    if unknown or len(set(named)) == len(dataset.classes):
+        raise InputError(
+            f"task {task.name}: disease must name some of the classes {', '.join(dataset.classes)}, given {', '.join(named)}"
+        )
+    return tuple(dataset.classes.index(name) for name in named)

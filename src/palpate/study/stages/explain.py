@@ -54,7 +54,7 @@ def chosen(model: nn.Module, image: Tensor, spec: Mapping[str, str]) -> tuple[di
     Raises:
         InputError: the method or the layer is none of this model, found with one image (C, H, W).
     """
-    settings: dict[str, Any] = dict(spec)
+    settings: dict[str, Any] = {key: value for key, value in spec.items() if key != "finding"}
     if "reshape" in spec:
         settings["reshape"] = load_function(*spec["reshape"].split(":", 1))
     if spec.get("method", GRAD_CAM) == GRAD_CAM:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from palpate.core import formatting
 from palpate.core.records import StageOutput
@@ -16,6 +17,7 @@ from palpate.study.loggers import EpochLog
 from palpate.study.stages.context import Chosen, Context
 from palpate.study.stages.kept import KeptState
 from palpate.training.loop import fit
+from palpate.training.objective import accuracy
 
 MEMORISED = 512
 """Training images, at most, on which the kept model is judged in evaluation mode, to tell what it memorised."""
@@ -26,8 +28,9 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     dataset = context.dataset(stage.task)
     spec, seed = context.model(stage)
     recipe = context.training(stage)
-    model = build_model(spec, seed, dataset.size, dataset.classes, dataset.channels)
-    place = column(spec, dataset.finding)
+    names = spec.findings or dataset.findings or dataset.classes
+    model = build_model(spec, seed, dataset.size, names, dataset.channels)
+    place = None if dataset.findings else column(spec, dataset.finding)
     resume = KeptState(context.kept(stage), "epoch")
     history = fit(
         model,
@@ -43,8 +46,9 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     images = Chosen(dataset.train.images, np.arange(min(MEMORISED, len(dataset.train))))
     labels = np.asarray(dataset.train.labels)[: len(images)]
     ready = two_logits(model, place)
-    right = predict_logits(ready, images).argmax(1).numpy() == labels if len(labels) else None  # a test set alone
-    told = {"classes": list(dataset.classes), "task": stage.task} | ({} if place is None else {"column": place})
+    train_accuracy = accuracy(predict_logits(ready, images), torch.as_tensor(labels)) if len(labels) else None
+    told = {"classes": list(names if dataset.findings else dataset.classes), "task": stage.task}
+    told |= {"findings": True} if dataset.findings else {} if place is None else {"column": place}
     save_weights(model, folder / "weights.safetensors", told)
     keys = {"task": stage.task, "model_id": stage.model_id, "seed": seed}
     epochs = pl.DataFrame([keys | dataclasses.asdict(epoch) for epoch in history.epochs])
@@ -54,7 +58,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
         facts["result"] = f"validation accuracy {formatting.percent(history.best.val_accuracy, len(dataset.val))}"
     facts |= {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "train_accuracy": None if right is None else float(right.mean()),
+        "train_accuracy": train_accuracy,
         "training_passes": history.epochs[-1].passes if history.epochs else 0,
         "epochs": len(history.epochs),
         "best_epoch": history.best_epoch,

@@ -1,0 +1,186 @@
+"""Missed disease and false alarm in subgroups of the images, such as sex, age, site or device, clean and under attack.
+
+Two models of equal accuracy may err on other patients. A rate of few images says nothing, so below a minimum there is a note in its place.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from scipy.special import logsumexp
+
+from palpate.core.errors import InputError
+from palpate.core.rows import SCHEMA
+from palpate.statistics.curves import check_rows, group_names
+from palpate.statistics.intervals import clustered_wilson
+from palpate.statistics.operating import choose_threshold
+
+MINIMUM = 10
+"""Images below which no rate is given."""
+
+MOST = 12
+"""Values above which a column makes no subgroups."""
+
+BANDS = 6
+"""Bands of numbers, such as ages, at most."""
+
+NOT_STATED = "not stated"
+
+ABOUT = ["task", "finding", "model_id", "attack_id", "norm", "epsilon_index", "epsilon"]
+
+SUBGROUPS: dict[str, pl.DataType] = {
+    **{name: SCHEMA[name] for name in ABOUT},
+    "column": pl.String(),  # of the metadata
+    "value": pl.String(),  # in it, or its band
+    "error": pl.String(),  # "missed disease" | "false alarm"; "misclassified" where no class is the disease
+    "decision": pl.String(),  # "model": the largest logit; "threshold": the one fixed on clean validation images
+    "n": pl.Int64(),  # images of the subgroup with, or without, the disease
+    "groups": pl.Int64(),  # patients or lesions
+    "rate": pl.Float64(),  # null where n is too small
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "note": pl.String(),  # why there is no rate, or ""
+}
+
+
+def banded(values: pl.Series) -> pl.Series:
+    """A column as words: numbers of more than eight values in bands of a round width, blanks as "not stated".
+
+    >>> banded(pl.Series("age", [3, 18, 22, 34, 47, 51, 60, 79, 85, None])).to_list()[-4:]
+    ['60–79', '60–79', '80–99', 'not stated']
+    """
+    words = values.cast(pl.String)
+    numbers = words.cast(pl.Float64, strict=False)
+    if numbers.null_count() == words.null_count() and numbers.n_unique() > 8 and numbers.is_finite().all():
+        low, high = np.nanmin(numbers), np.nanmax(numbers)
+        power = 10.0 ** np.floor(np.log10((high - low) / BANDS))
+        width = next(
+            step * power
+            for step in (1, 2, 5, 10)
+            if np.floor(high / (step * power)) - np.floor(low / (step * power)) < BANDS
+        )
+        starts = (numbers / width).floor() * width
+        whole = width >= 1 and bool((numbers.drop_nulls() == numbers.drop_nulls().round()).all())
+        words = pl.Series(
+            [None if s is None else f"{s:g}–{s + width - 1:g}" if whole else f"{s:g} to {s + width:g}" for s in starts],
+            dtype=pl.String,
+        )
+    return words.str.strip_chars().replace("", None).fill_null(NOT_STATED).alias(values.name)
+
+
+def choose_columns(metadata: pl.DataFrame, asked: Sequence[str] | None) -> list[str]:
+    """The columns asked for, or all with 2 to 12 values or bands.
+
+    Raises:
+        InputError: a column that is not there, or that has more values.
+    """
+    if asked is None:
+        return [name for name in metadata.columns if 2 <= banded(metadata[name]).n_unique() <= MOST]
+    for name in asked:
+        if name not in metadata.columns:
+            known = ", ".join(map(repr, metadata.columns)) or "none"
+            raise InputError(f"subgroups: column {name!r} is not among the metadata; found {known}")
+        if (count := banded(metadata[name]).n_unique()) > MOST:
+            raise InputError(
+                f"subgroups: column {name!r} has {count} values, and at most {MOST} are shown; group them in the table"
+            )
+    return list(asked)
+
+
+def subgroups(
+    rows: pl.DataFrame,
+    metadata: pl.DataFrame,
+    disease: Sequence[int] = (1,),
+    minimum: int = MINIMUM,
+    level: float = 0.95,
+) -> pl.DataFrame:
+    """Error rates in each subgroup, one line per model, condition, column, value and error, with the columns of `SUBGROUPS`.
+
+    Where the clean validation rows of a model are among the rows, its threshold on the score of the disease (the logarithm of the odds of its
+    classes together) is chosen on them (`palpate.statistics.operating.choose_threshold`) and used unchanged on clean images and under
+    attacks that make an image at each epsilon. An attack that stops at the first success leaves its images at the model's own decision
+    boundary, where no other threshold means anything: there the largest logit decides, on its clean images too.
+
+    Args:
+        rows: any models, attacks and splits of one task and finding together, with logits.
+        metadata: image_id and the columns, as `banded` gives them.
+        disease: the labels that count as disease; none to count any misclassification.
+        minimum: images below which no rate is given.
+        level: the share of intervals that should cover the truth.
+
+    Raises:
+        InputError: as `palpate.statistics.curves.curve`.
+    """
+    columns = [name for name in metadata.columns if name != "image_id"]
+    table = check_rows(rows, needed=["logits", "inherited", "prediction"]).with_columns(
+        group=group_names().rank("dense")
+    )
+    table = table.join(metadata, on="image_id", how="left", maintain_order="left")
+    lines = []
+    for model in table.partition_by("model_id", maintain_order=True):
+        threshold = _threshold(model.filter(split="val", epsilon_index=0), disease)
+        attacks = model.filter(pl.col("split") != "val").partition_by("attack_id", maintain_order=True)
+        for attack in attacks:
+            at_boundary = bool(attack["inherited"].fill_null(False).any())
+            for part in attack.partition_by("epsilon_index", maintain_order=True):
+                lines += _lines(part, columns, disease, None if at_boundary else threshold, minimum, level)
+    return pl.DataFrame(lines, schema=SUBGROUPS)
+
+
+def _threshold(validation: pl.DataFrame, disease: Sequence[int]) -> float | None:
+    answered = validation.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
+    ill = answered["label"].is_in(disease).to_numpy()
+    if not disease or not 0 < ill.sum() < len(ill):
+        return None
+    scores = _scores(answered, disease)
+    return choose_threshold(ill.astype(int), scores) if np.isfinite(scores).all() else None
+
+
+def _scores(part: pl.DataFrame, disease: Sequence[int]) -> np.ndarray:
+    """The logarithm of the odds of the disease (N,), by the model's logits."""
+    logits = np.array(part["logits"].to_list(), float)
+    if logits.shape[1] == 1:  # of one class or the other
+        return logits[:, 0]
+    inside = np.isin(np.arange(logits.shape[1]), disease)
+    return logsumexp(logits[:, inside], axis=1) - logsumexp(logits[:, ~inside], axis=1)
+
+
+def _lines(
+    part: pl.DataFrame, columns: list[str], disease: Sequence[int], threshold: float | None, minimum: int, level: float
+) -> list[dict]:
+    """The lines of one model under one condition."""
+    ok = ((pl.col("status") == "ok") & pl.col("logits").is_not_null()).alias("ok")
+    answered = part.select(ok).to_series().to_numpy()
+    ill = part["label"].is_in(disease).to_numpy()
+    if not disease:
+        wrong, errors = ~part["correct"].fill_null(False).to_numpy(), {"misclassified": np.ones(len(part), bool)}
+    else:
+        seen = part["prediction"].is_in(disease).fill_null(False).to_numpy().copy()
+        if threshold is not None:
+            seen[answered] = _scores(part.filter(answered), disease) >= threshold
+        wrong, errors = seen != ill, {"missed disease": ill, "false alarm": ~ill}
+    wrong, groups = wrong | ~answered, part["group"].to_numpy()
+    about = part.select(ABOUT).row(0, named=True) | {"decision": "model" if threshold is None else "threshold"}
+    lines = []
+    for column in columns:
+        values = part[column].fill_null(NOT_STATED).to_numpy()
+        for value in sorted(set(values), key=_order):
+            for error, those in errors.items():
+                chosen = those & (values == value)
+                n, owners = int(chosen.sum()), len(np.unique(groups[chosen]))
+                line: dict = dict.fromkeys(SUBGROUPS) | about | {"column": column, "value": value, "error": error}
+                line |= {"n": n, "groups": owners, "note": "" if n >= minimum else f"fewer than {minimum} images"}
+                if n >= minimum:
+                    low, high = clustered_wilson(wrong[chosen], groups[chosen], level)
+                    line |= {"rate": float(wrong[chosen].mean()), "low": low, "high": high}
+                lines.append(line)
+    return lines
+
+
+def _order(value: str) -> tuple[bool, float, str]:
+    """Bands by their start, words by the alphabet, what is not stated last."""
+    try:
+        start = float(value.split("–")[0].split(" to ")[0])
+    except ValueError:
+        start = 0.0
+    return value == NOT_STATED, start, value
