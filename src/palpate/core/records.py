@@ -214,7 +214,8 @@ class StudyRecord(StudyFacts):
 
     @model_validator(mode="after")
     def _of_its_tasks(self) -> "StudyRecord":
-        if others := sorted({stage.task for stage in self.stages} - self.tasks.keys()):
+        known = self.tasks.keys() | {record.part_of for record in self.tasks.values()}
+        if others := sorted({stage.task for stage in self.stages} - known):
             raise ValueError(f"stages must be of the study's tasks, given stages of {', '.join(others)}")
         return self
 
