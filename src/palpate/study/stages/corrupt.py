@@ -25,7 +25,8 @@ from palpate.study.stages.table import make_rows
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Corrupt the first test images of the shuffled split; write a row per image and severity, what the search found, and the checks."""
-    spec = CorruptionSpec.read(stage.spec, stage.title)
+    settings = {key: value for key, value in stage.spec.items() if key != "finding"}
+    spec = CorruptionSpec.read(settings, stage.title)
     attack, split = spec.attack, context.dataset(stage.task).test
     images = Chosen(split.images, np.arange(len(split))[: spec.images])
     labels = torch.as_tensor(np.asarray(split.labels)[: len(images)], dtype=torch.long)
