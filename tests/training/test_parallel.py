@@ -47,6 +47,7 @@ def network() -> nn.Sequential:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does():
     dataset, spec = _dataset(train=80), TrainSpec(epochs=4, keep="last", **PLAIN)  # 20 steps
     one, two = network(), network()

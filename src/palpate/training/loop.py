@@ -3,6 +3,7 @@
 Lightning Fabric puts model and batches on the device; everything else is in sight here.
 """
 
+import copy
 import dataclasses
 import math
 import time
@@ -102,6 +103,7 @@ def _train_share(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Be one of several processes that train together: the history (as a dict, which Fabric can send) and the weights, on the CPU."""
     torch.manual_seed(seed)
+    model = copy.deepcopy(model)  # its weights lie in memory that the processes share
     if fabric.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     history = _Training(fabric, model, dataset, spec, seed).run(

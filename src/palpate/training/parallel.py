@@ -50,13 +50,23 @@ def launch(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> Any
         InputError: as raised by the function.
     """
     try:
-        return fabric.launch(function, *arguments)
+        return fabric.launch(_Call(function, arguments))
     except ProcessRaisedException as error:
         *_, last = str(error).strip().splitlines()
         name, _, message = last.partition(": ")
         if name.endswith("InputError"):
             raise InputError(message) from None
         raise
+
+
+class _Call:
+    """A function and its arguments as one thing, into which Fabric does not look."""
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        self.function, self.arguments = function, arguments
+
+    def __call__(self, fabric: Fabric) -> Any:
+        return self.function(fabric, *self.arguments)
 
 
 def gathered(mine: Tensor) -> list[Tensor]:
