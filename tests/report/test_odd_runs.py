@@ -81,5 +81,5 @@ def test_a_run_without_samples_is_reported(make_run):
         unmake(file)
     data = read(run)
     sections = {name for name, _ in assemble(data)["phantom-skin"]}
-    assert sections == {"curves", "contrasts"}
+    assert sections == {"curves", "contrasts", "confusion", "radii"}
     assert not data.problems
