@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
@@ -87,7 +88,7 @@ def fit(
         history, state = launch(
             fabric, _train_share, model, dataset, spec, seed, dataclasses.replace(hooks, progress=None)
         )
-        model.load_state_dict(state)
+        model.load_state_dict(load(state))
         epochs = tuple(Epoch(**epoch) for epoch in history["epochs"])
         return _finished(model, History(epochs, history["best_epoch"], history["stopped_early"]))
     one = [target.index or 0] if target.type == "cuda" else 1
@@ -100,8 +101,8 @@ def fit(
 
 def _train_share(
     fabric: Fabric, model: nn.Module, dataset: LabelledImages, spec: TrainSpec, seed: int, hooks: Hooks
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Be one of several processes that train together: the history (as a dict, which Fabric can send) and the weights, on the CPU."""
+) -> tuple[dict[str, Any], bytes]:
+    """Be one of several processes that train together: the history as a dict and the weights as bytes, which Fabric can send."""
     torch.manual_seed(seed)
     model = copy.deepcopy(model)  # its weights lie in memory that the processes share
     if fabric.device.type == "cuda":
@@ -109,7 +110,8 @@ def _train_share(
     history = _Training(fabric, model, dataset, spec, seed).run(
         hooks if fabric.global_rank == 0 else hooks.only_resume()
     )
-    return dataclasses.asdict(history), {name: tensor.cpu() for name, tensor in model.state_dict().items()}
+    weights = {name: tensor.cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    return dataclasses.asdict(history), save(weights)  # tensors would end with their process
 
 
 def _finished(model: nn.Module, history: History) -> History:
