@@ -64,7 +64,7 @@ def make_stages(path: Path, images: int, part: str) -> None:
     data = {task.name: open_dataset(asked, task, None)}
     run, stages = open_run(path, asked.name), plan(asked, data)
     if part == "load":
-        facts = {task.name: _facts(asked, data[task.name], task.name)}
+        facts = dict(_facts(asked, data[task.name], task))
         run.write_study(name=asked.name, title=asked.name, tasks=facts, stages=stages, spec=asked.to_dict())
     context = Context(asked, run, None, torch.device("cpu"), _datasets=data)
     for stage in stages:
