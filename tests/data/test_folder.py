@@ -148,7 +148,7 @@ def test_an_unknown_option_names_the_nearest(tmp_path: Path) -> None:
     for options, message in (
         ({"value_range": (4095, 0)}, "the value of black comes first"),
         ({"fractions": (0.5, 0.1, 0.1)}, "shares of train, val and test that sum to 1"),
-        ({"channels": 2}, "channels"),
+        ({"channels": 0}, "channels"),
         ({"filter_at": "before"}, "without a filter"),
     ):
         with pytest.raises(InputError, match=message):

@@ -212,7 +212,7 @@ def test_logits_come_in_the_order_of_the_task_by_name(theirs, chest):
 
 
 class Data:
-    identity, scale = "x", Scale()
+    identity, scale, findings = "x", Scale(), ()
 
 
 def test_files_and_code_count_by_their_content(theirs):
