@@ -131,10 +131,10 @@ class Filling:
         if self.size is None and image.shape[0] != image.shape[1]:
             given = f"is {image.shape[1]} × {image.shape[0]}, and squares are stored"
             raise InputError(f"{what}: {given}; give the size to bring it to")
-        if self.channels is None:
-            self.channels = 1 if self.settings.grey or image.ndim == 2 else image.shape[2]
+        channels = self.channels or (1 if self.settings.grey or image.ndim == 2 else int(image.shape[2]))
         size = self.size or image.shape[0]
-        self.images = new_images(beside, (len(self.ids), size, size, self.channels), image.dtype)
+        self.channels = channels
+        self.images = new_images(beside, (len(self.ids), size, size, channels), image.dtype)
 
     def _check_share(self) -> None:
         bad = sorted(self.unreadable.items())
