@@ -62,9 +62,11 @@ def test_gain_and_its_inverse_are_those_of_sorting(seed, norm, share):
     reach = Reach(torch.tensor(image)[None], torch.tensor(gradient)[None], norm)
     radius = share * pieces(weight, room, norm)[0].max()
     gained = gain(weight, room, radius, norm)
-    assert reach.gain(torch.tensor([radius])).item() == pytest.approx(gained, rel=1e-6)
+    assert reach.gain(torch.tensor([radius], dtype=torch.float64)).item() == pytest.approx(gained, rel=1e-6)
     wanted = share * float(weight @ room)
-    assert reach.radius(torch.tensor([wanted])).item() == pytest.approx(inverse(weight, room, wanted, norm), rel=1e-6)
+    assert reach.radius(torch.tensor([wanted], dtype=torch.float64)).item() == pytest.approx(
+        inverse(weight, room, wanted, norm), rel=1e-6
+    )
     assert reach.radius(torch.tensor([1.001 * float(weight @ room)])).item() == math.inf
     assert inverse(weight, room, gained, norm) == pytest.approx(radius, rel=1e-9)
 
