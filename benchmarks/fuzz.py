@@ -5,11 +5,13 @@ Writes benchmarks/fuzz.json.
 
     python benchmarks/fuzz.py                # 10,000 cases
     python benchmarks/fuzz.py --cases 200 --kinds runs tables
+    python benchmarks/fuzz.py --kinds runs --first 500    # the cases from the 500th on, added to what the JSON holds
 """
 
 import argparse
 import contextlib
 import io
+import json
 import multiprocessing
 import os
 import platform
@@ -199,10 +201,10 @@ def child(shop: Workshop, kind: str, seeds: range, pipe) -> None:
     pipe.close()
 
 
-def fuzz(shop: Workshop, kind: str, count: int) -> dict[int, str]:
+def fuzz(shop: Workshop, kind: str, start: int, count: int) -> dict[int, str]:
     """How each case ended, by its seed."""
     found: dict[int, str] = {}
-    context, start = multiprocessing.get_context("spawn"), 0  # threads of polars do not live through a fork
+    context = multiprocessing.get_context("spawn")  # threads of polars do not live through a fork
     while start < count:
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=child, args=(shop, kind, range(start, count), theirs))
@@ -222,10 +224,24 @@ def fuzz(shop: Workshop, kind: str, count: int) -> dict[int, str]:
     return found
 
 
+def joined(old: dict, new: dict) -> dict:
+    """Counts of earlier cases and of these."""
+    empty = {"cases": 0, "read": 0, "refused": 0, "wrong": {}}
+    added = {
+        kind: {
+            key: value | found[key] if key == "wrong" else value + found[key]
+            for key, value in old.get(kind, empty).items()
+        }
+        for kind, found in new.items()
+    }
+    return old | added
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--kinds", nargs="+", choices=sorted(KINDS), default=list(KINDS))
+    parser.add_argument("--first", type=int, default=0, help="number of the first case of each kind")
     parser.add_argument("--out", type=Path, default=HERE / "fuzz.json")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -237,7 +253,7 @@ def main() -> None:
         print(f"{'kind':12} {'cases':>6} {'read':>6} {'refused':>8} {'wrong':>6}")
         results = {}
         for kind in asked.kinds:
-            ended = fuzz(shop, kind, round(SHARE[kind] * asked.cases))
+            ended = fuzz(shop, kind, asked.first, round(SHARE[kind] * asked.cases))
             count = Counter(ended.values())
             odd = {seed: how for seed, how in ended.items() if how not in ("read", "refused")}
             wrong += len(odd)
@@ -247,8 +263,10 @@ def main() -> None:
                 print(
                     f"    {number} × {how}, first {next(seed for seed, each in odd.items() if each == how)}", flush=True
                 )
+    if asked.first and asked.out.exists():
+        results = joined(json.loads(asked.out.read_text(encoding="utf-8"))["kinds"], results)
     seconds = round(time.monotonic() - start)
-    write_json(asked.out, {"machine": platform.platform(), "seconds": seconds, "kinds": results})
+    write_json(asked.out, {"machine": platform.platform(), "kinds": results})
     print(f"{seconds} s, {asked.out}")
     sys.exit(1 if wrong else 0)
 

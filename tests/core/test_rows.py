@@ -80,17 +80,10 @@ def test_nothing_stacks_to_an_empty_table():
     assert rows.concat([]).schema == pl.Schema(rows.SCHEMA)
 
 
-def test_rows_written_table_by_table_are_one_file(tmp_path):
+def test_files_of_rows_become_one(tmp_path):
     tables = [rows.frame([RECORD | {"image_id": f"{place}{number}.png"} for number in range(3)]) for place in "abc"]
-    with rows.writer(tmp_path / "images.parquet") as write:
-        for table in tables:
-            write(table)
+    files = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for table, file in zip(tables, files, strict=True):
+        rows.write(table, file)
+    rows.join(files, tmp_path / "images.parquet")
     assert rows.read(tmp_path / "images.parquet").equals(pl.concat(tables))
-    assert [path.name for path in tmp_path.iterdir()] == ["images.parquet"]
-
-
-def test_rows_that_were_not_all_written_leave_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), rows.writer(tmp_path / "images.parquet") as write:
-        write(rows.frame([RECORD]))
-        raise KeyboardInterrupt
-    assert not list(tmp_path.iterdir())

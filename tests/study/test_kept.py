@@ -62,18 +62,34 @@ def test_a_damaged_part_is_dropped_and_the_one_before_taken(tmp_path, name):
     assert kept.names("epoch") == ["epoch-1"]
 
 
-def test_gaps_are_what_is_in_no_block(tmp_path):
-    kept = Kept(tmp_path / "stage" / "inputs")
-    for place in (slice(0, 4), slice(8, 10)):
-        with kept.put_block(place, {"seen": place.stop}):
-            pass
-    seen = []
-    for gap, carry in kept.gaps(0, 12):
-        seen.append((gap, carry))
-        with kept.put_block(gap, {"seen": 0}):
-            pass
-    assert seen == [(slice(4, 8), {"seen": 4}), (slice(10, 12), {"seen": 10})]
-    assert [folder.name for folder in kept.blocks(12)] == ["block-0", "block-4", "block-8", "block-10"]
+def test_only_what_is_in_no_block_is_made(tmp_path, always):
+    kept, seen = Kept(tmp_path / "stage" / "inputs"), []
+
+    def pieces(gap, carry):
+        seen.append((gap, dict(carry)))
+        for place in range(gap.start, gap.stop, 2):
+            carry["seen"] = place
+            yield slice(place, min(place + 2, gap.stop)), place
+
+    def write(made, folder):
+        (folder / "made.txt").write_text(" ".join(map(str, made)))
+
+    kept.make_blocks("image", 4, pieces, write)
+    kept.make_blocks("image", 10, pieces, write, first=8, after=4)
+    kept.make_blocks("image", 9, pieces, write, first=3)  # of another share of the images: what overlaps is made again
+    for name in ("image-7", "image-10"):
+        (kept.path / name / "made.txt").write_text("damaged")
+    blocks = kept.make_blocks("image", 12, pieces, write)
+    assert seen == [
+        (slice(0, 4), {}),
+        (slice(8, 10), {"seen": 2}),
+        (slice(3, 8), {}),
+        (slice(4, 7), {"seen": 2}),
+        (slice(8, 12), {"seen": 7}),
+    ]
+    assert [int(folder.name.removeprefix("image-")) for folder in blocks] == [2, 4, 6, 7, 8, 10, 12]
+    assert [(folder / "made.txt").read_text() for folder in blocks] == ["0", "2", "4", "6", "7", "8", "10"]
+    assert kept.make_blocks("image", 12, pieces, write) == blocks
 
 
 def stopping(monkeypatch, after: int):
@@ -99,8 +115,8 @@ def contents(folder, kind: str) -> list:
                 found.append({name: tensor.numpy().tobytes() for name, tensor in load_file(file).items()})
             elif file.name == "images.parquet":
                 found.append(rows.read(file).write_json())
-            elif file.name == "history.parquet":
-                found.append(pl.read_parquet(file).drop("seconds", strict=False).write_json())
+            elif file.suffix == ".parquet":
+                found.append(pl.read_parquet(file).write_json())
             elif file.suffix == ".npz":
                 with np.load(file, allow_pickle=False) as arrays:
                     found.append({name: arrays[name].tobytes() for name in arrays.files})
@@ -117,6 +133,7 @@ def test_a_run_stopped_again_and_again_ends_as_one_that_was_not(tmp_path, monkey
             {"attack": "foolbox-pgd", "steps": 3, "images": 20, "batch_size": 5},
             {"attack": "fast", "images": 12},
         ],
+        corruptions=["gaussian-noise"],
     )
     whole = run(study, tmp_path / "whole", device="cpu", console=quiet())
     folder, stops = tmp_path / "stopped", 0
@@ -130,7 +147,7 @@ def test_a_run_stopped_again_and_again_ends_as_one_that_was_not(tmp_path, monkey
                 stops += 1
                 assert stops < 40
     assert stops >= 3
-    for kind in ("train", "predict", "attack", "explain", "trust"):
+    for kind in ("train", "predict", "attack", "corrupt", "explain", "trust"):
         assert contents(folder, kind) == contents(whole, kind), kind
     assert not list((folder / ".kept").glob("*"))
 

@@ -4,10 +4,7 @@ Every number in a report is a group-by of these rows, so every number can be tra
 Group by `epsilon_index`, never by the float `epsilon`.
 """
 
-import contextlib
-import itertools
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -71,19 +68,6 @@ def write(rows: pl.DataFrame, path: Path) -> None:
     if dict(rows.schema) != SCHEMA:
         raise ValueError(f"not a table of rows: {rows.schema} where {SCHEMA} is needed")
     rows.write_parquet(path)
-
-
-@contextlib.contextmanager
-def writer(path: Path) -> Iterator[Callable[[pl.DataFrame], None]]:
-    """Give a function that takes table after table of rows; on leaving without an error they are one file, none of which was all in memory."""
-    parts = path.with_name(f"{path.name}.parts")
-    parts.mkdir()
-    try:
-        files = (parts / f"{place:06}.parquet" for place in itertools.count())
-        yield lambda table: write(table, next(files))
-        join(sorted(parts.iterdir()), path)
-    finally:
-        shutil.rmtree(parts)
 
 
 def join(files: Sequence[Path], path: Path) -> None:

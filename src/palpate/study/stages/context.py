@@ -38,9 +38,9 @@ BLOCK = 1024
 """Images read at once where only their predictions are needed: whole batches of any size that is used."""
 
 
-def blocks(count: int, size: int = BLOCK) -> Iterator[slice]:
-    """The places of so many images, block after block."""
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+def blocks(first: int, last: int) -> Iterator[slice]:
+    """The places of the images from `first` to before `last`, block after block."""
+    return (slice(start, min(start + BLOCK, last)) for start in range(first, last, BLOCK))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,16 +1,15 @@
 """The corrupt stage: test images under one corruption, judged again from the images it gives, and checks of the corruption itself."""
 
-from collections.abc import Iterator
+import functools
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
-from torch import nn
+from torch import Tensor
 
-from palpate.attacks.api import sweep_blocks
-from palpate.attacks.norms import distance
 from palpate.attacks.result import Sweep
 from palpate.core import rows
 from palpate.core.io import write_json
@@ -19,55 +18,37 @@ from palpate.corruptions.api import Corrupted
 from palpate.corruptions.checks import examine
 from palpate.models.predict import predict_logits
 from palpate.study.corruptions import CorruptionSpec
-from palpate.study.stages.context import Chosen, Context
-from palpate.study.stages.table import make_rows
+from palpate.study.stages.context import Context
+from palpate.study.stages.swept import Files, Swept
 
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Corrupt the first test images of the shuffled split; write a row per image and severity, what the search found, and the checks."""
     settings = {key: value for key, value in stage.spec.items() if key != "finding"}
-    spec = CorruptionSpec.read(settings, stage.title)
-    attack, split = spec.attack, context.dataset(stage.task).test
-    images = Chosen(split.images, np.arange(len(split))[: spec.images])
-    labels = torch.as_tensor(np.asarray(split.labels)[: len(images)], dtype=torch.long)
-    model, keys = context.trained(stage), context.keys(stage, "test")
-    grid, searched = spec.grid(context.task(stage.task).size), []
-    verdicts: list[VerdictRecord] = []
-    with rows.writer(folder / "images.parquet") as write:
-        for place, found in sweep_blocks(model, images, labels, grid, attack, progress=context.progress(stage)):
-            clean = predict_logits(model, found.images[:])
-            write(make_rows(keys, split, place, clean))
-            for judged in conditions(model, found, attack):
-                write(make_rows(keys, split, place, **judged))
-            if not verdicts:
-                verdicts = examine(attack, found, clean, predict_logits(model, found.images_at(grid[-1])))
-            searched.append(_searched(np.asarray(split.ids)[place], found))
-            del found  # before the next block is made
-    pl.concat(searched).write_parquet(folder / "severities.parquet")
-    write_json(folder / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
-    facts |= _facts(attack, context.task(stage.task).size, folder) | {"checks": summarise_verdicts(verdicts)}
+    spec, size = CorruptionSpec.read(settings, stage.title), context.task(stage.task).size
+    places = np.arange(len(context.dataset(stage.task).test))[: spec.images]
+    attack = spec.attack
+    blocks = _CorruptedImages(stage, context, attack, attack.name, epsilons=spec.grid(size), places=places).blocks()
+    rows.join([block / "images.parquet" for block in blocks], folder / "images.parquet")
+    searched = pl.concat(pl.read_parquet(file) for block in blocks for file in sorted(block.glob("severities-*")))
+    searched.write_parquet(folder / "severities.parquet")
+    shutil.copyfile(blocks[0] / "verdicts.json", folder / "verdicts.json")
+    verdicts = [VerdictRecord(**one) for one in json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))]
+    facts |= _facts(attack, size, searched) | {"checks": summarise_verdicts(verdicts)}
 
 
-def conditions(model: nn.Module, found: Sweep, attack: Corrupted) -> Iterator[dict[str, Any]]:
-    """What became of a block of images at each severity, judged from the images of the first draw, as columns for `make_rows`."""
-    clean, status = found.images[:], np.array(found.status)
-    for index, severity in enumerate(found.epsilons, 1):
-        images = found.images_at(severity)
-        logits = predict_logits(model, images)
-        yield {
-            "logits": logits,
-            "status": status,
-            "attack_id": attack.name,
-            "attack": attack.kind,
-            "norm": "severity",
-            "epsilon": severity,
-            "epsilon_index": index,
-            "radius": found.radius.nan_to_num(nan=0.0, posinf=float("inf")).numpy(),
-            "linf": distance(images, clean).numpy(),
-            "in_box": ((images >= 0) & (images <= 1)).flatten(1).all(1).numpy(),
-            "passes_forward": found.passes[:, 0].numpy(),
-            "passes_backward": found.passes[:, 1].numpy(),
-        }
+class _CorruptedImages(Swept):
+    """Images under a corruption: of each block what the search found, and of the first one the checks."""
+
+    def files(self, place: slice, found: Sweep, clean: Tensor) -> Files:
+        table = _searched(np.asarray(self.split.ids)[self.places[place]], found)
+        files: Files = {f"severities-{place.start:09}.parquet": table.write_parquet}
+        if place.start == 0:
+            assert isinstance(self.attack, Corrupted)
+            largest = predict_logits(self.model, found.images_at(self.epsilons[-1]))
+            verdicts = examine(self.attack, found, clean, largest)
+            files["verdicts.json"] = functools.partial(write_json, value=[each.to_dict() for each in verdicts])
+        return files
 
 
 def _searched(ids: np.ndarray, found: Sweep) -> pl.DataFrame:
@@ -85,9 +66,9 @@ def _searched(ids: np.ndarray, found: Sweep) -> pl.DataFrame:
     )
 
 
-def _facts(attack: Corrupted, size: int, folder: Path) -> dict[str, Any]:
+def _facts(attack: Corrupted, size: int, searched: pl.DataFrame) -> dict[str, Any]:
     """What the corruption is and what was spent."""
-    corruption, searched = attack.corruption, pl.read_parquet(folder / "severities.parquet")
+    corruption = attack.corruption
     return {
         "attack_id": attack.name,
         "corruption": corruption.name,

@@ -1,6 +1,6 @@
 """The explain stage: maps of the samples, clean and at every epsilon, for the true and the predicted class, with numbers on how far maps move."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,20 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     settings, layer = chosen(model, torch.from_numpy(samples["clean"][0]), stage.spec)
     method = settings["method"]
     labels = torch.as_tensor(samples["labels"], dtype=torch.long)
-    conditions = [torch.from_numpy(samples["clean"]), *torch.from_numpy(samples["adversarial"])]
-    maps, predictions = [], []
-    for done, images in enumerate(conditions):
-        context.progress(stage)(done, len(conditions), method)
-        seen = predict_logits(model, images).argmax(1)
-        predictions.append(seen.numpy())
-        both = [explain(model, images, classes=classes, **settings) for classes in (labels, seen)]
-        maps.append(torch.stack(both).numpy())
-    stacked = np.stack(maps)  # (E + 1, T, n, H, W)
-    predicted = np.stack(predictions)  # (E + 1, n)
+    conditions = [samples["clean"], *samples["adversarial"]]
+
+    def pieces(gap: slice, carry: Any) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
+        for place in range(gap.start, gap.stop):
+            context.progress(stage)(place, len(conditions), method)
+            images = torch.from_numpy(conditions[place])
+            seen = predict_logits(model, images).argmax(1)
+            both = [explain(model, images, classes=classes, **settings) for classes in (labels, seen)]
+            yield slice(place, place + 1), (torch.stack(both).numpy(), seen.numpy())
+
+    blocks = context.kept(stage).make_blocks("condition", len(conditions), pieces, _write)
+    kept = [read_arrays(block / "maps.npz") for block in blocks]
+    stacked = np.concatenate([each["maps"] for each in kept])  # (E + 1, T, n, H, W)
+    predicted = np.concatenate([each["predictions"] for each in kept])  # (E + 1, n)
     np.savez_compressed(folder / "maps.npz", allow_pickle=False, maps=stacked, predictions=predicted)
     keys = {"task": stage.task, "model_id": stage.model_id, "method": method}
     table = pl.concat(
@@ -46,6 +50,11 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     )
     table.write_parquet(folder / "explanations.parquet")
     facts |= {"method": method, "layer": layer, "samples": len(labels), "empty_maps": int(table["empty"].sum())}
+
+
+def _write(pieces: list[tuple[np.ndarray, np.ndarray]], folder: Path) -> None:
+    maps, predictions = map(np.stack, zip(*pieces, strict=True))
+    np.savez(folder / "maps.npz", allow_pickle=False, maps=maps, predictions=predictions)
 
 
 def chosen(model: nn.Module, image: Tensor, spec: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:

@@ -7,12 +7,13 @@ that parts made from other weights are never taken.
 """
 
 import contextlib
+import itertools
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,14 +26,10 @@ from palpate.core.io import atomic_folder, read_record, sha256, write_record
 from palpate.core.records import check_stage_id
 from palpate.core.run_folder import RunFolder
 
+Piece = TypeVar("Piece")
+
 EVERY = 1.0
 """Seconds of work, at least, between two parts that are kept: writing less often than this saves nothing."""
-
-UNITS = {
-    "epoch": "{title} is kept up to epoch {number}",
-    "check": "{title} is kept up to check {number}",
-    "block": "{title} is kept up to the block that begins after {number} images",
-}
 
 SHARE = 20
 """Work takes, at least, so many times as long as keeping it did: at most a twentieth of the time goes into it."""
@@ -89,35 +86,49 @@ class Kept:
             self.drop(name)
             return None
 
-    def names(self, kind: str) -> list[str]:
-        """The parts whose names are this kind, a hyphen and a number, in the order of their numbers; they may be damaged."""
-        found = self.path.glob(f"{kind}-*") if self.path.is_dir() else ()
-        return sorted((part.name for part in found if re.fullmatch(rf"{kind}-\d+", part.name)), key=_number)
+    def names(self, unit: str) -> list[str]:
+        """The parts of a unit, `<unit>-<how many of them are done>`, in the order of their numbers; they may be damaged."""
+        found = self.path.glob(f"{unit}-*") if self.path.is_dir() else ()
+        return sorted((part.name for part in found if re.fullmatch(rf"{unit}-\d+", part.name)), key=_number)
 
-    def put_block(self, place: slice, carry: Any = None) -> contextlib.AbstractContextManager[Path]:
-        """As `put`, of what was made of consecutive images, with what later blocks must know of it."""
-        return self.put(f"block-{place.start}", {"stop": place.stop, "carry": carry})
+    def make_blocks(
+        self,
+        unit: str,
+        count: int,
+        pieces: Callable[[slice, Any], Iterator[tuple[slice, Piece]]],
+        write: Callable[[list[Piece], Path], None],
+        *,
+        first: int = 0,
+        after: int = 0,
+    ) -> list[Path]:
+        """Make what is in no kept block, and keep it in blocks; gives the folders of all blocks from `first` to before `count`.
 
-    def gaps(self, start: int, stop: int, carry: Any = None) -> Iterator[tuple[slice, Any]]:
-        """The places between `start` and `stop` that are in no kept block, and what the block before each of them carries; at the start `carry`."""
-        while start < stop:
-            found = self.get(f"block-{start}")
-            if found is None:
-                later = [place for place in map(_number, self.names("block")) if start < place < stop]
-                gap = slice(start, min(later, default=stop))
-                yield gap, carry
-                found = self.get(f"block-{start}")
-                assert found is not None, f"block {gap} was not kept"
-            start, carry = found[1]["stop"], found[1]["carry"]
-
-    def blocks(self, stop: int) -> list[Path]:
-        """The folders of the kept blocks from the first image on, in order; there must be no gap."""
-        start, folders = 0, []
-        while start < stop:
-            folders.append(self.path / f"block-{start}")
-            found = self.get(folders[-1].name)
-            assert found is not None, f"{folders[-1]} is missing"
-            start = found[1]["stop"]
+        Args:
+            unit: what is counted: "image", or what else the work goes through one after the other.
+            count: how many there are.
+            pieces: of a place, and what the piece before it carries (a dict, empty at the start), gives consecutive pieces with their places,
+                and changes the dict to what the next piece must know.
+            write: writes the pieces of a block into its folder.
+            first: where to begin.   after: the end of the block whose carry is that of `first`; 0 where there is none.
+        """
+        before = self.get(f"{unit}-{after}") if after else None
+        folders, done, carry = list[Path](), first, before[1]["carry"] if before else {}
+        blocks = (self.get(name) for name in self.names(unit) if _number(name) > first)
+        for folder, values in itertools.chain(filter(None, blocks), [(None, {"start": count})]):
+            gap, made = slice(done, min(values["start"], count)), list[Piece]()
+            for place, piece in pieces(gap, carry) if gap.start < gap.stop else ():
+                made.append(piece)
+                if self.due() or place.stop == gap.stop:
+                    with self.put(f"{unit}-{place.stop}", {"start": done, "carry": carry}) as draft:
+                        write(made, draft)
+                    folders.append(self.path / f"{unit}-{place.stop}")
+                    made, done = list[Piece](), place.stop
+            if folder and values["start"] == done < count:
+                folders.append(folder)
+                done, carry = _number(folder.name), values["carry"]
+            if done >= count:
+                break
+        assert done >= count, f"{unit}s up to {count} were to be made, and were up to {done}"
         return folders
 
     def drop(self, name: str) -> None:
@@ -135,12 +146,12 @@ def kept_so_far(run: RunFolder) -> str:
     stages = run.study().stages
     words = [f"{sum(run.complete(stage.id) for stage in stages)} of {len(stages)} stages are complete"]
     for stage in stages:
-        numbers: dict[str, int] = {}
+        done: dict[str, int] = {}
         for part in kept_folder(run, stage.id).glob("*/*-*"):
-            kind, _, number = part.name.partition("-")
-            if number.isdecimal() and kind in UNITS:
-                numbers[kind] = max(numbers.get(kind, 0), int(number))
-        words += [UNITS[kind].format(title=stage.title, number=f"{number:,}") for kind, number in numbers.items()]
+            unit, _, number = part.name.partition("-")
+            if number.isdecimal():
+                done[unit] = max(done.get(unit, 0), int(number))
+        words += [f"{stage.title} is kept up to {unit} {number:,}" for unit, number in done.items()]
     return "; ".join(words)
 
 
