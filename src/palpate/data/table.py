@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from palpate.core.spec import Spec
 from palpate.data.files import locate
-from palpate.data.manifest import MANIFEST, NO_VALUE, Labelled, class_note, manifest, number_classes
+from palpate.data.manifest import NO_VALUE, Labelled, class_note, manifest, number_classes
 from palpate.data.split import split_name
 from palpate.data.table_file import Table, open_table
 
@@ -73,9 +73,9 @@ def read(table: Table, images: Path, columns: Columns, classes: Classes = None) 
 
 
 def read_published(source: Path | Table, images: Path, codes: Mapping[str, int], **columns: str) -> pl.DataFrame:
-    """The manifest of a publisher's table, without its metadata: `read` with fixed labels and the names of the columns as keywords."""
+    """The manifest of a publisher's table: `read` with fixed labels and the names of the columns as keywords."""
     table = source if isinstance(source, Table) else open_table(source)
-    return read(table, images, Columns.read(columns, "columns"), codes).rows.select(list(MANIFEST))
+    return read(table, images, Columns.read(columns, "columns"), codes).rows
 
 
 def label(table: Table, columns: Columns, ids: list[str], files: list[str], classes: Classes) -> Labelled:

@@ -18,8 +18,8 @@ from palpate.statistics.operating import choose_threshold
 MINIMUM = 10
 """Images below which no rate is given."""
 
-MOST = 12
-"""Values above which a column makes no subgroups."""
+MOST, MOST_ASKED = 12, 30
+"""Values above which a column makes no subgroups, by itself and when it is asked for."""
 
 BANDS = 6
 """Bands of numbers, such as ages, at most."""
@@ -72,7 +72,7 @@ def choose_columns(metadata: pl.DataFrame, asked: Sequence[str] | None) -> list[
     """The columns asked for, or all with 2 to 12 values or bands.
 
     Raises:
-        InputError: a column that is not there, or that has more values.
+        InputError: a column that is not there, or that has more than 30 values.
     """
     if asked is None:
         return [name for name in metadata.columns if 2 <= banded(metadata[name]).n_unique() <= MOST]
@@ -80,9 +80,9 @@ def choose_columns(metadata: pl.DataFrame, asked: Sequence[str] | None) -> list[
         if name not in metadata.columns:
             known = ", ".join(map(repr, metadata.columns)) or "none"
             raise InputError(f"subgroups: column {name!r} is not among the metadata; found {known}")
-        if (count := banded(metadata[name]).n_unique()) > MOST:
+        if (count := banded(metadata[name]).n_unique()) > MOST_ASKED:
             raise InputError(
-                f"subgroups: column {name!r} has {count} values, and at most {MOST} are shown; group them in the table"
+                f"subgroups: column {name!r} has {count} values, and at most {MOST_ASKED} are shown; group them in the table"
             )
     return list(asked)
 

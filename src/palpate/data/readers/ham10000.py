@@ -82,7 +82,8 @@ def read_external(folder: Path, challenge: Path) -> pl.DataFrame:
         table = replace(table, rows=table.rows.select("image", dx, group="image"))
         test = read_published(table, challenge, CODES, path="image", label="dx")
     splits = {"train": read(folder), "test": test}
-    return pl.concat(rows.with_columns(pl.lit(name).alias("split")) for name, rows in splits.items())
+    parts = [rows.with_columns(pl.lit(name).alias("split")) for name, rows in splits.items()]
+    return pl.concat(parts, how="diagonal_relaxed")
 
 
 HAM10000 = Task(

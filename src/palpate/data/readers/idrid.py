@@ -39,7 +39,7 @@ def read(folder: Path) -> pl.DataFrame:
         rows = read_published(base / "2. Groundtruths" / csv, base / "1. Original Images" / images, GRADES, **names)
         image_id = split + "/" + pl.col("image_id")
         parts.append(rows.with_columns(image_id=image_id, group_id=image_id, split=pl.lit(split)))
-    return pl.concat(parts)
+    return pl.concat(parts, how="diagonal_relaxed")
 
 
 TASKS.add(

@@ -37,7 +37,8 @@ def read_eyepacs_official(folder: Path) -> pl.DataFrame:
     Both halves of the test set, Usage "Public" and "Private", are read: 53,576 images.
     """
     tables = {"train": "trainLabels.csv", "test": "retinopathy_solution.csv"}
-    return pl.concat(_eyes(folder, csv, split).with_columns(split=pl.lit(split)) for split, csv in tables.items())
+    parts = [_eyes(folder, csv, split).with_columns(split=pl.lit(split)) for split, csv in tables.items()]
+    return pl.concat(parts, how="diagonal_relaxed")
 
 
 def read_aptos(folder: Path) -> pl.DataFrame:

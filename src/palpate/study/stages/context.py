@@ -171,7 +171,7 @@ def subgroup_columns(dataset: Dataset, task: TaskSpec) -> pl.DataFrame:
         InputError: a column that is asked for is not there.
     """
     parts = [
-        pl.DataFrame({"image_id": part.ids}).hstack(part.metadata if part.metadata is not None else pl.DataFrame())
+        (part.metadata if part.metadata is not None else pl.DataFrame()).with_columns(image_id=part.ids)
         for part in (dataset.val, dataset.test)
     ]
     table = pl.concat([part for part in parts if len(part)] or parts[:1], how="diagonal")
