@@ -34,6 +34,7 @@ class Corruption:
         source: where its form comes from.
         modality: what it is for: "general", "x-ray", "dermatoscopy", "fundus".
         identity, direction: the published parameter is identity + direction · severity.   parameter: what that parameter is called.
+        signed: whether the function is given direction · severity, as one of two corruptions that it makes.
         step: severities are whole multiples of it; 0 where any number is allowed.
         stochastic: whether it draws random numbers.
         colour: whether it needs three channels.   eight_bit: whether it needs images of 256 grey levels.
@@ -49,6 +50,7 @@ class Corruption:
     identity: float = 0.0
     direction: int = 1
     parameter: str = ""
+    signed: bool = False
     step: float = 0.0
     stochastic: bool = False
     colour: bool = False
@@ -83,7 +85,7 @@ class Corruption:
 
     def __call__(self, images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
         """The function itself."""
-        return self.function(images, severity, generator)
+        return self.function(images, self.direction * severity if self.signed else severity, generator)
 
 
 def corruption(name: str, **facts: Any) -> Callable[[Function], Function]:

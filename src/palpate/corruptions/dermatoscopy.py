@@ -4,6 +4,7 @@ On images of one channel ink and hair are grey, as dark as their colour.
 """
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ HAIR, INK, RULER, BUBBLE = (0.14, 0.09, 0.06), (0.25, 0.15, 0.45), (0.1, 0.1, 0.
 """Colours, red, green and blue: of dark hair, of a surgical marker, of a printed ruler, of light on a bubble."""
 
 SKIN = "dermatoscopy"
+CAST: dict[str, Any] = {"largest": 0.6, "modality": SKIN, "colour": True, "signed": True, "source": "von Kries gains"}
 FINE = 3
 """Binary places of the coordinates at which OpenCV draws: an eighth of a pixel."""
 
@@ -40,20 +42,12 @@ def light_gradient(images: Tensor, severity: float, generator: torch.Generator) 
     return images * (1 - severity * (along / (2 * reach) + 0.5).clamp(0, 1))
 
 
-@corruption(
-    "colour-warm", unit="gain of red, loss of blue", largest=0.6, modality=SKIN, colour=True, source="von Kries gains"
-)
-def colour_warm(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """Red times 1 + severity and blue times 1 − severity, as under a lower colour temperature."""
-    return _cast(images, severity)
-
-
-@corruption(
-    "colour-cool", unit="loss of red, gain of blue", largest=0.6, modality=SKIN, colour=True, source="von Kries gains"
-)
-def colour_cool(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """Red times 1 − severity and blue times 1 + severity, as under a higher colour temperature."""
-    return _cast(images, -severity)
+@corruption("colour-cool", unit="loss of red, gain of blue", direction=-1, **CAST)
+@corruption("colour-warm", unit="gain of red, loss of blue", **CAST)
+def colour_cast(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
+    """Red times 1 + severity and blue times 1 − severity, as under a lower colour temperature; or the reverse, as under a higher one."""
+    gains = torch.tensor([1 + severity, 1.0, 1 - severity], dtype=images.dtype).view(3, 1, 1)
+    return (images * gains).clamp(0, 1)
 
 
 @corruption(
@@ -147,11 +141,6 @@ def black_corners(images: Tensor, severity: float, generator: torch.Generator) -
     """Black outside a circle round the centre of radius √2 − severity half sides; its border is one pixel wide."""
     radius = (2**0.5 - severity) * min(images.shape[-2:]) / 2
     return images * disc(images, (0.5, 0.5), radius + 0.5, 1) if severity else images
-
-
-def _cast(images: Tensor, warmth: float) -> Tensor:
-    gains = torch.tensor([1 + warmth, 1.0, 1 - warmth], dtype=images.dtype).view(3, 1, 1)
-    return (images * gains).clamp(0, 1)
 
 
 def canvas(images: Tensor) -> np.ndarray:

@@ -5,6 +5,7 @@ The factors of brightness, contrast and gamma are torchvision's, which are those
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,10 +15,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from palpate.core.errors import InputError
-from palpate.corruptions.corruption import corruption
+from palpate.corruptions.corruption import Function, corruption
 from palpate.corruptions.published import levels
 
 MEDMNIST = "MedMNIST-C, arXiv 2406.17536"
+WINDOW = "window centre, DICOM PS3.3 C.11.2.1.2"
 
 
 @corruption(
@@ -108,103 +110,42 @@ def bit_depth(images: Tensor, severity: float, generator: torch.Generator) -> Te
     return ((images.double() * steps).round() / steps).to(images)
 
 
-@corruption(
-    "gamma-up",
-    unit="above 1",
-    largest=3,
-    identity=1,
-    parameter="gamma",
-    source=MEDMNIST,
-    levels=levels("gamma-up", 1, 1),
-)
-def gamma_up(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """xᵞ with γ = 1 + severity: darker."""
+def _both(name: str, up: float, down: float, **facts: Any) -> Callable[[Function], Function]:
+    """Decorator for a function of a factor 1 ± severity, registered as NAME-up and NAME-down with these ends of their ranges."""
+
+    def register(function: Function) -> Function:
+        for way, largest, direction in (("up", up, 1), ("down", down, -1)):
+            side = {"unit": "above 1" if direction > 0 else "below 1", "levels": levels(f"{name}-{way}", 1, direction)}
+            same = {"identity": 1, "direction": direction, "signed": True, "source": MEDMNIST}
+            corruption(f"{name}-{way}", largest=largest, **side, **same, **facts)(function)
+        return function
+
+    return register
+
+
+@_both("gamma", 3, 0.9, parameter="gamma")
+def gamma(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
+    """xᵞ with γ = 1 + severity, darker, or 1 − severity, brighter."""
     return F.adjust_gamma(images, 1 + severity) if severity else images
 
 
-@corruption(
-    "gamma-down",
-    unit="below 1",
-    largest=0.9,
-    identity=1,
-    direction=-1,
-    parameter="gamma",
-    source=MEDMNIST,
-    levels=levels("gamma-down", 1, -1),
-)
-def gamma_down(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """xᵞ with γ = 1 − severity: brighter."""
-    return F.adjust_gamma(images, 1 - severity) if severity else images
-
-
-@corruption(
-    "brightness-up",
-    unit="above 1",
-    largest=2,
-    identity=1,
-    parameter="factor",
-    source=MEDMNIST,
-    levels=levels("brightness-up", 1, 1),
-)
-def brightness_up(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """(1 + severity) · x, up to white."""
+@_both("brightness", 2, 1, parameter="factor")
+def brightness(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
+    """(1 ± severity) · x, up to white."""
     return F.adjust_brightness(images, 1 + severity) if severity else images
 
 
-@corruption(
-    "brightness-down",
-    unit="below 1",
-    largest=1,
-    identity=1,
-    direction=-1,
-    parameter="factor",
-    source=MEDMNIST,
-    levels=levels("brightness-down", 1, -1),
-)
-def brightness_down(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """(1 − severity) · x."""
-    return F.adjust_brightness(images, 1 - severity) if severity else images
-
-
-@corruption(
-    "contrast-up",
-    unit="above 1",
-    largest=3,
-    identity=1,
-    parameter="factor",
-    source=MEDMNIST,
-    levels=levels("contrast-up", 1, 1),
-)
-def contrast_up(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """m + (1 + severity) · (x − m) with m the mean luminance, within [0, 1]."""
+@_both("contrast", 3, 1, parameter="factor")
+def contrast(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
+    """m + (1 ± severity) · (x − m) with m the mean luminance, within [0, 1]."""
     return F.adjust_contrast(images, 1 + severity) if severity else images
 
 
-@corruption(
-    "contrast-down",
-    unit="below 1",
-    largest=1,
-    identity=1,
-    direction=-1,
-    parameter="factor",
-    source=MEDMNIST,
-    levels=levels("contrast-down", 1, -1),
-)
-def contrast_down(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """m + (1 − severity) · (x − m) with m the mean luminance."""
-    return F.adjust_contrast(images, 1 - severity) if severity else images
-
-
-@corruption("window-down", unit="of the window", largest=0.8, source="window centre, DICOM PS3.3 C.11.2.1.2")
-def window_down(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """The window's centre below its place: x + severity, up to white."""
+@corruption("window-up", unit="of the window", largest=0.8, signed=True, direction=-1, source=WINDOW)
+@corruption("window-down", unit="of the window", largest=0.8, signed=True, source=WINDOW)
+def window(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
+    """The window's centre below its place, x + severity, up to white; or above it, x − severity, down to black."""
     return (images + severity).clamp(0, 1)
-
-
-@corruption("window-up", unit="of the window", largest=0.8, source="window centre, DICOM PS3.3 C.11.2.1.2")
-def window_up(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """The window's centre above its place: x − severity, down to black."""
-    return (images - severity).clamp(0, 1)
 
 
 def _depth(images: Tensor) -> int:

@@ -4,6 +4,7 @@ What lies outside the picture is its mirror image, so that no black corner gives
 """
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from palpate.corruptions.published import levels
 
 SUBPIXELS = 5
 """Samples per pixel and direction from which the kernels of defocus and motion are averaged, so that they change continuously."""
+
+ZOOM: dict[str, Any] = {"identity": 1, "parameter": "scale", "signed": True, "source": "torchvision affine"}
 
 
 @corruption(
@@ -70,16 +73,11 @@ def gaussian_blur(images: Tensor, severity: float, generator: torch.Generator) -
     return blurred(images, severity) if severity else images
 
 
-@corruption("rotation", unit="degrees", largest=45, source="torchvision affine, counter-clockwise")
+@corruption("rotation-clockwise", unit="degrees", largest=45, signed=True, direction=-1, source="torchvision affine")
+@corruption("rotation", unit="degrees", largest=45, signed=True, source="torchvision affine, counter-clockwise")
 def rotation(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """A turn round the centre, counter-clockwise."""
+    """A turn round the centre, counter-clockwise or clockwise."""
     return placed(images, angle=severity)
-
-
-@corruption("rotation-clockwise", unit="degrees", largest=45, source="torchvision affine")
-def rotation_clockwise(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """A turn round the centre, clockwise."""
-    return placed(images, angle=-severity)
 
 
 @corruption("translation", unit="px", largest=56, stochastic=True, source="torchvision affine, direction drawn")
@@ -89,18 +87,11 @@ def translation(images: Tensor, severity: float, generator: torch.Generator) -> 
     return placed(images, shift=(severity * math.cos(angle), severity * math.sin(angle)))
 
 
-@corruption("zoom-in", unit="above 1", largest=1, identity=1, parameter="scale", source="torchvision affine")
-def zoom_in(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """Enlarged from the centre, as from a shorter distance; what is cut off is lost."""
+@corruption("zoom-out", unit="below 1", largest=0.4, direction=-1, **ZOOM)
+@corruption("zoom-in", unit="above 1", largest=1, **ZOOM)
+def zoom(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
+    """Enlarged from the centre, as from a shorter distance, what is cut off being lost; or made smaller, as from a larger distance."""
     return placed(images, scale=1 + severity)
-
-
-@corruption(
-    "zoom-out", unit="below 1", largest=0.4, identity=1, direction=-1, parameter="scale", source="torchvision affine"
-)
-def zoom_out(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """Made smaller round the centre, as from a larger distance."""
-    return placed(images, scale=1 - severity)
 
 
 @corruption("crop", unit="share of the side cut", largest=0.6, stochastic=True, source="torchvision resized_crop")

@@ -170,10 +170,10 @@ def subgroup_columns(dataset: Dataset, task: TaskSpec) -> pl.DataFrame:
     Raises:
         InputError: a column that is asked for is not there.
     """
-    parts = [
-        (part.metadata if part.metadata is not None else pl.DataFrame()).with_columns(image_id=part.ids)
-        for part in (dataset.val, dataset.test)
-    ]
+    parts = []
+    for part in (dataset.val, dataset.test):
+        ids = pl.Series("image_id", part.ids, dtype=pl.String)
+        parts.append(ids.to_frame() if part.metadata is None else part.metadata.with_columns(ids))
     table = pl.concat([part for part in parts if len(part)] or parts[:1], how="diagonal")
     columns = choose_columns(table.drop("image_id"), task.subgroups)
     return table.select("image_id", *(banded(table[name]) for name in columns))
