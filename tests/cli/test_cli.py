@@ -1,17 +1,24 @@
 """The command line: every command helps with an example, mistakes end in one message, and help is quick to come."""
 
+import dataclasses
+import inspect
 import re
 import subprocess
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 from tests.core.stages import TASK
 from typer.testing import CliRunner
 
 from palpate import __version__
 from palpate.cli.main import ORDER, application, main
+from palpate.cli.network import NetworkOptions
+from palpate.cli.options import ungrouped
 from palpate.core.records import StageOutput
-from palpate.core.registry import COMMANDS, registries
+from palpate.core.registry import COMMANDS, Entry, registries
 from palpate.core.run_folder import open_run
 
 
@@ -161,6 +168,65 @@ def test_a_run_of_the_first_version_is_named_in_one_sentence(tmp_path, capsys, m
         assert status == 2
         assert "was made by version 0.1 of palpate" in err
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["stuyd"], "no such command 'stuyd'; did you mean 'study'? See `palpate --help`"),
+        (["attack"], "missing argument 'model'. See `palpate attack --help`"),
+        (["attack", "resnet18", "--norm", "l3"], "'l3' is not one of 'linf', 'l2', 'l1'. See `palpate attack --help`"),
+        (["study", "s.toml", "--workers", "two"], "invalid value for '--workers'"),
+        (["explain", "resnet18", "--siz", "64"], "no such option: --siz"),
+    ],
+)
+def test_a_wrong_call_ends_in_one_line_that_names_the_help(monkeypatch, capsys, arguments, message):
+    status, _, err = _call(monkeypatch, capsys, *arguments)
+    assert status == 2
+    assert err.startswith("palpate: ")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_without_arguments_the_commands_are_shown(monkeypatch, capsys):
+    status, out, err = _call(monkeypatch, capsys)
+    assert (status, err) == (2, "")
+    assert all(command in _plain(out) for command in ORDER)
+
+
+def test_an_error_of_the_system_names_the_file(monkeypatch, capsys):
+    def broken() -> None:
+        """Fail.
+
+        Example: palpate broken
+        """
+        Path("/nowhere/at/all").read_text()
+
+    monkeypatch.setattr(COMMANDS, "_entries", {**COMMANDS._entries, "broken": Entry("broken", broken, "x", False)})
+    status, _, err = _call(monkeypatch, capsys, "broken")
+    assert status == 2
+    assert err == "palpate: /nowhere/at/all: No such file or directory; check the name, the rights and the free space\n"
+
+
+def test_a_group_of_options_is_one_parameter():
+    @dataclasses.dataclass(frozen=True)
+    class Place:
+        row: Annotated[int, typer.Option("--row")] = 1
+        column: Annotated[int, typer.Option("--column")] = 2
+
+    def move(place: Place, name: Annotated[str, typer.Argument()], fast: bool = False) -> None:
+        print(place, name, fast)
+
+    app = typer.Typer()
+    app.command()(ungrouped(move))
+    found = CliRunner().invoke(app, ["it", "--column", "5", "--fast"]).output
+    assert found.endswith("Place(row=1, column=5) it True\n")
+
+
+def test_attack_doctor_and_explain_take_the_same_network():
+    for name in ("attack", "doctor", "explain"):
+        taken = set(inspect.signature(ungrouped(COMMANDS[name])).parameters)
+        assert {field.name for field in dataclasses.fields(NetworkOptions)} <= taken
 
 
 @pytest.mark.parametrize("arguments", [["[/b]"], ["status", "a", "[/red]"], ["study", "a", "--[/x]"]])

@@ -78,6 +78,18 @@ def test_doctor_doubts_what_contradicts_itself(here, call):
     assert "the network takes -1024 to 1024, and black to white is -1024 to 3071 HU in the files" in err
 
 
+def test_attack_has_options_for_what_users_change_most(here, monkeypatch):
+    asked = []
+    monkeypatch.setattr("palpate.cli.attack.run_study", lambda study, *_: asked.append(study))
+    own = ["--norm", "l2", "--epsilons", "0.5,1", "--target", "1", "--seed", "3", "--at-most", "5", "--expect", "0.9"]
+    monkeypatch.setattr(sys, "argv", ["palpate", "attack", "resnet18", "phantom-skin", "--attack", "fast", *own])
+    with pytest.raises(SystemExit):
+        main()
+    (attack,), study = asked[0].attacks, asked[0]
+    assert (attack.attack.norm, attack.attack.seed, attack.target, attack.images) == ("l2", 3, "1", 5)
+    assert (attack.attack.strength, study.epsilons, study.trust.expect) == ("fast", (0.5, 1.0), 0.9)
+
+
 def test_explain_writes_a_picture_and_the_raw_maps(here, call):
     given = matrix.make("logits-object", here)
     arguments, images = matrix.write("folders", here, 3)
@@ -142,6 +154,16 @@ def test_sweeps_and_their_files_are_compared(here, call):
         (["attack", "test_resnet", "phantom-skin", *SMALL], "epochs = 0 trains nothing, and"),
         (["attack", "no.module:make", "phantom-skin", *SMALL], "neither a model source"),
         (["doctor", "--images", "x"], "--model: name the network"),
+        (["attack", "resnet18", "--images", "x", "--value-range", "0"], "--value-range: expected two numbers"),
+        (["attack", "resnet18", "--images", "x", "--mean", "nan"], "--mean: expected numbers"),
+        (["attack", "resnet18", "phantom-skin", "--norm", "l2"], "--epsilons: give the radii in l2"),
+        (["attack", "resnet18", "phantom-skin", "--expect", "93"], "trust.expect: Input should be less than or equal"),
+        (["attack", "resnet18", "phantom-skin", "--write-images", "their_networks.py"], "their_networks.py: is a file"),
+        (
+            ["explain", "resnet18", "phantom-skin", "--method", "integrated-gradients", "--layer", "x"],
+            "integrated-gradients look at no layer",
+        ),
+        (["attack", "resnet18", ""], "tasks[1].name: "),
         (["explain", "resnet18", "--images", "absent"], "absent: is no folder"),
     ],
 )

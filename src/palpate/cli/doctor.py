@@ -8,21 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palpate.cli.network import asked_study, study_keys
-from palpate.cli.options import (
-    NETWORK,
-    ChannelsOption,
-    ClassesOption,
-    DataOption,
-    ImagesOption,
-    LabelsOption,
-    MeanOption,
-    SetOption,
-    SizeOption,
-    StdOption,
-    ValueRangeOption,
-    WeightsOption,
-)
+from palpate.cli.network import NetworkOptions
+from palpate.cli.options import NETWORK
 from palpate.core.errors import InputError
 from palpate.core.registry import COMMANDS, Registry, registries
 
@@ -32,21 +19,11 @@ if TYPE_CHECKING:
 
 @COMMANDS.register("doctor")
 def doctor(
+    network: NetworkOptions,
     model: Annotated[str | None, typer.Option("--model", help=NETWORK, show_default=False)] = None,
     task: Annotated[
         str | None, typer.Option("--task", help="On whose test images; or --images.", show_default=False)
     ] = None,
-    images: ImagesOption = None,
-    labels: LabelsOption = None,
-    weights: WeightsOption = None,
-    size: SizeOption = None,
-    channels: ChannelsOption = None,
-    value_range: ValueRangeOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    classes: ClassesOption = None,
-    settings: SetOption = None,
-    data: DataOption = None,
 ) -> None:
     """Say what palpate finds on this machine; with --model and --images, what it understands of a network and its images.
 
@@ -56,9 +33,9 @@ def doctor(
 
     console = Console()
     if model is None:
-        if task or images:
+        if task or network.images:
             raise InputError("--model: name the network that is to see these images")
-        console.print(machine_table(data))
+        console.print(machine_table(network.data))
         console.print(registered_table(registries()))
         return
     from rich.table import Table
@@ -66,11 +43,10 @@ def doctor(
 
     from palpate.cli.understood import understood
 
-    keys = study_keys(settings, (weights, channels, value_range, mean, std, classes), (images, labels, size))
     table = Table(title="Understood", show_header=False)
     table.add_column("what")
     table.add_column("found", overflow="fold")
-    for what, found in understood(asked_study(model, task, images, labels, keys), data):
+    for what, found in understood(network, network.study(model, task)):
         table.add_row(what, Text(found, "yellow" if what == "doubt" else ""))
     console.print(table)
 

@@ -5,22 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palpate.cli.network import asked_study, opened, study_keys
-from palpate.cli.options import (
-    ChannelsOption,
-    ClassesOption,
-    DataOption,
-    ImagesOption,
-    LabelsOption,
-    MeanOption,
-    ModelArgument,
-    SetOption,
-    SizeOption,
-    StdOption,
-    TaskArgument,
-    ValueRangeOption,
-    WeightsOption,
-)
+from palpate.cli.network import NetworkOptions
+from palpate.cli.options import ModelArgument, TaskArgument
 from palpate.core.registry import COMMANDS
 
 if TYPE_CHECKING:
@@ -29,17 +15,9 @@ if TYPE_CHECKING:
 
 @COMMANDS.register("explain")
 def explain(
+    network: NetworkOptions,
     model: ModelArgument,
     task: TaskArgument = None,
-    images: ImagesOption = None,
-    labels: LabelsOption = None,
-    weights: WeightsOption = None,
-    size: SizeOption = None,
-    channels: ChannelsOption = None,
-    value_range: ValueRangeOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    classes: ClassesOption = None,
     method: Annotated[
         list[str] | None,
         typer.Option("--method", help="A registered explainer; several are shown side by side.", show_default=False),
@@ -48,9 +26,7 @@ def explain(
         str | None, typer.Option("--layer", help="Of Grad-CAM: the name of a module.", show_default=False)
     ] = None,
     at_most: Annotated[int, typer.Option("--at-most", min=1, help="Images explained.")] = 16,
-    settings: SetOption = None,
     out: Annotated[Path, typer.Option("--out", help="The folder of pictures and maps.npz.")] = Path("maps"),
-    data: DataOption = None,
 ) -> None:
     """Explain a network's predictions: a picture for each image with its maps side by side, and maps.npz with the raw maps.
 
@@ -63,11 +39,8 @@ def explain(
     from palpate.models.predict import as_tensor, predict_logits
     from palpate.study.stages.explain import chosen
 
-    keys = study_keys(settings, (weights, channels, value_range, mean, std, classes), (images, labels, size))
-    about = {"method": method or [], "layer": layer}
-    keys["explain"] = {key: value for key, value in about.items() if value} | keys.get("explain", {})
-    study = asked_study(model, task, images, labels, keys)
-    dataset, ready = opened(study, data)
+    study = network.study(model, task, explain={"method": method or None, "layer": layer})
+    dataset, ready = network.opened(study)
     split = dataset.test
     pictures = as_tensor(split.images[:at_most])
     predicted = predict_logits(ready, pictures).argmax(1)

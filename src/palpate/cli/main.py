@@ -5,7 +5,6 @@ A user's mistake (`InputError`) ends in one clear message and exit status 2, a s
 
 import errno
 import inspect
-import os
 import sys
 import warnings
 from typing import Annotated
@@ -13,24 +12,12 @@ from typing import Annotated
 import typer
 
 from palpate import __version__
+from palpate.cli.options import ungrouped
 from palpate.core.errors import InputError, readable
 from palpate.core.registry import COMMANDS
 
 ORDER = ("demo", "init", "study", "status", "report", "verify", "attack", "explain", "compare", "tasks", "doctor")
 """Of the commands in the help, as a user meets them; all others follow."""
-
-OUTSIDE = {
-    errno.ENOSPC,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-    errno.ENOTDIR,
-    errno.EISDIR,
-}
-"""Errors of the system that the user can fix: a full or read-only disk, a folder without rights, a name that cannot be."""
 
 
 def application() -> typer.Typer:
@@ -55,7 +42,9 @@ def application() -> typer.Typer:
             app.add_typer(function, name=name)
             continue
         text, _, example = (inspect.getdoc(function) or "").replace("[", r"\[").partition("\nExample: ")
-        app.command(name, help=text.strip(), epilog=f"Example: {example.strip()}" if example else None)(function)
+        app.command(name, help=text.strip(), epilog=f"Example: {example.strip()}" if example else None)(
+            ungrouped(function)
+        )
     return app
 
 
@@ -77,23 +66,30 @@ def main() -> None:
     """Run the command line; the entry point of the `palpate` script."""
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"palpate: warning: {readable(str(message))}", err=True)
     try:
-        application()(standalone_mode=True)
+        status = application()(
+            standalone_mode=False, prog_name="palpate"
+        )  # of typer.Exit; a command's own result is none
+        sys.exit(status if isinstance(status, int) else 0)
     except InputError as error:
         typer.echo(f"palpate: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("palpate: stopped; everything complete is kept, run the same command to go on", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        if error.errno not in OUTSIDE:
+    except typer.TyperException as error:  # an unknown command or option, or a value that it does not take
+        if message := error.format_message():  # nothing where a command was named alone and its help was shown
+            typer.echo(f"palpate: {_in_one_line(error, message)}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:  # a full or read-only disk, a folder without rights, a name that cannot be
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        typer.echo(
-            f"palpate: {readable(str(error.filename), 300)}: {error.strerror}; check the name, the rights and the free space",
-            err=True,
-        )
+        place = readable(str(error.filename or "the disk"), 300)
+        typer.echo(f"palpate: {place}: {error.strerror}; check the name, the rights and the free space", err=True)
         sys.exit(2)
+
+
+def _in_one_line(error: typer.TyperException, message: str) -> str:
+    """What typer says of a wrong call, and where to look."""
+    text = message[:1].lower() + message[1:].rstrip(".").replace(". Did you", "; did you")
+    context = getattr(error, "ctx", None)
+    return f"{text}{'' if text.endswith('?') else '.'}" + (f" See `{context.command_path} --help`" if context else "")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
-"""Networks and images as the commands take them: options to the keys of a study's model and task."""
+"""A network and the images that it is to see, as `attack`, `doctor` and `explain` take them: options to the keys of a study's model and task."""
 
+import dataclasses
+import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from palpate.cli.options import DataOption
 from palpate.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,6 +19,106 @@ if TYPE_CHECKING:
     from palpate.study.spec import Study
 
 PARTS = ("model", "task", "attack", "explain", "trust")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """The options of a network and its images, the same for all commands that take one."""
+
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Your own images: class folders, or an npz file.", show_default=False),
+    ] = None
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="Of --images without class folders: a table, path,label.", show_default=False),
+    ] = None
+    weights: Annotated[
+        str | None, typer.Option("--weights", help='A file of weights, "imagenet" or "hub".', show_default=False)
+    ] = None
+    size: Annotated[
+        int | None,
+        typer.Option("--size", min=28, help="Images are resized to it; 224 when absent.", show_default=False),
+    ] = None
+    channels: Annotated[
+        int | None, typer.Option("--channels", min=1, help="That the network takes; 3 when absent.", show_default=False)
+    ] = None
+    value_range: Annotated[
+        str | None,
+        typer.Option("--value-range", help="What black and white are to the network: 0,255.", show_default=False),
+    ] = None
+    mean: Annotated[str | None, typer.Option("--mean", help="Of the network's pixels.", show_default=False)] = None
+    std: Annotated[str | None, typer.Option("--std", help="Of the network's pixels.", show_default=False)] = None
+    classes: Annotated[
+        str | None, typer.Option("--classes", help="Names of the logits in their order.", show_default=False)
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other key of a study: model.head=own, task.channels=1.", show_default=False),
+    ] = None
+    data: DataOption = None
+
+    def study(
+        self,
+        model: str,
+        task: str | None,
+        epsilons: Sequence[str] = ("1/255",),
+        **parts: dict[str, Any],
+    ) -> "Study":
+        """The study of this network on a task's images or one's own.
+
+        Args:
+            parts: what options of the command say, by part of the study; None means not said, and --set wins.
+
+        Raises:
+            InputError: a task and images, or neither, or as `palpate.study.from_weights.study_of_network`.
+        """
+        from palpate.data.own import plain_name
+        from palpate.study.from_weights import study_of_network
+
+        if (task is None) == (self.images is None) or (self.labels and not self.images):
+            raise InputError("give a task, or --images DIR with --labels FILE where DIR has no class folders")
+        keys = read_settings(self.settings or [])
+        for part, said in {"model": self._model(), "task": self._task(), **parts}.items():
+            keys[part] = {key: value for key, value in said.items() if value is not None} | keys.get(part, {})
+        named = plain_name((self.labels or self.images or Path()).resolve().stem) if task is None else task
+        attack = {"attack": "standard"} | keys.get("attack", {})
+        return study_of_network(model, named, epsilons, attack, self.images is not None, keys)
+
+    def opened(self, study: "Study") -> "tuple[Dataset, nn.Module]":
+        """The images of such a study, and the network with a logit for each class."""
+        from palpate.study.classifier import check_model
+        from palpate.study.stages.context import open_dataset
+
+        dataset = open_dataset(study, study.tasks[0], self.data)
+        return dataset, check_model(study.models[0], study.seeds[0], dataset, trains=False)
+
+    def _model(self) -> dict[str, Any]:
+        given = {"value_range": self.value_range, "mean": self.mean, "std": self.std}
+        normalization: dict[str, Any] = {
+            key: _numbers(f"--{key.replace('_', '-')}", text) for key, text in given.items() if text is not None
+        }
+        for key in ("mean", "std"):
+            if len(normalization.get(key, ())) == 1:
+                normalization[key] = normalization[key][0]
+        if self.value_range is not None and len(normalization["value_range"]) != 2:
+            raise InputError(f"--value-range: expected two numbers, such as 0,255, given {self.value_range!r}")
+        names = None if self.classes is None else [name.strip() for name in self.classes.split(",")]
+        return {
+            "weights": self.weights,
+            "channels": self.channels,
+            "normalization": normalization or None,
+            "classes": names,
+        }
+
+    def _task(self) -> dict[str, Any]:
+        own: dict[str, Any] = {"size": self.size}
+        if self.images is None:
+            return own
+        place = str(self.images.resolve())
+        if self.labels:
+            return own | {"table": str(self.labels.resolve()), "images": place}
+        return own | ({"arrays": place} if self.images.suffix == ".npz" else {"folder": place})
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -41,94 +146,11 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-Of = tuple[str | None, int | None, str | None, str | None, str | None, str | None]
-"""The options of a network: weights, channels, value range, mean, std, classes."""
-
-
-def study_keys(
-    settings: Sequence[str] | None, network: Of, images: tuple[Path | None, Path | None, int | None]
-) -> dict[str, dict[str, Any]]:
-    """What the options and --set say, by part of the study.
-
-    Args:
-        settings: of --set.
-        network: the options of the network.
-        images: where one's own images and their labels lie, and the size.
-    """
-    given = read_settings(settings or [])
-    given["model"] = _model(*network) | given.get("model", {})
-    given["task"] = _task(*images) | given.get("task", {})
-    return given
-
-
-def asked_study(
-    model: str,
-    task: str | None,
-    images: Path | None,
-    labels: Path | None,
-    keys: dict[str, dict[str, Any]],
-    epsilons: Sequence[str] = ("1/255",),
-    attack: str = "standard",
-) -> "Study":
-    """The study of a network on a task's images or one's own.
-
-    Raises:
-        InputError: neither or both, or as `palpate.study.from_weights.study_of_network`.
-    """
-    from palpate.data.own import plain_name
-    from palpate.study.from_weights import study_of_network
-
-    if (task is None) == (images is None) or (labels and not images):
-        raise InputError("give a task, or --images DIR with --labels FILE where DIR has no class folders")
-    named = task or plain_name((labels or images or Path()).resolve().stem)
-    return study_of_network(
-        model, named, epsilons, {"attack": attack} | keys.get("attack", {}), images is not None, keys
-    )
-
-
-def opened(study: "Study", data: Path | None) -> "tuple[Dataset, nn.Module]":
-    """The images of a study of one network, and the network with a logit for each class."""
-    from palpate.study.classifier import check_model
-    from palpate.study.stages.context import open_dataset
-
-    dataset = open_dataset(study, study.tasks[0], data)
-    return dataset, check_model(study.models[0], study.seeds[0], dataset, trains=False)
-
-
-def _model(
-    weights: str | None,
-    channels: int | None,
-    value_range: str | None,
-    mean: str | None,
-    std: str | None,
-    classes: str | None,
-) -> dict[str, Any]:
-    """The keys of a study's model that have an option of their own."""
-    given = {"value_range": value_range, "mean": mean, "std": std}
-    normalization: dict[str, Any] = {
-        key: _numbers(f"--{key.replace('_', '-')}", text) for key, text in given.items() if text
-    }
-    for key in ("mean", "std"):
-        if len(normalization.get(key, ())) == 1:
-            normalization[key] = normalization[key][0]
-    names = [name.strip() for name in classes.split(",")] if classes else None
-    found = {"weights": weights, "channels": channels, "normalization": normalization or None, "classes": names}
-    return {key: value for key, value in found.items() if value is not None}
-
-
-def _task(images: Path | None, labels: Path | None, size: int | None) -> dict[str, Any]:
-    """The keys of a study's task that say where one's own images lie."""
-    own: dict[str, Any] = {} if size is None else {"size": size}
-    if images is None:
-        return own
-    place = str(images.resolve())
-    if labels:
-        return own | {"table": str(labels.resolve()), "images": place}
-    return own | ({"arrays": place} if images.suffix == ".npz" else {"folder": place})
-
-
 def _numbers(option: str, text: str) -> list[float]:
     try:
-        return [float(part) for part in text.strip("[]()").split(",")]
+        numbers = [float(part) for part in text.strip("[]()").split(",")]
     except ValueError:
-        raise InputError(f"{option}: expected numbers with commas between, such as 0,255, given {text!r}") from None
+        numbers = []
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise InputError(f"{option}: expected numbers with commas between, such as 0,255, given {text!r}")
+    return numbers

@@ -1,7 +1,11 @@
-"""Options and arguments that several commands take."""
+"""Options and arguments that several commands take, and how a command takes a group of them as one parameter."""
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,33 +26,25 @@ ModelArgument = Annotated[str, typer.Argument(help=NETWORK, show_default=False)]
 TaskArgument = Annotated[
     str | None, typer.Argument(help="On whose test images; see `palpate tasks`.", show_default=False)
 ]
-ImagesOption = Annotated[
-    Path | None,
-    typer.Option("--images", help="Your own images: class folders, or an npz file.", show_default=False),
-]
-LabelsOption = Annotated[
-    Path | None,
-    typer.Option("--labels", help="Of --images without class folders: a table, path,label.", show_default=False),
-]
-WeightsOption = Annotated[
-    str | None, typer.Option("--weights", help='A file of weights, "imagenet" or "hub".', show_default=False)
-]
-SizeOption = Annotated[
-    int | None, typer.Option("--size", min=28, help="Images are resized to it; 224 when absent.", show_default=False)
-]
-ChannelsOption = Annotated[
-    int | None, typer.Option("--channels", min=1, help="That the network takes; 3 when absent.", show_default=False)
-]
-ValueRangeOption = Annotated[
-    str | None,
-    typer.Option("--value-range", help="What black and white are to the network: 0,255.", show_default=False),
-]
-MeanOption = Annotated[str | None, typer.Option("--mean", help="Of the network's pixels.", show_default=False)]
-StdOption = Annotated[str | None, typer.Option("--std", help="Of the network's pixels.", show_default=False)]
-ClassesOption = Annotated[
-    str | None, typer.Option("--classes", help="Names of the logits in their order.", show_default=False)
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any other key of a study: model.head=own, task.channels=1.", show_default=False),
-]
+
+
+def ungrouped(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command as typer reads it: each parameter whose type is a dataclass is replaced by the fields of that class, which are options."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type] = {}
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        kind = parameter.annotation
+        if not dataclasses.is_dataclass(kind):
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        groups[parameter.name] = kind  # pyright: ignore[reportArgumentType]
+        parameters += inspect.signature(kind, eval_str=True).parameters.values()  # pyright: ignore[reportArgumentType]
+
+    @functools.wraps(command)
+    def called(**given: Any) -> Any:
+        for name, kind in groups.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in dataclasses.fields(kind)})
+        return command(**given)
+
+    called.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    return called

@@ -1,17 +1,17 @@
 """What palpate understood of a network and its images, from one batch: the second half of `palpate doctor`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from palpate.cli.network import NetworkOptions
     from palpate.study.spec import Study
 
 FIRST = 32
 """Images on which the clean accuracy is judged."""
 
 
-def understood(study: "Study", data: Path | None) -> Iterator[tuple[str, str]]:
+def understood(options: "NetworkOptions", study: "Study") -> Iterator[tuple[str, str]]:
     """Pairs of what and found: the network, channels, range, classes, layer and clean accuracy; then every doubt and note.
 
     Raises:
@@ -19,7 +19,6 @@ def understood(study: "Study", data: Path | None) -> Iterator[tuple[str, str]]:
     """
     import torch
 
-    from palpate.cli.network import opened
     from palpate.core import formatting
     from palpate.models.predict import as_tensor, predict_logits
     from palpate.statistics.intervals import wilson
@@ -27,7 +26,7 @@ def understood(study: "Study", data: Path | None) -> Iterator[tuple[str, str]]:
     from palpate.study.stages.explain import chosen
 
     spec = study.models[0]
-    dataset, ready = opened(study, data)
+    dataset, ready = options.opened(study)
     network, split = inner(ready), dataset.test
     images, labels = as_tensor(split.images[:FIRST]), torch.as_tensor(split.labels[:FIRST])
     parameters = list(network.parameters())

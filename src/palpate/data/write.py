@@ -10,6 +10,7 @@ import polars as pl
 
 from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
+from palpate.core.io import named_errors
 from palpate.data import dicom
 from palpate.data.fill import open_files
 from palpate.data.images import Images, Split
@@ -40,6 +41,16 @@ class Source(Protocol):
     def grey(self) -> bool: ...
 
 
+def check_new(folder: Path) -> None:
+    """Refuse a folder that cannot be made, or holds something.
+
+    Raises:
+        InputError: it is a file, or holds files.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: {'holds files already' if folder.is_dir() else 'is a file'}; name a new folder")
+
+
 def write_images(
     dataset: Source, images: Any, folder: Path, split: Split, places: Sequence[int] | np.ndarray | None = None
 ) -> Images:
@@ -58,9 +69,9 @@ def write_images(
         raise InputError(
             f"images must be {most}, given {np.shape(images)}; give the first images of the split, changed"
         )
-    if folder.is_dir() and any(folder.iterdir()):
-        raise InputError(f"{folder}: holds files already; name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_new(folder)
+    with named_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
     plan = dataset.native if isinstance(dataset.native, dicom.Plan) else None
     low, high = _ends(dataset)
     rows = np.arange(len(split)) if places is None else np.asarray(places)

@@ -66,7 +66,7 @@ def _read_pickle(path: Path) -> State:
             f"weights: {path} holds more than tensors and needs code to load{f' ({needed[1]})' if needed else ''}; where you trust it, "
             "load it and save its state_dict() alone"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # bytes at random can end the reading in any way
         if "TorchScript" in str(error):
             raise InputError(f"weights: {path} is a TorchScript program; give it as backbone='file:{path}'") from None
         raise InputError(f"weights: {path} cannot be read ({error}); it may be cut short: copy it again") from error

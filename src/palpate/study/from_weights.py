@@ -90,4 +90,4 @@ def study_of_network(
         "attacks": [dict(attack)],
     }
     keys |= {key: dict(value) for key, value in settings.items() if key in ("explain", "trust")}
-    return Study.read(keys, "palpate attack")
+    return Study.read(keys, "options")

@@ -108,6 +108,12 @@ class ExplainSpec(Part):
             EXPLAINERS[name]  # raises where it is unknown
         return tuple(dict.fromkeys(method))
 
+    @model_validator(mode="after")
+    def _layer_is_used(self) -> "ExplainSpec":
+        if self.method and set(self.method).issubset(LAYERLESS) and (self.layer or self.reshape):
+            raise ValueError(f"{' and '.join(self.method)} look at no layer; leave layer and reshape out")
+        return self
+
 
 class TrustSpec(Part):
     """How much is spent on checking whether the attack can be trusted."""
@@ -115,6 +121,9 @@ class TrustSpec(Part):
     images: int = Field(64, ge=1, le=64, description="test images that the checks look at")
     budget: int | None = Field(
         None, ge=0, description="passes, forward and backward together; what does not fit is reported as not run"
+    )
+    expect: float | None = Field(
+        None, ge=0, le=1, description="clean accuracy that was measured elsewhere on such images, of all models"
     )
 
 

@@ -39,6 +39,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
             stage.spec["epsilons"],
             sweep=found,
             sibling=sibling,
+            expect=None if attack.aimed else stage.spec.get("expect"),
             budget=stage.spec.get("budget"),
             progress=context.progress(stage),
             resume=KeptState(context.kept(stage), "check"),
