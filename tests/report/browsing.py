@@ -11,6 +11,20 @@ PATIENCE = 180
 SLOWER = 1 if os.getloadavg()[0] < 1.5 else 5
 """How long the page takes is its own on a quiet machine only: there a limit in milliseconds is kept as it is."""
 
+STEPPING = """async () => {
+    const slider = document.querySelector(".v-stepping input");
+    const times = [];
+    for (let step = 1; step <= Number(slider.max); step++) {
+        const begun = performance.now();
+        slider.value = step;
+        slider.dispatchEvent(new Event("input", { bubbles: true }));
+        await Promise.all([...document.querySelectorAll(".v-shot img")].filter((one) => !one.hidden).map((one) => one.decode()));
+        times.push(performance.now() - begun);
+    }
+    return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
+}"""
+"""The median time from a step of the slider until its pictures are decoded, in ms."""
+
 
 def new_page(browser: Any, width: int = 1200, height: int = 800, **options: Any) -> Any:
     """An empty page; `troubles` collects errors and every request that leaves this machine."""

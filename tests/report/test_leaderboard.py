@@ -33,7 +33,7 @@ def order_everywhere(run) -> list[list[str]]:
     shown = re.findall(r'<th scope="row">(\w+)</th>', table[: table.index("</table>")])
     console = Console(width=80, file=io.StringIO(), color_system=None)
     console.print(summary(page))
-    printed = re.findall(r"^ *\d+  (\w+)", console.file.getvalue(), re.MULTILINE)  # pyright: ignore[reportAttributeAccessIssue]
+    printed = re.findall(r"^ *\d+ (sound|weak)", console.file.getvalue(), re.MULTILINE)  # pyright: ignore[reportAttributeAccessIssue]
     board = json.loads((run / "results.json").read_text())["tasks"]["phantom-skin"]["leaderboards"][0]
     lines = csv.DictReader((run / "tables" / "phantom-skin-leaderboard-foolbox-pgd-20.csv").read_text().splitlines())
     return [shown, printed, [entry["name"] for entry in board["entries"]], [line["model"] for line in lines]]

@@ -34,11 +34,6 @@ def test_markdown_and_latex_escape_their_characters(table):
     assert latex.index(r"a\_b") < latex.rindex(r"\midrule") < latex.index("c|d")
 
 
-def test_a_wide_cell_fills_its_columns():
-    table = Table("t", "c", ("a", "b", "c"), ((Cell("m"), Cell("no signal", span=2)),), ())
-    assert "| m | no signal |  |" in table.markdown()
-
-
 def test_the_leaderboard_holds_every_accuracy(whole_run):
     results = read(whole_run).results
     board = results.tasks["phantom-skin"].leaderboards[0]
@@ -57,7 +52,7 @@ def test_no_signal_stands_in_place_of_every_accuracy_under_attack(whole_run):
     for task, silent in (("phantom-skin", False), ("phantom-chest", True)):
         (table,) = run_tables(task, results.tasks[task].curves)
         assert [row[-1].text.startswith("no signal") for row in table.rows] == [silent] * 2
-        assert [row[-1].span for row in table.rows] == [6 if silent else 1] * 2
+        assert {len(row) for row in table.rows} == {5 + 6}
 
 
 def test_runs_hold_every_point_at_full_precision(whole_run):

@@ -5,27 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.report.browsing import SLOWER, new_page, opened, until, violations
+from tests.report import large
+from tests.report.browsing import SLOWER, STEPPING, new_page, opened, until, violations
 from tests.report.conftest import write_run
 
 from palpate.report.page.page import write_report
 from palpate.report.viewer.server import open_server
 
 EVIL = "</script><img src=x onerror=window.hacked=1>"
-
-STEPPING = """async () => {
-    const slider = document.querySelector(".v-stepping input");
-    const times = [];
-    for (let step = 1; step <= Number(slider.max); step++) {
-        const begun = performance.now();
-        slider.value = step;
-        slider.dispatchEvent(new Event("input", { bubbles: true }));
-        await Promise.all([...document.querySelectorAll(".v-shot img")].filter((one) => !one.hidden).map((one) => one.decode()));
-        times.push(performance.now() - begun);
-    }
-    return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
-}"""
-"""The median time from a step of the slider until its pictures are decoded, in ms."""
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +156,8 @@ def test_the_served_viewer_fits_and_is_accessible(serve, make_run, whole_run, wi
     assert page.troubles == []
 
 
-def test_a_thousand_samples_are_shown_within_seconds(serve, make_run):
-    page = serve(make_run(tasks={"phantom-skin": ["a", "b"]}, weak=(), samples=1000, n=1250, size=32))
+def test_a_thousand_samples_are_shown_within_seconds(serve, tmp_path):
+    page = serve(large.many_samples(tmp_path / "run"))
     assert page.locator(".v-list li").count() == 1000
     begun = page.evaluate("performance.now()")
     pick(page, "sort", "smallest")

@@ -35,26 +35,25 @@ def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
     rounding = along.place(0.5 / scale.steps) if norm == "linf" else None
     if rounding is not None:
         figure.add_shape(type="line", x0=rounding, x1=rounding, y0=-0.03, y1=1.04, line=_line(NEUTRAL, "6px,4px", 1))
-        _label(
-            figure,
-            rounding,
-            1.04,
-            f"left of here: lost in {lost_in(scale)}",
-            "right" if rounding > 0.5 else "left",
-            "top",
-        )
-    ticks, unit = list(along.positions), f"ε in [0, 1], below in {scale.name}" if norm == "linf" else f"ε ({norm})"
-    levels = [f"<br>{scale.amount(value)}" if norm == "linf" else "" for value in ticks]
+        text, side = f"← lost in {lost_in(scale)}", "right" if rounding > 0.5 else "left"
+        _label(figure, rounding, 1.04, text, side, "top")
     figure.update_layout(
-        xaxis={
-            "range": [-0.03, 1.03],
-            "tickvals": [along.positions[value] for value in ticks],
-            "ticktext": [f"{formatting.number(value)}{below}" for value, below in zip(ticks, levels, strict=True)],
-            "title": {"text": unit},
-        },
+        xaxis=_epsilons(along, norm),
         yaxis={"range": [-0.03, 1.04], "tickformat": ".0%", "title": {"text": "classified correctly"}},
     )
     return figure_json(figure)
+
+
+def _epsilons(along: Axis, norm: str) -> dict:
+    """The horizontal axis of epsilons, grey levels below."""
+    scale, linf = formatting.scale(), norm == "linf"
+    texts = [formatting.number(value) + (f"<br>{scale.amount(value)}" if linf else "") for value in along.positions]
+    return {
+        "range": [-0.03, 1.03],
+        "tickvals": list(along.positions.values()),
+        "ticktext": texts,
+        "title": {"text": f"ε in [0, 1], below in {scale.name}" if linf else f"ε ({norm})", "font": {"size": 12}},
+    }
 
 
 def lost_in(scale: Scale) -> str:
@@ -103,11 +102,8 @@ def radius_figure(board: Leaderboard, entries: list[Entry], styles: dict[str, Li
             x = [places[first], places[last]]
             line = _line(style.colour, "solid", width)
             figure.add_scatter(x=x, y=[row, row], mode="lines", line=line, hoverinfo="skip", showlegend=False)
-        texts = [f"> {formatting.epsilon(board.entries[0].accuracy[-1].epsilon, board.norm)}"] * len(places)
-        texts = [
-            text if one is None else formatting.epsilon(one, board.norm)
-            for text, one in zip(texts, entry.radii.quantiles, strict=True)
-        ]
+        beyond = f"> {formatting.epsilon(board.entries[0].accuracy[-1].epsilon, board.norm)}"
+        texts = [beyond if one is None else formatting.epsilon(one, board.norm) for one in entry.radii.quantiles]
         figure.add_scatter(
             x=[places[2]],
             y=[row],
@@ -117,14 +113,8 @@ def radius_figure(board: Leaderboard, entries: list[Entry], styles: dict[str, Li
             showlegend=False,
             hovertemplate=f"%{{fullData.name}}<br>median {texts[2]}<br>middle half {texts[1]} to {texts[3]}<extra></extra>",
         )
-    ticks = list(along.positions)
     figure.update_layout(
-        xaxis={
-            "range": [-0.03, 1.03],
-            "tickvals": [along.positions[value] for value in ticks],
-            "ticktext": [formatting.number(value) for value in ticks],
-            "title": {"text": "radius"},
-        },
+        xaxis=_epsilons(along, board.norm),
         yaxis={
             "range": [len(entries) - 0.5, -0.5],
             "tickvals": list(range(len(entries))),
@@ -156,7 +146,8 @@ def similarity_figure(columns: list[str], lines: dict[str, list[float | None]], 
             showlegend=len(lines) <= 2 * SHOWN,
             hovertemplate="%{fullData.name}<br>ε = %{x}: %{y:.2f}<extra></extra>",
         )
-    figure.update_layout(xaxis={"title": {"text": "ε"}, "type": "category"}, yaxis={"range": [-1.04, 1.04]})
+    lowest = min([-0.04, *(1.1 * value for values in lines.values() for value in values if value is not None)])
+    figure.update_layout(xaxis={"title": {"text": "ε"}, "type": "category"}, yaxis={"range": [lowest, 1.04]})
     return figure_json(figure)
 
 
@@ -224,15 +215,15 @@ def _finite(values: pl.Series) -> list[float | None]:
     return [value if value is not None and np.isfinite(value) else None for value in values.to_list()]
 
 
-def figure_json(figure: go.Figure) -> str:
-    """The figure as JSON, in the style of the page."""
+def figure_json(figure: go.Figure, legend: float = 1.02) -> str:
+    """The figure as JSON, in the style of the page; the foot of its legend is given as a share of its height."""
     figure.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         margin={"l": 56, "r": 12, "t": 8, "b": 52},
         font={"family": "system-ui, sans-serif", "size": 13, "color": NEUTRAL},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 0, "y": legend, "yanchor": "bottom"},
         hoverlabel={"align": "left"},
         dragmode=False,
         autosize=True,

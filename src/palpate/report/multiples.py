@@ -9,8 +9,8 @@ from palpate.report.figures import figure_json
 from palpate.report.line_styles import NEUTRAL, LineStyle, axis
 from palpate.statistics.leaderboard import Leaderboard
 
-COLUMNS, PANEL = 4, 190
-"""Panels side by side, and the height of one in pixels."""
+COLUMNS, PANEL, TITLE = 4, 190, 40
+"""Panels side by side, and the height of one and of its title in pixels."""
 
 
 def multiples_figure(
@@ -68,9 +68,9 @@ def multiples_figure(
         )
     figure.update_yaxes(range=[-0.04, 1.04], tickformat=".0%", tickvals=[0, 0.5, 1])
     figure.update_annotations(font={"size": 11, "color": NEUTRAL})
-    return figure_json(figure)
+    return figure_json(figure, legend=1 + TITLE / (PANEL * rows))
 
 
 def height(panels: int) -> int:
     """Of the figure, in pixels."""
-    return 60 + PANEL * -(-panels // COLUMNS)
+    return 60 + TITLE + PANEL * -(-panels // COLUMNS)

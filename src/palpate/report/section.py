@@ -10,7 +10,7 @@ A new section is one new file in `report/sections/`, or a function of a plug-in:
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 
 import jinja2
@@ -74,6 +74,12 @@ def ranked(rank: float, scope: Scope = "run") -> Callable[[Function], Function]:
 def render(template: str, **values: Any) -> Markup:
     """Fill a template of `report/sections/`, `report/page/` or `report/viewer/`; everything that is not `Markup` is escaped."""
     return Markup(_ENVIRONMENT.get_template(template).render(**values))
+
+
+def of_tables(title: str, tables: Iterable[Table | None], menu: str = "") -> Section | None:
+    """A section that is nothing but tables; None where there is none."""
+    found = tuple(one for one in tables if one)
+    return Section(title, render("tables.html", tables=found), menu, found) if found else None
 
 
 def script_json(value: Any) -> Markup:

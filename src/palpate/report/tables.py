@@ -5,7 +5,7 @@ import csv
 import dataclasses
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from palpate.core import formatting
@@ -18,29 +18,33 @@ class Cell:
     Attributes:
         text: the number or name.   below: what the page writes under it in small letters, such as an interval.
         mark: its style on the page: "below" (the majority rate), "left", "none", "bad", or "status" and a status of a check.
-        key: what the page sorts by; by the text where absent.   span: columns that it takes.
+        key: what the page sorts by; by the text where absent.
     """
 
     text: str
     below: str = ""
     mark: str = ""
     key: float | None = None
-    span: int = 1
 
     def __str__(self) -> str:
         return f"{self.text} {self.below}".strip()
 
 
+NONE = Cell(formatting.NO_VALUE)
+"""Where there is no number."""
+
+Column = tuple[str, Callable[[Any], Cell | str | int | None]]
+"""A header, in which a text after "|" is written below in small letters, and the function from a line of the table to what stands there."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table of the report.
+    """A table of the report; made by `table`.
 
     Attributes:
         name: of its files, unique in the report, such as "ham10000-leaderboard".   caption: a sentence or two.
-        columns: header; a text after "|" is written below the first in small letters.
-        rows: of cells.   records: what the CSV holds, at full precision.
+        columns: headers.   rows: of cells.   records: what the CSV holds, at full precision.
         header: the column that names the row.   line: rows from here on stand below a line; None where none do.
-        sortable: whether a click on a column sorts the page's table.
     """
 
     name: str
@@ -50,7 +54,10 @@ class Table:
     records: tuple[Mapping[str, Any], ...]
     header: int = 0
     line: int | None = None
-    sortable: bool = False
+
+    def at_left(self, column: int) -> bool:
+        """Whether a column holds texts."""
+        return column == self.header or any(row[column].mark == "left" for row in self.rows)
 
     @property
     def link(self) -> str:
@@ -69,13 +76,14 @@ class Table:
     def markdown(self) -> str:
         """The table as the page shows it, in GitHub's Markdown, after its caption."""
         header = [column.replace("|", " = ") for column in self.columns]
-        lines = [header, ["---"] + ["--:"] * (len(header) - 1), *(_filled(row) for row in self.rows)]
+        sides = ["---" if self.at_left(place) else "--:" for place in range(len(header))]
+        lines = [header, sides, *(map(str, row) for row in self.rows)]
         body = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
         return f"{self.caption}\n\n{body}\n"
 
     def latex(self) -> str:
         """The table as the page shows it, as a LaTeX table in the style of the booktabs package."""
-        rows = [" & ".join(map(_latex, _filled(row))) + r" \\" for row in self.rows]
+        rows = [" & ".join(_latex(str(cell)) for cell in row) + r" \\" for row in self.rows]
         if self.line is not None:
             rows.insert(self.line, r"\midrule")
         header = " & ".join(_latex(column.replace("|", " = ")) for column in self.columns) + r" \\"
@@ -83,7 +91,7 @@ class Table:
             [
                 r"\begin{table}",
                 rf"\caption{{{_latex(self.caption)}}}",
-                rf"\begin{{tabular}}{{l{'r' * (len(self.columns) - 1)}}}",
+                rf"\begin{{tabular}}{{{''.join('l' if self.at_left(place) else 'r' for place in range(len(self.columns)))}}}",
                 r"\toprule",
                 header,
                 r"\midrule",
@@ -96,10 +104,93 @@ class Table:
         )
 
 
+def table(
+    name: str,
+    caption: str,
+    columns: Sequence[Column],
+    lines: Iterable[Any],
+    records: Iterable[Mapping[str, Any]],
+    *,
+    header: int = 0,
+    line: int | None = None,
+) -> Table:
+    """A table from the declaration of its columns: a text other than the row's name stands at the left, an integer is sorted by its value.
+
+    >>> found = table("t", "c", [("model", lambda one: one), ("letters", len), ("rate", lambda one: None)], ["a", "b"], [])
+    >>> [str(cell) for cell in found.rows[0]]
+    ['a', '1', '–']
+    """
+
+    def cell(place: int, value: Cell | str | int | None) -> Cell:
+        if isinstance(value, str):
+            return Cell(value, mark="" if place == header else "left")
+        if isinstance(value, int):
+            return Cell(str(value), key=value)
+        return NONE if value is None else value
+
+    rows = tuple(tuple(cell(place, make(one)) for place, (_, make) in enumerate(columns)) for one in lines)
+    return Table(
+        re.sub(r"[#, ]+", "-", name), caption, tuple(head for head, _ in columns), rows, tuple(records), header, line
+    )
+
+
+def field(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Of a record, one of its values."""
+    return lambda record: record[name]
+
+
+def percent(value: float | None, n: int = 0) -> Cell:
+    """A share without an interval."""
+    return Cell(formatting.percent(value, n), key=value)
+
+
 def share(value: float | None, low: float | None, high: float | None, n: int, majority: float | None = None) -> Cell:
     """A share of n images with its interval; marked where it lies below a majority rate."""
     mark = "below" if value is not None and majority is not None and value < majority else ""
     return Cell(formatting.percent(value, n), formatting.interval(low, high, n), mark, value)
+
+
+def rate(record: Mapping[str, Any] | None, name: str = "rate") -> Cell:
+    """The share in a record with "n", "low" and "high"; where it has none, its "note"."""
+    if record is None or record[name] is None:
+        return Cell(formatting.NO_VALUE, (record or {}).get("note", ""))
+    start = "" if name == "rate" else f"{name}_"
+    return share(record[name], record[f"{start}low"], record[f"{start}high"], record["n"])
+
+
+def decimal(value: float | None, low: float | None = None, high: float | None = None) -> Cell:
+    """A number in two decimals with its interval."""
+    if value is None:
+        return NONE
+    return Cell(f"{value:.2f}", "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]", key=value)
+
+
+def radius(value: float | None, low: float | None, high: float | None, largest: float, norm: str) -> Cell:
+    """A radius with its interval below; None is above the largest epsilon tried."""
+    text, _, rest = formatting.epsilon_interval(value, low, high, largest, norm="").partition(" [")
+    unit = f" ({formatting.grey_levels(value)})" if norm == "linf" and value else ""
+    return Cell(text + unit, f"[{rest}" if rest else "", key=1e9 if value is None else value)
+
+
+def by_epsilon(rows: Iterable[Mapping[str, Any]], *names: str) -> list[dict[int, Mapping[str, Any]]]:
+    """Records that share the values of these fields, by their epsilon_index: lines of a table with a column for each epsilon."""
+    found: dict[tuple, dict[int, Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in names), {})[row["epsilon_index"]] = row
+    return [dict(sorted(line.items())) for line in found.values()]
+
+
+def of_line(make: Callable[[Mapping[str, Any]], Any]) -> Callable[[dict[int, Mapping[str, Any]]], Any]:
+    """A column of what all epsilons of a line of `by_epsilon` share."""
+    return lambda line: make(next(iter(line.values())))
+
+
+def epsilon_columns(steps: Mapping[int, tuple[float, str]], make: Callable[[Any], Cell]) -> list[Column]:
+    """A column for each epsilon, by index with its norm; `make` is given what a line (a mapping by index) holds there, or None."""
+    return [
+        (epsilon_column(epsilon, norm), lambda line, index=index: make(line.get(index)))
+        for index, (epsilon, norm) in sorted(steps.items())
+    ]
 
 
 def epsilon_column(epsilon: float, norm: str, prefix: str = "ε ") -> str:
@@ -116,11 +207,6 @@ def _inert(value: Any) -> Any:
     ("'=HYPERLINK(1)", 'nevus', -0.5)
     """
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
-def _filled(row: Sequence[Cell]) -> list[str]:
-    """The texts of a row, with "" for the columns that a wide cell takes."""
-    return [text for cell in row for text in (str(cell), *[""] * (cell.span - 1))]
 
 
 def _latex(text: str) -> str:

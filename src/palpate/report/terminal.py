@@ -1,6 +1,7 @@
 """The result of a run for a terminal of 80 columns: a short leaderboard per task, the sentences of the comparisons, failed checks and gaps."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -12,13 +13,16 @@ from rich.text import Text
 from palpate.core import formatting
 from palpate.report.export import folder_of
 from palpate.report.results import Results, TaskResults
-from palpate.report.sections.leaderboard import CHECKED, checked, radius_text, sentence, some_steps
+from palpate.report.sections.leaderboard import CHECKED, accuracy, checked, median_radius, sentence, some_steps
 from palpate.report.stages import STATES
 from palpate.report.tables import epsilon_column
-from palpate.statistics.leaderboard import Entry, Leaderboard
+from palpate.statistics.leaderboard import Leaderboard
 
 ROWS = 10
 """So many models are printed per task, and so many notes; the page holds all."""
+
+NAME = 14
+"""Characters of a model's name on a line; what the numbers leave of 80 columns."""
 
 
 def summary(page: Path) -> RenderableType:
@@ -57,37 +61,40 @@ def notes(results: Results) -> list[str]:
 
 
 def _table(results: Results, task: str, board: Leaderboard) -> RenderableType:
-    """Numbers are never cut: an interval stands below its value, and only the model's name may wrap."""
-    steps, norm = some_steps(board), board.norm
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 0, 0, 1), pad_edge=False)
+    """Numbers are never cut: an interval stands below its value, and a model's name is broken where its parts meet."""
+    steps = {0: 0.0, **some_steps(board)}
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=0, pad_edge=False)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold", min_width=12)
-    for name in ("clean", *(epsilon_column(epsilon, norm).replace("|", "\n") for _, epsilon in steps), "median radius"):
-        table.add_column(Text(name), justify="right", no_wrap=True)  # its unit comes from a file
+    for name in (*(epsilon_column(epsilon, board.norm) for epsilon in steps.values()), "median radius"):
+        table.add_column(Text(name.replace("|", "\n")), justify="right", no_wrap=True)  # its unit comes from a file
     shown = board.entries[:ROWS]
     for entry in shown:
         runs = f"{len(entry.runs)} runs, " if len(entry.runs) > 1 else ""
         status = checked(results, task, entry)
+        cells = [accuracy(entry, index, decimals=False) for index in steps] + [median_radius(board, entry)]
         table.add_row(
             formatting.NO_VALUE if entry.rank is None else str(entry.rank),
-            Text.assemble(entry.name, "\n", (runs + CHECKED[status], "red" if status == "fail" else "dim")),
-            *_shares(entry, [index for index, _ in steps]),
-            "\n[".join(radius_text(board, entry, norm="").split(" [", 1)) if entry.signal is not False else "",
+            Text.assemble(folded(entry.name), "\n", (runs + CHECKED[status], "red" if status == "fail" else "dim")),
+            *(Text(f"{cell.text}\n{cell.below}".rstrip()) for cell in cells),
         )
     left = len(board.entries) - len(shown)
     more = [Text(f"… and {formatting.plural(left, 'more model')} on the page.", style="dim")] if left else []
     return Group(table, *more)
 
 
-def _shares(entry: Entry, indices: list[int]) -> list[str]:
-    found = {point.epsilon_index: point for point in entry.accuracy}
-    texts = [
-        f"{formatting.percent(point.value)}\n{formatting.interval(point.low, point.high)}"
-        if point
-        else formatting.NO_VALUE
-        for point in (found.get(index) for index in (0, *indices))
-    ]
-    return texts if entry.signal is not False else [texts[0], *["no signal"] * len(indices)]
+def folded(name: str, width: int = NAME) -> str:
+    """A name in lines of at most `width` characters where its parts allow it.
+
+    >>> folded("test_efficientnet+full").split("\\n"), folded("resnet10t+full")
+    (['test_', 'efficientnet', '+full'], 'resnet10t+full')
+    """
+    lines = [""]
+    for part in re.findall(r"[+#]?[^-+#_. ]*[-_. ]?", name):
+        if lines[-1] and len(lines[-1] + part) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _contrasts(found: TaskResults) -> list[RenderableType]:

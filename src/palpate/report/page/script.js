@@ -79,13 +79,11 @@
       node.parentNode.after(tools);
       show();
     }
-    if (!node.classList.contains("sortable")) return;
     const value = (row, column) => {
-      let at = 0;
-      const cell = [...row.cells].find((one) => (at += one.colSpan) > column);
+      const cell = row.cells[column];
       if (cell.dataset.key !== undefined) return Number(cell.dataset.key);
       const text = cell.textContent.trim();
-      return text === "–" || cell.colSpan > 1 ? null : text;
+      return text === "–" || text === "no signal" ? null : text;
     };
     const order = (a, b) => typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
     [...node.tHead.rows[0].cells].forEach((head, column) => {

@@ -1,6 +1,7 @@
 """Which classes are taken for which, of tasks with three classes or more: clean, and at the epsilon where half of the accuracy is lost."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, ranked, render
-from palpate.report.tables import Cell, Table
+from palpate.report.section import Section, of_tables, ranked
+from palpate.report.tables import NONE, Cell, Table, percent, table
 from palpate.statistics.confusion import CONFUSION
 from palpate.statistics.leaderboard import Entry
 
@@ -19,6 +20,8 @@ WHOLE = 12
 """Up to so many classes the whole table is shown; of more the most frequent confusions."""
 
 LISTED = 15
+
+Records = Iterable[Mapping[str, Any]]
 
 MODELS = 2
 """So many models are shown, the best; the file of the table holds all."""
@@ -34,13 +37,11 @@ def section(data: RunData, task: str) -> Section | None:
     board = found.leaderboards[0]
     rows = pl.DataFrame(list(found.confusions), schema=CONFUSION).filter(attack_id=board.attack_id)
     tables = [
-        table
+        made
         for entry in [entry for entry in board.entries if entry.rank is not None][:MODELS]
-        for table in _tables(task, entry, rows.filter(pl.col("model_id").is_in(list(entry.runs))), classes, board.norm)
+        for made in _tables(task, entry, rows.filter(pl.col("model_id").is_in(list(entry.runs))), classes, board.norm)
     ]
-    if not tables:
-        return None
-    return Section("Which classes are taken for which", render("tables.html", tables=tables), tables=tuple(tables))
+    return of_tables("Which classes are taken for which", tables)
 
 
 def _tables(task: str, entry: Entry, rows: pl.DataFrame, classes: tuple[str, ...], norm: str) -> list[Table]:
@@ -67,54 +68,41 @@ def matrix(rows: pl.DataFrame, classes: int) -> NDArray[np.int64]:
     return found
 
 
-def _whole(
-    name: str, title: str, counts: NDArray[np.int64], classes: tuple[str, ...], records: Sequence[dict]
-) -> Table:
-    sums = counts.sum(1)
-    return Table(
-        name=name,
-        caption=f"{title}: share of the images of each true class (row) that are classified as each class (column), all runs together.",
-        columns=("true class", "n", *(f"as {one}" for one in classes)),
-        rows=tuple(
-            (
-                Cell(one),
-                Cell(str(sums[row]), key=int(sums[row])),
-                *(
-                    Cell(formatting.percent(counts[row, column] / sums[row]) if sums[row] else formatting.NO_VALUE)
-                    for column in range(len(classes))
-                ),
-            )
-            for row, one in enumerate(classes)
-        ),
-        records=tuple(records),
+def _whole(name: str, title: str, counts: NDArray[np.int64], classes: tuple[str, ...], records: Records) -> Table:
+    return table(
+        name,
+        f"{title}: share of the images of each true class (row) that are classified as each class (column), all runs together.",
+        [
+            ("true class", lambda row: classes[row]),
+            ("n", lambda row: int(counts[row].sum())),
+            *(
+                (f"as {one}", lambda row, column=column: _part(counts, row, column))
+                for column, one in enumerate(classes)
+            ),
+        ],
+        range(len(classes)),
+        records,
     )
 
 
-def _list(
-    name: str, title: str, counts: list[NDArray[np.int64]], classes: tuple[str, ...], records: Sequence[dict]
-) -> Table:
+def _list(name: str, title: str, counts: list[NDArray[np.int64]], classes: tuple[str, ...], records: Records) -> Table:
     clean, attacked = counts
-    pairs = [(row, column) for row in range(len(classes)) for column in range(len(classes)) if row != column]
-    pairs = sorted((pair for pair in pairs if attacked[pair]), key=lambda pair: -attacked[pair])[:LISTED]
-
-    def share(counted: NDArray[np.int64], pair: tuple[int, int]) -> Cell:
-        total: Any = counted[pair[0]].sum()
-        return Cell(formatting.percent(counted[pair] / total) if total else formatting.NO_VALUE)
-
-    return Table(
-        name=name,
-        caption=f"{title}, all runs together.",
-        columns=("true class", "classified as", "images", "share of the class", "share when clean"),
-        rows=tuple(
-            (
-                Cell(classes[pair[0]]),
-                Cell(classes[pair[1]], mark="left"),
-                Cell(str(attacked[pair]), key=int(attacked[pair])),
-                share(attacked, pair),
-                share(clean, pair),
-            )
-            for pair in pairs
-        ),
-        records=tuple(records),
-        sortable=True,
+    pairs = [pair for pair in product(range(len(classes)), repeat=2) if pair[0] != pair[1] and attacked[pair]]
+    return table(
+        name,
+        f"{title}, all runs together.",
+        [
+            ("true class", lambda pair: classes[pair[0]]),
+            ("classified as", lambda pair: classes[pair[1]]),
+            ("images", lambda pair: int(attacked[pair])),
+            ("share of the class", lambda pair: _part(attacked, *pair)),
+            ("share when clean", lambda pair: _part(clean, *pair)),
+        ],
+        sorted(pairs, key=lambda pair: -attacked[pair])[:LISTED],
+        records,
     )
+
+
+def _part(counts: NDArray[np.int64], row: int, column: int) -> Cell:
+    total = int(counts[row].sum())
+    return percent(counts[row, column] / total) if total else NONE

@@ -2,14 +2,11 @@
 
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
-from palpate.report.results import NO_ATTACK, Curve
+from palpate.report.results import NO_ATTACK, Curve, Point
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked, render
-from palpate.report.sections.leaderboard import board_plot, board_table
-from palpate.report.tables import Cell, Table, epsilon_column, share
-
-LOST = {"failed": "failed", "no_gradient": "no gradient"}
-"""Images that were attacked in vain or not at all, as a field of `Point` or `Entry`, and in words."""
+from palpate.report.sections.leaderboard import board_plot, board_table, counted
+from palpate.report.tables import NONE, Cell, Table, epsilon_column, percent, share, table
 
 
 @SECTIONS.register("curves")
@@ -25,7 +22,7 @@ def section(data: RunData, task: str) -> Section | None:
     ]
     runs = run_tables(task, found.curves)
     html = render("curves.html", parts=parts, runs=runs)
-    return Section("Accuracy at every ε", html, tables=(*(table for _, table in parts), *runs))
+    return Section("Accuracy at every ε", html, tables=(*(made for _, made in parts), *runs))
 
 
 def run_tables(task: str, curves: tuple[Curve, ...]) -> list[Table]:
@@ -38,53 +35,45 @@ def run_tables(task: str, curves: tuple[Curve, ...]) -> list[Table]:
 
 
 def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
-    norm, attacked = curves[0].norm, attack != NO_ATTACK
-    steps = sorted({(point.epsilon_index, point.epsilon) for one in curves for point in one.attacked})
-    subject = (
-        f"{finding}, {'not attacked' if not attacked else attack}"
-        if finding
-        else attack
-        if attacked
-        else "not attacked"
+    steps = dict(sorted({(point.epsilon_index, point.epsilon) for one in curves for point in one.attacked}))
+    subject = ", ".join(part for part in (finding, "not attacked" if attack == NO_ATTACK else attack) if part)
+    silent = [one.start for one in curves if one.signal is False]
+    chance = (
+        f" No signal: balanced accuracy is not above chance ({formatting.percent(silent[0].chance)})." if silent else ""
     )
-    return Table(
-        name=f"{task}-runs-{subject}".replace("#", "-").replace(" ", "-").replace(",", ""),
-        caption=f"Each run by itself ({subject}). "
-        + ("All numbers are of the attacked images." if attacked else "All numbers are of the test images."),
-        columns=(
-            *("model", "n", "clean accuracy", "majority rate", "balanced accuracy"),
-            *(epsilon_column(epsilon, norm) for _, epsilon in steps),
-        ),
-        rows=tuple(_row(one, [index for index, _ in steps]) for one in curves),
-        records=tuple(record for one in curves for record in _records(task, one)),
-        sortable=True,
+    return table(
+        f"{task}-runs-{subject}",
+        f"Each run by itself ({subject}). All numbers are of the {'test' if attack == NO_ATTACK else 'attacked'} images.{chance}",
+        [
+            ("model", lambda one: one.model_id),
+            ("n", _images),
+            ("clean accuracy", lambda one: share(one.start.accuracy, one.start.low, one.start.high, one.start.n)),
+            ("majority rate", lambda one: percent(one.start.majority_rate, one.start.n)),
+            ("balanced accuracy", lambda one: _balanced(one.start)),
+            *(
+                (epsilon_column(epsilon, curves[0].norm), lambda one, index=index: _accuracy(one, index))
+                for index, epsilon in steps.items()
+            ),
+        ],
+        curves,
+        [record for one in curves for record in _records(task, one)],
     )
 
 
-def _row(one: Curve, indices: list[int]) -> tuple[Cell, ...]:
-    start, points = one.start, {point.epsilon_index: point for point in one.points}
-    points_or_start = one.points or (start,)
-    counts = {word: max(getattr(point, name) for point in points_or_start) for name, word in LOST.items()}
-    lost = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
-    cells = [
-        Cell(one.model_id),
-        Cell(str(start.n), lost, "bad" if lost else "", start.n),
-        share(start.accuracy, start.low, start.high, start.n),
-        Cell(formatting.percent(start.majority_rate, start.n), key=start.majority_rate),
-        share(start.balanced_accuracy, start.balanced_low, start.balanced_high, start.n),
-    ]
-    if indices and one.signal is False:
-        text = f"no signal: balanced accuracy is not above chance ({formatting.percent(start.chance, start.n)})"
-        return (*cells, Cell(text, mark="none", span=len(indices)))
-    return (
-        *cells,
-        *(
-            share(point.accuracy, point.low, point.high, point.n, point.majority_rate)
-            if point
-            else Cell(formatting.NO_VALUE)
-            for point in (points.get(index) for index in indices)
-        ),
-    )
+def _images(one: Curve) -> Cell:
+    points = one.points or (one.start,)
+    return counted(one.start.n, max(point.failed for point in points), max(point.no_gradient for point in points))
+
+
+def _balanced(start: Point) -> Cell:
+    return share(start.balanced_accuracy, start.balanced_low, start.balanced_high, start.n)
+
+
+def _accuracy(one: Curve, index: int) -> Cell:
+    if one.signal is False:
+        return Cell("no signal", mark="none")
+    point = next((point for point in one.points if point.epsilon_index == index), None)
+    return share(point.accuracy, point.low, point.high, point.n, point.majority_rate) if point else NONE
 
 
 def _records(task: str, one: Curve) -> list[dict[str, object]]:

@@ -3,17 +3,28 @@
 Accuracy mixes two errors that do different harm. All numbers are those of `palpate.statistics.clinical`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK, TaskResults
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, ranked, render
-from palpate.report.tables import Cell, Table, epsilon_column, share
+from palpate.report.section import Section, of_tables, ranked
+from palpate.report.tables import (
+    NONE,
+    Cell,
+    Column,
+    Table,
+    by_epsilon,
+    decimal,
+    epsilon_columns,
+    field,
+    of_line,
+    radius,
+    rate,
+    table,
+)
 from palpate.statistics.clinical import DIRECTIONS
-
-MEASURES = ("auroc", "sensitivity", "specificity", "brier", "calibration_error")
 
 
 @SECTIONS.register("errors")
@@ -21,122 +32,106 @@ MEASURES = ("auroc", "sensitivity", "specificity", "brier", "calibration_error")
 def section(data: RunData, task: str) -> Section | None:
     """Nothing where the task has not two classes, or no model has been evaluated."""
     found, classes = data.results.tasks[task], data.study.tasks[task].classes
-    made = (directed_radii(task, found, classes), operating_points(task, found))
-    tables = [*errors(task, found, classes), *(table for table in made if table)]
-    if not tables:
-        return None
-    return Section("False negatives and false positives", render("tables.html", tables=tables), tables=tuple(tables))
+    made = errors(task, found, classes), directed_radii(task, found, classes), operating_points(task, found)
+    return of_tables("False negatives and false positives", [*made[0], *made[1:]])
 
 
 def errors(task: str, found: TaskResults, classes: tuple[str, ...]) -> list[Table]:
     """Rates of both errors at every epsilon, of models with signal: a table for all attacks that share their norm and epsilons."""
-    silent = {one.model_id for one in found.curves if one.signal is False}
-    rows = [row for row in found.errors if row["model_id"] not in silent and row["attack_id"] != NO_ATTACK]
-    grids: dict[str, dict[int, tuple[str | None, float]]] = {}
+    rows = [row for row in found.errors if row["model_id"] not in _silent(found) and row["attack_id"] != NO_ATTACK]
+    grids: dict[str, dict[int, tuple[float, str]]] = {}
     for row in rows:
         if row["epsilon_index"]:  # the clean prediction has no norm
-            grids.setdefault(row["attack_id"], {})[row["epsilon_index"]] = row["norm"], row["epsilon"]
+            grids.setdefault(row["attack_id"], {0: (0.0, "")})[row["epsilon_index"]] = row["epsilon"], row["norm"]
     shared: dict[tuple, list[str]] = {}
     for attack, grid in grids.items():
         shared.setdefault(tuple(sorted(grid.items())), []).append(attack)
     return [
-        _errors(
-            f"{task}-errors{f'-{place}' * bool(place)}", [row for row in rows if row["attack_id"] in attacks], classes
-        )
-        for place, attacks in enumerate(shared.values())
+        _errors(f"{task}-errors{f'-{place}' * bool(place)}", [row for row in rows if row["attack_id"] in attacks], dict(grid), classes)
+        for place, (grid, attacks) in enumerate(shared.items())
+    ]  # fmt: skip
+
+
+def _errors(name: str, rows: list[Any], grid: dict[int, tuple[float, str]], classes: tuple[str, ...]) -> Table:
+    columns: list[Column] = [
+        (head, of_line(field(name))) for head, name in {"model": "model_id", "attack": "attack_id"}.items()
     ]
-
-
-def _errors(name: str, rows: list[dict[str, Any]], classes: tuple[str, ...]) -> Table:
-    lines: dict[tuple, dict[int, dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: (row["attack_id"], row["model_id"], -row["label"], row["epsilon_index"])):
-        lines.setdefault((row["model_id"], row["attack_id"], row["error"]), {})[row["epsilon_index"]] = row
-    steps = dict(sorted((row["epsilon_index"], (row["epsilon"], row["norm"] or "linf")) for row in rows))
-    return Table(
-        name=name,
-        caption=f"False negatives: images of “{classes[1]}” classified as “{classes[0]}”; false positives: the reverse. "
+    columns += [("error", of_line(lambda row: f"{row['error']}s")), ("n", of_line(field("n")))]
+    ordered = sorted(rows, key=lambda row: (row["attack_id"], row["model_id"], -row["label"]))
+    return table(
+        name,
+        f"False negatives: images of “{classes[1]}” classified as “{classes[0]}”; false positives: the reverse. "
         "Of the attacked images, 95% intervals in brackets.",
-        columns=("model", "attack", "error", "n", *(epsilon_column(*step) for step in steps.values())),
-        rows=tuple(
-            (
-                Cell(model),
-                Cell(attack, mark="left"),
-                Cell(error + "s", mark="left"),
-                Cell(str(points[0]["n"]), key=points[0]["n"]),
-                *(_rate(points.get(index)) for index in steps),
-            )
-            for (model, attack, error), points in lines.items()
-        ),
-        records=tuple(rows),
-        sortable=True,
+        [*columns, *epsilon_columns(grid, rate)],
+        by_epsilon(ordered, "model_id", "attack_id", "error"),
+        rows,
     )
 
 
 def directed_radii(task: str, found: TaskResults, classes: tuple[str, ...]) -> Table | None:
     """The median radius to a missed disease and to a false alarm, of models with signal."""
-    silent = {one.model_id for one in found.curves if one.signal is False}
-    rows = [row for row in found.directed_radii if row["model_id"] not in silent]
-    lines: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
-    for row in rows:
+    rows = [row for row in found.directed_radii if row["model_id"] not in _silent(found)]
+    lines: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (row["attack_id"], row["model_id"])):
         lines.setdefault((row["model_id"], row["attack_id"]), {})[row["direction"]] = row
     if not lines:
         return None
-    return Table(
-        name=f"{task}-directed-radii",
-        caption=f"Median radius to a missed disease, of images of “{classes[1]}” that are classified correctly, and to a false alarm, of those of "
+    columns: list[Column] = [("model", lambda line: line[0][0]), ("attack", lambda line: line[0][1])]
+    for name in DIRECTIONS.values():
+        columns += [
+            (name, lambda line, name=name: _median(line[1].get(name))),
+            ("n", lambda line, name=name: _images(line[1].get(name))),
+        ]
+    return table(
+        f"{task}-directed-radii",
+        f"Median radius to a missed disease, of images of “{classes[1]}” that are classified correctly, and to a false alarm, of those of "
         f"“{classes[0]}”; n images each, 95% intervals in brackets.",
-        columns=("model", "attack", *(head for name in DIRECTIONS.values() for head in (name, "n"))),
-        rows=tuple(
-            (
-                Cell(model),
-                Cell(attack, mark="left"),
-                *(cell for name in DIRECTIONS.values() for cell in _radius(both.get(name))),
-            )
-            for (model, attack), both in sorted(lines.items(), key=lambda line: line[0][::-1])
-        ),
-        records=tuple(rows),
-        sortable=True,
+        columns,
+        lines.items(),
+        rows,
     )
 
 
 def operating_points(task: str, found: TaskResults) -> Table | None:
     """AUROC, sensitivity, specificity, Brier score and calibration error of each model."""
-    if not found.operating_points:
+    rows = found.operating_points
+    if not rows:
         return None
-    notes = "".join(f" {row['model_id']}: {row['note']}." for row in found.operating_points if row["note"])
-    return Table(
-        name=f"{task}-operating-points",
-        caption="Clean images of the whole test split: AUROC; sensitivity and specificity at the threshold fixed on the validation images; "
+    notes = "".join(f" {row['model_id']}: {row['note']}." for row in rows if row["note"])
+    columns: list[Column] = [("model", field("model_id")), ("n", field("n"))]
+    columns += [
+        ("AUROC", lambda row: _decimal(row, "auroc")),
+        ("sensitivity", lambda row: rate({**row, "note": ""}, "sensitivity")),
+        ("specificity", lambda row: rate({**row, "note": ""}, "specificity")),
+        ("Brier score", lambda row: _decimal(row, "brier")),
+        ("calibration error", lambda row: _decimal(row, "calibration_error")),
+    ]
+    return table(
+        f"{task}-operating-points",
+        "Clean images of the whole test split: AUROC; sensitivity and specificity at the threshold fixed on the validation images; "
         f"Brier score and calibration error (smaller is better). 95% intervals in brackets.{notes}",
-        columns=("model", "n", "AUROC", "sensitivity", "specificity", "Brier score", "calibration error"),
-        rows=tuple(
-            (Cell(row["model_id"]), Cell(str(row["n"]), key=row["n"]), *(_measure(row, name) for name in MEASURES))
-            for row in found.operating_points
-        ),
-        records=found.operating_points,
-        sortable=True,
+        columns,
+        rows,
+        rows,
     )
 
 
-def _rate(row: dict[str, Any] | None) -> Cell:
-    return Cell(formatting.NO_VALUE) if row is None else share(row["rate"], row["low"], row["high"], row["n"])
+def _silent(found: TaskResults) -> set[str]:
+    """The models without signal."""
+    return {one.model_id for one in found.curves if one.signal is False}
 
 
-def _radius(row: dict[str, Any] | None) -> tuple[Cell, Cell]:
-    if row is None:
-        return Cell(formatting.NO_VALUE), Cell("0", key=0)
-    text = formatting.epsilon_interval(row["median_radius"], row["low"], row["high"], row["largest"], row["norm"])
-    value = float("inf") if row["median_radius"] is None else row["median_radius"]
-    return Cell(text, key=min(value, 1e9)), Cell(
-        str(row["n"]), f"{row['failed']} failed" if row["failed"] else "", key=row["n"]
+def _median(row: Mapping[str, Any] | None) -> Cell:
+    return NONE if row is None else radius(row["median_radius"], row["low"], row["high"], row["largest"], row["norm"])
+
+
+def _images(row: Mapping[str, Any] | None) -> Cell:
+    return (
+        Cell("0", key=0)
+        if row is None
+        else Cell(str(row["n"]), f"{row['failed']} failed" * bool(row["failed"]), key=row["n"])
     )
 
 
-def _measure(row: dict[str, Any], name: str) -> Cell:
-    """AUROC, Brier score and calibration error as decimals, shares in percent."""
-    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
-    if value is None:
-        return Cell(formatting.NO_VALUE)
-    if name in ("sensitivity", "specificity"):
-        return share(value, low, high, row["n"])
-    return Cell(f"{value:.2f}", "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]", key=value)
+def _decimal(row: Mapping[str, Any], name: str) -> Cell:
+    return decimal(row[name], row[f"{name}_low"], row[f"{name}_high"])

@@ -2,10 +2,11 @@
 
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
+from palpate.report.results import TaskResults
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, ranked, render
-from palpate.report.sections.leaderboard import radius_text, some_steps
-from palpate.report.tables import Cell, Table, epsilon_column, share
+from palpate.report.section import Section, of_tables, ranked
+from palpate.report.sections.leaderboard import accuracy, balanced, median_radius, some_steps
+from palpate.report.tables import Table, decimal, epsilon_column, table
 from palpate.statistics.leaderboard import Entry
 
 
@@ -14,63 +15,50 @@ from palpate.statistics.leaderboard import Entry
 def section(data: RunData) -> Section | None:
     """A table for each task with several findings; nothing where no task has them."""
     parents = dict.fromkeys(record.part_of for record in data.study.tasks.values() if record.part_of)
-    tables = tuple(table for parent in parents if (table := _table(data, parent)))
-    if not tables:
-        return None
-    return Section("Findings side by side", render("tables.html", tables=tables), "Findings", tables)
+    return of_tables("Findings side by side", [_table(data, parent) for parent in parents], "Findings")
 
 
 def _table(data: RunData, parent: str) -> Table | None:
     tasks = [task for task, record in data.study.tasks.items() if record.part_of == parent]
-    boards = {task: board for task in tasks for board in data.results.tasks[task].leaderboards[:1]}
-    if not boards:
+    every = [(task, data.results.tasks[task]) for task in tasks if data.results.tasks[task].leaderboards]
+    lines = [
+        (data.study.tasks[task].finding, found, entry)
+        for task, found in every
+        for entry in found.leaderboards[0].entries
+    ]
+    if not lines:
         return None
-    first = next(iter(boards.values()))
-    steps = some_steps(first)
-    rows, records = [], []
-    with formatting.native(data.results.tasks[tasks[0]].scale):
-        columns = [epsilon_column(epsilon, first.norm) for _, epsilon in steps]
-        for task, board in boards.items():
-            auroc = {row["model_id"]: row["auroc"] for row in data.results.tasks[task].operating_points}
-            for entry in board.entries:
-                areas = [auroc[run] for run in entry.runs if auroc.get(run) is not None]
-                area = sum(areas) / len(areas) if areas else None
-                points = {point.epsilon_index: point for point in entry.accuracy}
-                shown = [points[index] for index in (0, *(index for index, _ in steps)) if index in points]
-                silent = entry.signal is False
-                rows.append(
-                    (
-                        Cell(data.study.tasks[task].finding),
-                        Cell(entry.name, mark="left"),
-                        Cell(str(entry.images), key=entry.images),
-                        Cell(formatting.NO_VALUE if area is None else f"{area:.2f}", key=area),
-                        _balanced(entry),
-                        *(
-                            share(point.value, point.low, point.high, entry.images, entry.majority_rate)
-                            for point in shown
-                        ),
-                        Cell("no signal", mark="none") if silent else Cell(radius_text(board, entry, norm="")),
-                    )
-                )
-                about = {
-                    "task": parent,
-                    "finding": data.study.tasks[task].finding,
-                    "model": entry.name,
-                    "n": entry.images,
-                }
-                accuracies = {f"accuracy_at_{point.epsilon:.6g}": point.value for point in shown}
-                records.append(about | {"auroc": area, "signal": entry.signal} | accuracies)
-    return Table(
-        name=f"{parent}-findings",
-        caption=f"Under attack by {first.attack_id}. AUROC of the whole test split (the mean over runs), all other numbers of the attacked images; "
-        "unknown labels count nowhere. 95% intervals in brackets.",
-        columns=("finding", "model", "n", "AUROC", "balanced accuracy", "clean", *columns, "median radius"),
-        rows=tuple(rows),
-        records=tuple(records),
-        sortable=True,
-    )
+    first = every[0][1].leaderboards[0]
+    steps = {0: 0.0, **some_steps(first)}
+    with formatting.native(every[0][1].scale):
+        return table(
+            f"{parent}-findings",
+            f"Under attack by {first.attack_id}. AUROC of the whole test split (the mean over runs), all other numbers of the attacked images; "
+            "unknown labels count nowhere. 95% intervals in brackets.",
+            [
+                ("finding", lambda line: line[0]),
+                ("model", lambda line: line[2].name),
+                ("n", lambda line: line[2].images),
+                ("AUROC", lambda line: decimal(_auroc(*line[1:]))),
+                ("balanced accuracy", lambda line: balanced(line[2])),
+                *(
+                    (epsilon_column(epsilon, first.norm), lambda line, index=index: accuracy(line[2], index))
+                    for index, epsilon in steps.items()
+                ),
+                ("median radius", lambda line: median_radius(line[1].leaderboards[0], line[2])),
+            ],
+            lines,
+            [
+                {"task": parent, "finding": finding, "model": entry.name, "n": entry.images, "auroc": _auroc(found, entry), "signal": entry.signal}
+                | {f"accuracy_at_{point.epsilon:.6g}": point.value for point in entry.accuracy if point.epsilon_index in steps}
+                for finding, found, entry in lines
+            ],
+        )  # fmt: skip
 
 
-def _balanced(entry: Entry) -> Cell:
-    found = entry.balanced_accuracy
-    return share(found.value, found.low, found.high, entry.images) if found else Cell(formatting.NO_VALUE)
+def _auroc(found: TaskResults, entry: Entry) -> float | None:
+    """The mean over the runs."""
+    areas = [
+        row["auroc"] for row in found.operating_points if row["model_id"] in entry.runs and row["auroc"] is not None
+    ]
+    return sum(areas) / len(areas) if areas else None

@@ -1,5 +1,7 @@
 """The opening section: for each task one sentence, the models ranked by one measure, and the main curve."""
 
+import dataclasses
+
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report import verdicts
@@ -9,7 +11,7 @@ from palpate.report.line_styles import line_styles
 from palpate.report.results import Results, TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
-from palpate.report.tables import Cell, Table, epsilon_column, share
+from palpate.report.tables import NONE, Cell, Column, Table, epsilon_column, radius, share, table
 from palpate.statistics.leaderboard import Entry, Leaderboard, radius_key
 from palpate.statistics.sentences import halfway
 
@@ -24,10 +26,10 @@ def section(data: RunData) -> Section:
     for task, found in data.results.tasks.items():
         board = next(iter(found.leaderboards), None)
         with formatting.native(found.scale):
-            table = board_table(data.results, task, board) if board else None
+            made = board_table(data.results, task, board) if board else None
             plot = board_plot(task, board) if board else None
-            parts.append((task, found.title, sentence(found), table, plot))
-        tables += [table] if table else []
+            parts.append((task, found.title, sentence(found), made, plot))
+        tables += [made] if made else []
     html = render("leaderboard.html", parts=parts, checked=bool(data.results.checks))
     return Section("Robustness at a glance", html, "Robustness", tuple(tables))
 
@@ -48,6 +50,9 @@ def sentence(found: TaskResults) -> str:
         )
         if radius_key(others[0]) > radius_key(best):
             text += ", which has a larger median radius but is more accurate at no ε"
+        if best.rank_high is not None and best.rank_high > 1:
+            which = "them" if best.rank_high == len(ranked) else f"the first {best.rank_high}"
+            text += f". These images do not tell {which} apart"
     return text + "."
 
 
@@ -75,10 +80,10 @@ def radius_text(board: Leaderboard, entry: Entry, norm: str | None = None) -> st
     return text if board.continuous or found.value is None else f"≤ {text}"
 
 
-def some_steps(board: Leaderboard, every: bool = False) -> list[tuple[int, float]]:
+def some_steps(board: Leaderboard, every: bool = False) -> dict[int, float]:
     """Index and value of two or three fixed epsilons, the smallest, the middle and the largest, or of every one."""
     steps = sorted({(point.epsilon_index, point.epsilon) for entry in board.entries for point in entry.accuracy})[1:]
-    return steps if every else [steps[place] for place in sorted({0, len(steps) // 2, len(steps) - 1})]
+    return dict(steps if every else [steps[place] for place in sorted({0, len(steps) // 2, len(steps) - 1})])
 
 
 def board_plot(task: str, board: Leaderboard) -> Plot:
@@ -93,29 +98,43 @@ def board_plot(task: str, board: Leaderboard) -> Plot:
 
 def board_table(results: Results, task: str, board: Leaderboard, every: bool = False) -> Table:
     """A leaderboard at two or three fixed epsilons, or at every epsilon without radius, difference and checks."""
-    norm, shown = board.norm, some_steps(board, every)
     several = any(len(entry.runs) > 1 or entry.left_out for entry in board.entries)
-    columns = ["#", "model", *(["runs"] if several else []), "n", "clean accuracy", "balanced accuracy"]
-    columns += [epsilon_column(epsilon, norm) for _, epsilon in shown]
-    columns += [] if every else ["median radius", "Δ with attention|points", "checks"]
     ranked = [entry for entry in board.entries if entry.rank is not None]
-    rows = []
-    for entry in board.entries:
-        row = _start(entry, several) + _accuracies(entry, [index for index, _ in shown])
-        rows.append(tuple(row if every else [*row, *_end(results, task, board, entry)]))
-    return Table(
-        name=f"{task}-{'accuracy' if every else 'leaderboard'}-{board.attack_id}".replace("#", "-"),
-        caption=(
-            f"Under attack by {board.attack_id}. All numbers are of the attacked images{_groups(board)}, 95% intervals in brackets. "
-            "Below a rank: its 95% interval. Columns ε: classified correctly under attack; ▾ below the majority rate."
+    silent = "; no signal: balanced accuracy is not above chance" * any(one.signal is False for one in board.entries)
+    contrasts = results.tasks[task].contrasts
+    columns: list[Column] = [
+        (
+            "#",
+            lambda one: Cell(
+                formatting.NO_VALUE if one.rank is None else str(one.rank), rank_limits(one), key=one.rank
+            ),
         ),
-        columns=tuple(columns),
-        rows=tuple(rows),
-        records=tuple(record(results, task, board, entry) for entry in board.entries),
+        ("model", lambda one: one.name),
+        *([("runs", runs)] if several else []),
+        ("n", lambda one: counted(one.images, one.failed, one.no_gradient)),
+        ("clean accuracy", lambda one: accuracy(one, 0)),
+        ("balanced accuracy", balanced),
+        *(
+            (epsilon_column(epsilon, board.norm), lambda one, index=index: accuracy(one, index))
+            for index, epsilon in some_steps(board, every).items()
+        ),
+    ]
+    if not every:
+        columns += [
+            ("median radius", lambda one: median_radius(board, one)),
+            ("Δ with attention|points", lambda one: _difference(board, one, contrasts)),
+            ("checks", lambda one: status_cell(checked(results, task, one))),
+        ]
+    return table(
+        f"{task}-{'accuracy' if every else 'leaderboard'}-{board.attack_id}",
+        f"Under attack by {board.attack_id}. All numbers are of the attacked images{_groups(board)}, 95% intervals in brackets. "
+        f"Below a rank: its 95% interval. Columns ε: classified correctly under attack; ▾ below the majority rate{silent}.",
+        columns,
+        board.entries,
+        [record(results, task, board, entry) for entry in board.entries],
         header=1,
         line=len(ranked) if len(ranked) < len(board.entries) else None,
-        sortable=True,
-    )
+    )  # fmt: skip
 
 
 def _groups(board: Leaderboard) -> str:
@@ -127,28 +146,19 @@ def _groups(board: Leaderboard) -> str:
 
 def record(results: Results, task: str, board: Leaderboard, entry: Entry) -> dict[str, object]:
     """A model's line of the CSV, at full precision."""
-    balanced, radius = entry.balanced_accuracy, entry.median_radius
-    found: dict[str, object] = {
-        "task": task,
-        "finding": board.finding,
-        "attack_id": board.attack_id,
-        "rank": entry.rank,
-        "rank_low": entry.rank_low,
-        "rank_high": entry.rank_high,
-        "model": entry.name,
+    found: dict[str, object] = {"task": task, "finding": board.finding, "attack_id": board.attack_id}
+    found |= {name: getattr(entry, name) for name in ("rank", "rank_low", "rank_high")} | {"model": entry.name}
+    found |= {
         "runs": len(entry.runs),
         "runs_without_signal": len(entry.left_out),
         "signal": entry.signal,
         "n": entry.images,
-        "groups": entry.groups,
-        "failed": entry.failed,
-        "no_gradient": entry.no_gradient,
-        "majority_rate": entry.majority_rate,
     }
-    for name, part in (("balanced_accuracy", balanced), ("median_radius", radius)):
+    found |= {name: getattr(entry, name) for name in ("groups", "failed", "no_gradient", "majority_rate")}
+    for name in ("balanced_accuracy", "median_radius"):
+        part = getattr(entry, name)
         found |= {
-            f"{name}{end}": getattr(part, field, None)
-            for end, field in (("", "value"), ("_low", "low"), ("_high", "high"))
+            name + end: getattr(part, field, None) for end, field in (("", "value"), ("_low", "low"), ("_high", "high"))
         }
     for point in entry.accuracy:
         name = "clean_accuracy" if point.epsilon_index == 0 else f"accuracy_at_{point.epsilon:.6g}"
@@ -164,22 +174,6 @@ def checked(results: Results, task: str, entry: Entry) -> str:
     return verdicts.worst(found)
 
 
-def _start(entry: Entry, several: bool) -> list[Cell]:
-    lost = ", ".join(
-        f"{count} {word}" for count, word in ((entry.failed, "failed"), (entry.no_gradient, "no gradient")) if count
-    )
-    left_out = f"{len(entry.left_out)} without signal" if entry.left_out else ""
-    clean, balanced = entry.accuracy[0], entry.balanced_accuracy
-    return [
-        Cell(formatting.NO_VALUE if entry.rank is None else str(entry.rank), rank_limits(entry), key=entry.rank),
-        Cell(entry.name),
-        *([Cell(str(len(entry.runs)), left_out, key=len(entry.runs))] if several else []),
-        Cell(str(entry.images), lost, "bad" if lost else "", entry.images),
-        share(clean.value, clean.low, clean.high, entry.images),
-        share(balanced.value, balanced.low, balanced.high, entry.images) if balanced else Cell(formatting.NO_VALUE),
-    ]
-
-
 def rank_limits(entry: Entry) -> str:
     """The interval of a rank; "" where it holds the rank alone or there is none."""
     if entry.rank_low is None or entry.rank_low == entry.rank_high:
@@ -187,32 +181,46 @@ def rank_limits(entry: Entry) -> str:
     return f"{entry.rank_low}–{entry.rank_high}"
 
 
-def _accuracies(entry: Entry, indices: list[int]) -> list[Cell]:
-    if entry.signal is False:
-        return [Cell("no signal: balanced accuracy is not above chance", mark="none", span=len(indices))]
-    found = {point.epsilon_index: point for point in entry.accuracy}
-    return [
-        share(point.value, point.low, point.high, entry.images, entry.majority_rate)
-        if point
-        else Cell(formatting.NO_VALUE)
-        for point in (found.get(index) for index in indices)
-    ]
+def runs(entry: Entry) -> Cell:
+    """How many trainings are counted, and below how many are not."""
+    left_out = f"{len(entry.left_out)} without signal" if entry.left_out else ""
+    return Cell(str(len(entry.runs)), left_out, key=len(entry.runs))
 
 
-def _end(results: Results, task: str, board: Leaderboard, entry: Entry) -> list[Cell]:
-    status = checked(results, task, entry)
-    checks = Cell(
-        CHECKED[status], "do not rely on this row" if status == "fail" else "", f"status {status.replace(' ', '-')}"
-    )
-    if entry.signal is False:
-        return [Cell(formatting.NO_VALUE), Cell(formatting.NO_VALUE), checks]
+def counted(images: int, failed: int, no_gradient: int) -> Cell:
+    """A number of images, and below those that were attacked in vain or not at all."""
+    lost = ", ".join(f"{count} {word}" for count, word in ((failed, "failed"), (no_gradient, "no gradient")) if count)
+    return Cell(str(images), lost, "bad" if lost else "", images)
+
+
+def balanced(entry: Entry) -> Cell:
+    """Clean balanced accuracy; of images of one class there is none."""
+    found = entry.balanced_accuracy
+    return share(found.value, found.low, found.high, entry.images) if found else NONE
+
+
+def accuracy(entry: Entry, index: int, decimals: bool = True) -> Cell:
+    """The accuracy at an epsilon, by its index; one without signal has none but the clean one."""
+    if index and entry.signal is False:
+        return Cell("no signal", mark="none")
+    point = next((one for one in entry.accuracy if one.epsilon_index == index), None)
+    majority = entry.majority_rate if index else None
+    n = entry.images if decimals else 0
+    return share(point.value, point.low, point.high, n, majority) if point else NONE
+
+
+def median_radius(board: Leaderboard, entry: Entry) -> Cell:
+    """With its interval below; "≤" where radii are only known to lie at or below an epsilon tried."""
     found = entry.median_radius
-    key = None if found is None else min(radius_key(entry), 1e9)
-    text, *interval = radius_text(board, entry, norm="").split(" [")
-    if found and found.value and board.norm == "linf":
-        text += f" ({formatting.grey_levels(found.value)})"
-    below = "".join(f"[{part}" for part in interval)
-    return [Cell(text, below, key=key), _difference(board, entry, results.tasks[task].contrasts), checks]
+    if found is None or entry.signal is False:
+        return NONE
+    cell = radius(found.value, found.low, found.high, entry.accuracy[-1].epsilon, board.norm)
+    return cell if board.continuous or found.value is None else dataclasses.replace(cell, text=f"≤ {cell.text}")
+
+
+def status_cell(status: str) -> Cell:
+    """The worst status of checks, in words."""
+    return Cell(CHECKED[status], "do not rely on this row" * (status == "fail"), f"status {status.replace(' ', '-')}")
 
 
 def _difference(board: Leaderboard, entry: Entry, contrasts: tuple[Contrast, ...]) -> Cell:
@@ -223,4 +231,4 @@ def _difference(board: Leaderboard, entry: Entry, contrasts: tuple[Contrast, ...
             limits = f"[{formatting.points(point.low)}, {formatting.points(point.high)}]"
             where = f" at {formatting.number(point.epsilon)}" if point.epsilon else " clean"
             return Cell(formatting.points(point.points, plus=True), limits + where, key=point.points)
-    return Cell(formatting.NO_VALUE)
+    return NONE

@@ -5,7 +5,6 @@ counted, and never averaged as zero.
 """
 
 import dataclasses
-from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -22,7 +21,7 @@ from palpate.report.line_styles import line_styles
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
 from palpate.report.stages import Stage
-from palpate.report.tables import Cell, Table
+from palpate.report.tables import Cell, Table, decimal, table
 from palpate.statistics.agreement import map_similarity
 
 TARGETS = ("true", "predicted")
@@ -57,38 +56,26 @@ Lines = dict[tuple[str, str], tuple[Mean, ...]]
 @ranked(70, scope="task")
 def section(data: RunData, task: str) -> Section | None:
     """One figure, with the tables folded behind it; nothing where no model of the task was explained."""
-    table = data.table("explain", "explanations.parquet", task)
-    if not len(table):
+    maps = data.table("explain", "explanations.parquet", task)
+    if not len(maps):
         return None
-    if "method" in table.columns and table["method"].n_unique() > 1:
-        table = table.with_columns(model_id=pl.format("{}, {}", "model_id", "method"))
-    steps = table.filter(pl.col("epsilon_index") > 0).select("epsilon_index", "epsilon").unique().sort("epsilon_index")
+    if "method" in maps.columns and maps["method"].n_unique() > 1:
+        maps = maps.with_columns(model_id=pl.format("{}, {}", "model_id", "method"))
+    steps = maps.filter(pl.col("epsilon_index") > 0).select("epsilon_index", "epsilon").unique().sort("epsilon_index")
     names = tuple(map(formatting.number, steps["epsilon"]))
-    to_clean = recorded(table, "similarity_clean", 1)
-    parts = (
-        ("clean", "Similarity of each model's map to its map of the clean image.", names, to_clean),
-        (
-            "previous",
-            "Similarity of each model's map to its map at the next smaller ε.",
-            names,
-            recorded(table, "similarity_previous", 1),
-        ),
-        (
-            "models",
-            "Similarity of the maps of two models, each attacked by itself.",
-            ("clean", *names),
-            _between(data, task),
-        ),
-        (
-            "mask",
-            "Grad-CAM mass inside the lesion mask; in brackets the share of a map that is the same everywhere.",
-            ("clean", *names),
-            recorded(table, "mass_in_mask", 0, "mask_area"),
-        ),
-    )
+    to_clean = recorded(maps, "similarity_clean", 1)
+    to_previous, in_mask = recorded(maps, "similarity_previous", 1), recorded(maps, "mass_in_mask", 0, "mask_area")
+    inside = "Grad-CAM mass inside the lesion mask; in brackets the share of a map that is the same everywhere."
     tables = tuple(
-        _table(f"{task}-maps-{name}", caption, columns, lines) for name, caption, columns, lines in parts if lines
-    )
+        _table(f"{task}-maps-{name}", caption, columns, lines)
+        for name, caption, columns, lines in (
+            ("clean", "Similarity of each model's map to its map of the clean image.", names, to_clean),
+            ("previous", "Similarity of each model's map to its map at the next smaller ε.", names, to_previous),
+            ("models", "Similarity of the maps of two models, each attacked by itself.", ("clean", *names), _between(data, task)),
+            ("mask", inside, ("clean", *names), in_mask),
+        )
+        if lines
+    )  # fmt: skip
     curves = {model: [mean.value for mean in means] for (model, target), means in to_clean.items() if target == "true"}
     drawn = similarity_figure(list(names), curves, line_styles(list(curves)))
     figure = Plot(
@@ -159,29 +146,31 @@ def _mean(values: pl.Series) -> Mean:
     return Mean(float(known.mean()) if len(known) else None, len(known), len(values) - len(known))
 
 
-def _table(name: str, caption: str, columns: Iterable[str], lines: Lines) -> Table:
-    def cell(mean: Mean) -> Cell:
-        empty = f"{mean.empty} empty" if mean.empty and mean.n else ""
-        if mean.value is None:
-            return Cell("all empty")
-        if mean.chance is not None:
-            return Cell(
-                formatting.percent(mean.value), f"[{formatting.percent(mean.chance)}] {empty}".strip(), key=mean.value
-            )
-        return Cell(f"{mean.value:.2f}", empty, key=mean.value)
-
-    names = tuple(columns)
-    return Table(
-        name=name,
-        caption=f"{caption} Means over the samples; empty maps are counted and left out.",
-        columns=("model", "class explained", *(column if column == "clean" else f"ε {column}" for column in names)),
-        rows=tuple(
-            (Cell(model), Cell(target, mark="left"), *map(cell, means)) for (model, target), means in lines.items()
-        ),
-        records=tuple(
+def _table(name: str, caption: str, columns: tuple[str, ...], lines: Lines) -> Table:
+    return table(
+        name,
+        f"{caption} Means over the samples; empty maps are counted and left out.",
+        [
+            ("model", lambda line: line[0][0]),
+            ("class explained", lambda line: line[0][1]),
+            *(
+                (column if column == "clean" else f"ε {column}", lambda line, place=place: _cell(line[1][place]))
+                for place, column in enumerate(columns)
+            ),
+        ],
+        lines.items(),
+        [
             {"model": model, "class_explained": target, "epsilon": column} | dataclasses.asdict(mean)
             for (model, target), means in lines.items()
-            for column, mean in zip(names, means, strict=True)
-        ),
-        sortable=True,
+            for column, mean in zip(columns, means, strict=True)
+        ],
     )
+
+
+def _cell(mean: Mean) -> Cell:
+    empty = f"{mean.empty} empty" if mean.empty and mean.n else ""
+    if mean.value is None:
+        return Cell("all empty")
+    if mean.chance is None:
+        return dataclasses.replace(decimal(mean.value), below=empty)
+    return Cell(formatting.percent(mean.value), f"[{formatting.percent(mean.chance)}] {empty}".strip(), key=mean.value)
