@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode
+from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms.v2 import functional as F
 
 from palpate.corruptions.corruption import corruption
@@ -20,7 +20,7 @@ from palpate.corruptions.published import levels
 SUBPIXELS = 5
 """Samples per pixel and direction from which the kernels of defocus and motion are averaged, so that they change continuously."""
 
-ZOOM: dict[str, Any] = {"identity": 1, "parameter": "scale", "signed": True, "source": "torchvision affine"}
+ZOOM: dict[str, Any] = {"identity": 1, "parameter": "scale", "signed": True, "source": "affine map"}
 
 
 @corruption(
@@ -73,14 +73,14 @@ def gaussian_blur(images: Tensor, severity: float, generator: torch.Generator) -
     return blurred(images, severity) if severity else images
 
 
-@corruption("rotation-clockwise", unit="degrees", largest=45, signed=True, direction=-1, source="torchvision affine")
-@corruption("rotation", unit="degrees", largest=45, signed=True, source="torchvision affine, counter-clockwise")
+@corruption("rotation-clockwise", unit="degrees", largest=45, signed=True, direction=-1, source="affine map")
+@corruption("rotation", unit="degrees", largest=45, signed=True, source="affine map, counter-clockwise")
 def rotation(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A turn round the centre, counter-clockwise or clockwise."""
     return placed(images, angle=severity)
 
 
-@corruption("translation", unit="px", largest=56, stochastic=True, source="torchvision affine, direction drawn")
+@corruption("translation", unit="px", largest=56, stochastic=True, source="affine map, direction drawn")
 def translation(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A shift by this length in a direction drawn."""
     angle = 2 * math.pi * float(torch.rand((), generator=generator))
@@ -111,10 +111,19 @@ def placed(images: Tensor, angle: float = 0.0, shift: tuple[float, float] = (0.0
     if angle == 0 and shift == (0.0, 0.0) and scale == 1:
         return images
     height, width = images.shape[-2:]
-    margin = [width - 1, height - 1]
-    wide = F.pad(images, margin, padding_mode="reflect")
-    moved = F.affine(wide, -angle, list(shift), scale, [0.0, 0.0], interpolation=InterpolationMode.BILINEAR)
-    return F.center_crop(moved, [height, width]).clamp(0, 1)
+    tall, wide = (
+        max(height - 1, 1) / 2,
+        max(width - 1, 1) / 2,
+    )  # from the centre to the last pixel's, which the grid calls 1
+    (right, down), turn = shift, math.radians(angle)
+    cos, sin = math.cos(turn) / scale, math.sin(turn) / scale
+    from_place = [
+        [cos, -sin * tall / wide, -(cos * right - sin * down) / wide],
+        [sin * wide / tall, cos, -(sin * right + cos * down) / tall],
+    ]  # the point of the image that is seen at a place
+    rows = torch.tensor(from_place, dtype=images.dtype).expand(len(images), -1, -1)
+    grid = affine_grid(rows, list(images.shape), align_corners=True)
+    return grid_sample(images, grid, padding_mode="reflection", align_corners=True).clamp(0, 1)
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
