@@ -40,9 +40,9 @@ def test_a_classifier_is_built_and_described_with_numbers_and_one_channel():
     [
         ("torch", 3, "expected one of caffe, imagenet, inception; got 'torch'"),
         ("imagenet", 2, "is of 3 channels, and the images have 2"),
-        ({"mean": [0.5]}, 1, "expected mean and std, value_range, or all three, got mean"),
-        ({"range": [0, 1]}, 1, "got range"),
-        ({}, 1, "got nothing"),
+        ({"mean": [0.5]}, 1, "mean and std, value_range, or all three.*; given mean"),
+        ({"range": [0, 1]}, 1, "given range"),
+        ({}, 1, "given nothing"),
         ({"mean": [0.5, 0.5], "std": [1, 1]}, 1, "mean: expected a number for each of 1 channels"),
         ({"mean": float("nan"), "std": 1.0}, 1, "mean: expected a number"),
         ({"value_range": [0, 1, 2]}, 1, "value_range: expected the least and the greatest"),
@@ -51,3 +51,31 @@ def test_a_classifier_is_built_and_described_with_numbers_and_one_channel():
 def test_others_are_refused(normalization, channels, message):
     with pytest.raises(InputError, match=message):
         make_normalize(normalization, channels)
+
+
+def test_a_window_lies_inside_the_network_and_its_gradient() -> None:
+    """Centre 40 and width 400 of Hounsfield units: the closed form of DICOM PS3.3 C.11.2.1.3.2, and its slope."""
+    values = torch.tensor([-1024.0, -160.0, 40.0, 140.0, 240.0, 3071.0])
+    images = ((values + 1024) / 4095).double().view(-1, 1, 1, 1).requires_grad_()
+    normalize = make_normalize(
+        {"value_range": [-1024, 3071], "window": [40, 400], "mean": 0.5, "std": 0.25}, 1
+    ).double()
+    expected = (((values.double() - 40) / 400 + 0.5).clamp(0, 1) - 0.5) / 0.25
+    assert torch.allclose(normalize(images).flatten(), expected, atol=1e-6)
+    normalize(images).sum().backward()
+    slopes = images.grad.flatten()
+    assert torch.allclose(slopes[2:4], torch.full((2,), 4095 / 400 / 0.25, dtype=torch.float64), rtol=1e-5)
+    assert slopes[[0, 5]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"window": [40, 400]}, "window: is in units of value_range; state that, too"),
+        ({"value_range": [0, 255], "window": [40, 0]}, "window: expected a centre and a width above 0"),
+        ({"value_range": [0, 255], "window": [900, 100]}, "lies outside the value range 0 to 255"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused(given: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_normalize(given, 1)

@@ -237,6 +237,20 @@ def test_files_and_code_count_by_their_content(theirs):
     )
 
 
+def test_the_function_that_lays_out_a_map_counts_by_its_source(theirs):
+    def kinds() -> dict[str, str]:
+        asked = study({"backbone": "resnet18"}, explain={"layer": "backbone", "reshape": "study_networks:lay"})
+        return {stage.kind: stage.fingerprint for stage in plan(asked, {"phantom-chest": Data()})}
+
+    before = kinds()
+    (theirs / "study_networks.py").write_text(MODULE + "def lay(x):\n    return x\n")
+    assert {kind for kind, name in kinds().items() if name != before[kind]} == {"explain"}
+    with pytest.raises(InputError, match=r"explain.reshape: 'nowhere' is neither a model source"):
+        plan(study({"backbone": "resnet18"}, explain={"reshape": "nowhere:lay"}), {"phantom-chest": Data()})
+    with pytest.raises(InputError, match="reshape"):
+        study({"backbone": "resnet18"}, explain={"reshape": "lay"})
+
+
 def test_ones_own_network_is_trained_beside_ours_and_one_is_kept_as_it_is(theirs):
     """Explained by two methods side by side; the layer is printed and recorded."""
     asked = study(

@@ -80,7 +80,7 @@ class NetworkOptions:
             raise InputError("give a task, or --images DIR with --labels FILE where DIR has no class folders")
         keys = read_settings(self.settings or [])
         for part, said in {"model": self._model(), "task": self._task(), **parts}.items():
-            keys[part] = {key: value for key, value in said.items() if value is not None} | keys.get(part, {})
+            keys[part] = _merged({key: value for key, value in said.items() if value is not None}, keys.get(part, {}))
         named = plain_name((self.labels or self.images or Path()).resolve().stem) if task is None else task
         attack = {"attack": "standard"} | keys.get("attack", {})
         return study_of_network(model, named, epsilons, attack, self.images is not None, keys)
@@ -126,6 +126,8 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
 
     >>> read_settings(["model.normalization=imagenet", "task.value_range=[0, 4095]"])
     {'model': {'normalization': 'imagenet'}, 'task': {'value_range': [0, 4095]}}
+    >>> read_settings(["task.columns.label=dx"])
+    {'task': {'columns': {'label': 'dx'}}}
 
     Raises:
         InputError: not PART.KEY=VALUE.
@@ -133,8 +135,8 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for setting in settings:
         place, equals, value = setting.partition("=")
-        part, _, key = place.strip().partition(".")
-        if not equals or part not in PARTS or not key:
+        part, *keys = place.strip().split(".")
+        if not equals or part not in PARTS or not keys or not all(keys):
             raise InputError(
                 f"--set: expected PART.KEY=VALUE, PART one of {', '.join(PARTS)}, such as task.channels=1, given {setting!r}"
             )
@@ -142,8 +144,19 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
             read = tomllib.loads(f"value = {value}")["value"]
         except (tomllib.TOMLDecodeError, RecursionError):
             read = value.strip()
-        found.setdefault(part, {})[key] = read
+        for key in (*reversed(keys), part):
+            read = {key: read}
+        found = _merged(found, read)
     return found
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Settings with those of another in their place, table by table."""
+    both = {
+        key: _merged(below[key], value) if isinstance(below.get(key), dict) and isinstance(value, dict) else value
+        for key, value in above.items()
+    }
+    return below | both
 
 
 def _numbers(option: str, text: str) -> list[float]:

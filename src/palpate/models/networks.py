@@ -26,9 +26,12 @@ def make_network(backbone: str, size: int, **settings: Any) -> Network:
     return factory_network(source, Request(name, size, **settings))
 
 
-def code_hash(backbone: str) -> str | None:
+def code_hash(backbone: str, what: str = "backbone") -> str | None:
     """The SHA-256 of the file that a backbone's name stands for: a factory's module, an exported program, or the weights and the settings in a
     folder of hf-hub; None of any other registered source.
+
+    Args:
+        what: names it in errors.
 
     Nothing is imported but the packages above a factory's module.
 
@@ -41,9 +44,9 @@ def code_hash(backbone: str) -> str | None:
         return hashlib.sha256("".join(f"{path.name} {sha256(path)}\n" for path in files).encode()).hexdigest()
     if source in MODEL_SOURCES and source != "file":
         return None
-    path = Path(name) if source == "file" else module_file(source)
+    path = Path(name) if source == "file" else module_file(source, what)
     if path is None or not path.is_file():
-        raise InputError(f"backbone: {backbone!r} stands for {path or 'no file'}, which is not there")
+        raise InputError(f"{what}: {backbone!r} stands for {path or 'no file'}, which is not there")
     return sha256(path)
 
 

@@ -29,19 +29,24 @@ class Normalize(nn.Module):
     Args:
         mean, std: a number for each channel, or one for all, in units of `value_range`; std above 0.
         value_range: the least and the greatest value that a pixel can have: (0, 255), (−1, 1), (−1024, 1024) …
+        window: centre and width, in units of `value_range`, as DICOM's LINEAR_EXACT (PS3.3 C.11.2.1.3.2): values outside are cut off, and v
+            becomes 0 … 1 over the window, which are then the units of mean and std. It belongs to the network: gradients go through it.
         channels: how many, where it is not the length of mean or std; 3 where nothing says.
 
     Raises:
-        InputError: lengths that differ, a std that is not positive, or a range that does not rise.
+        InputError: lengths that differ, a std that is not positive, a range that does not rise, or a window without width.
 
     >>> Normalize(*NORMALIZATIONS["inception"])(torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1)).flatten()
     tensor([-1.,  0.,  1.])
     >>> Normalize(value_range=(-1024, 1024), channels=1)(torch.tensor([0.0, 0.75]).view(2, 1, 1, 1)).flatten()
     tensor([-1024.,   512.])
+    >>> Normalize(value_range=(-1024, 1024), window=(40, 400), channels=1)(torch.tensor([0.0, 0.5, 1.0]).view(3, 1, 1, 1)).flatten()
+    tensor([0.0000, 0.4000, 1.0000])
     """
 
     mean: torch.Tensor
     std: torch.Tensor
+    window: torch.Tensor | None
 
     def __init__(
         self,
@@ -49,11 +54,15 @@ class Normalize(nn.Module):
         std: PerChannel = 1.0,
         value_range: Sequence[float] = (0.0, 1.0),
         channels: int | None = None,
+        window: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         counts = [len(values) for values in (mean, std) if isinstance(values, Sequence)]
         channels = channels or next(iter(counts), 3)
         low, high = _range(value_range)
+        ends = None if window is None else torch.tensor(_window(window, low, high))
+        self.register_buffer("window", ends)  # its ends in units of the image
+        low, high = (0.0, 1.0) if window is not None else (low, high)
         for name, values in (("mean", mean), ("std", std)):
             each = list(values) if isinstance(values, Sequence) else [values] * channels
             if len(each) != channels or not all(math.isfinite(value) for value in each):
@@ -69,6 +78,8 @@ class Normalize(nn.Module):
         return self.mean.shape[1]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.window is not None:
+            images = ((images - self.window[0]) / (self.window[1] - self.window[0])).clamp(0, 1)
         return (images - self.mean) / self.std
 
 
@@ -78,27 +89,43 @@ def _range(value: Sequence[float]) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
+def _window(value: Sequence[float], low: float, high: float) -> tuple[float, float]:
+    """The ends of a window, given by centre and width, as shares of the value range."""
+    if len(value) != 2 or not all(map(math.isfinite, value)) or value[1] <= 0:
+        raise InputError(f"window: expected a centre and a width above 0, such as (40, 400), got {value!r}")
+    centre, width = value
+    ends = (centre - width / 2 - low) / (high - low), (centre + width / 2 - low) / (high - low)
+    if ends[0] >= 1 or ends[1] <= 0:
+        raise InputError(f"window: {value!r} lies outside the value range {low:g} to {high:g}; state both in one unit")
+    return ends
+
+
 def make_normalize(
     normalization: str | Mapping[str, Any],
-    channels: int = 3,
+    channels: int | None = None,
     pretrained: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Normalize:
     """The normalisation of a name, or with the arguments of `Normalize`.
 
     Args:
         normalization: a key of `NORMALIZATIONS`; "pretrained", what the backbone's published weights were trained with; or a mapping with
-            "mean" and "std", "value_range", or all three.
-        channels: of the images; a named normalisation of three channels is averaged for images of one.
+            "mean" and "std", "value_range", or all three; with a "value_range" also "window".
+        channels: of the images, where mean and std do not tell; a named normalisation of three channels is averaged for images of one.
         pretrained: mean and standard deviation of the published weights.
 
     Raises:
         InputError: an unknown name or key, or numbers that do not fit.
     """
     if isinstance(normalization, Mapping):
-        unknown = normalization.keys() - {"mean", "std", "value_range"}
+        unknown = normalization.keys() - {"mean", "std", "value_range", "window"}
+        if "window" in normalization and "value_range" not in normalization:
+            raise InputError(
+                "window: is in units of value_range; state that, too, as (-1024, 3071) for Hounsfield units"
+            )
         if unknown or ("mean" in normalization) != ("std" in normalization) or not normalization:
             raise InputError(
-                f"normalization: expected mean and std, value_range, or all three, got {', '.join(normalization) or 'nothing'}"
+                "normalization: state what the network takes: mean and std, value_range, or all three; value_range=(0, 1) for images as they are; "
+                f"given {', '.join(normalization) or 'nothing'}"
             )
         return Normalize(**normalization, channels=channels)
     known = NORMALIZATIONS if pretrained is None else NORMALIZATIONS | {"pretrained": pretrained}
@@ -107,7 +134,7 @@ def make_normalize(
     mean, std = known[normalization]
     if channels == 1:
         mean, std = sum(mean) / len(mean), sum(std) / len(std)
-    elif channels != len(mean):
+    elif channels not in (None, len(mean)):
         raise InputError(
             f"normalization: {normalization!r} is of {len(mean)} channels, and the images have {channels}; "
             "give mean and std of each, or value_range"

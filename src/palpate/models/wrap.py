@@ -10,7 +10,7 @@ from torch import nn
 from palpate.core.errors import InputError
 from palpate.models.checkpoint import check_finite
 from palpate.models.classifier import Classifier
-from palpate.models.normalize import Normalize, PerChannel
+from palpate.models.normalize import Normalize, PerChannel, make_normalize
 from palpate.models.outputs import Logits
 from palpate.models.predict import evaluating
 
@@ -23,6 +23,7 @@ def wrap(
     *,
     channels: int | None = None,
     value_range: Sequence[float] | None = None,
+    window: Sequence[float] | None = None,
     output: str | int | None = None,
     classes: Sequence[str] | None = None,
 ) -> Classifier:
@@ -39,6 +40,8 @@ def wrap(
         channels: of the images, where mean and std do not tell; 3 where nothing does.
         value_range: the least and the greatest value of a pixel: (0, 255), (−1, 1), (−1024, 1024) …; (0, 1) when mean and std are given. One
             of the two must be stated, since a wrong normalisation looks like a weak network.
+        window: centre and width of a window that the network's images went through, in units of `value_range`; mean and std are then those of
+            windowed images in [0, 1]. It becomes part of the network, see `palpate.models.normalize.Normalize`.
         output: which part of the network's output holds the logits, see `Logits`.
         classes: names of the K logits in their order; of a single one, of its two classes.
 
@@ -49,12 +52,8 @@ def wrap(
         InputError: the network needs more than one input, cannot take such images, returns no logits, or holds weights that are no numbers.
     """
     check_inputs(module)
-    if (mean is None) != (std is None) or (mean is None and value_range is None):
-        raise InputError(
-            "normalization: state what the network takes: mean and std, value_range, or all three; value_range=(0, 1) for images as they are"
-        )
-    given = {"mean": mean, "std": std, "value_range": value_range}
-    normalize = Normalize(channels=channels, **{key: value for key, value in given.items() if value is not None})
+    given = {"mean": mean, "std": std, "value_range": value_range, "window": window}
+    normalize = make_normalize({key: value for key, value in given.items() if value is not None}, channels)
     return adapt(module, normalize, size, None, output, classes)
 
 

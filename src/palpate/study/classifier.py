@@ -128,6 +128,7 @@ def range_doubts(model: ModelSpec, built: Classifier, dataset: Dataset) -> list[
         )
     mean, std = built.normalize.mean.flatten().tolist(), built.normalize.std.flatten().tolist()
     if max(mean) > 1 or min(mean) < 0 or (stated.mean is not None and max(mean) < 0.01 and max(std) < 0.002):
+        low, high = (low, high) if stated.window is None else (0.0, 1.0)
         written = ", ".join(f"{low + value * (high - low):g}" for value in mean)
         doubts.append(
             f"mean {written} does not lie among pixels of {low:g} to {high:g}; give the value_range that it is of"

@@ -30,6 +30,7 @@ class Normalization(Spec):
     mean: float | tuple[float, ...] | None = None
     std: float | tuple[float, ...] | None = None
     value_range: tuple[float, float] | None = None
+    window: tuple[float, float] | None = Field(None, description="centre and width, in units of value_range")
 
 
 class ModelSpec(Part):

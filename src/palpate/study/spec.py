@@ -16,6 +16,7 @@ from palpate.core.registry import EXPLAINERS
 from palpate.core.spec import Name, SpecError
 from palpate.data.options import ImageSettings
 from palpate.data.table import Columns
+from palpate.models.networks import code_hash
 from palpate.study.attacks import AttackSpec, Epsilons, fit
 from palpate.study.corruptions import CorruptionSpec
 from palpate.study.network import ModelSpec
@@ -92,7 +93,9 @@ class ExplainSpec(Part):
         None, description='of Grad-CAM: "backbone", the default; "attention", the map after soft attention; or a module'
     )
     reshape: str | None = Field(
-        None, description="of the layer: MODULE:FUNCTION, which makes a map (N, C, h, w) of its output"
+        None,
+        pattern=r"^[\w.]+:[\w.]+$",
+        description="of the layer: MODULE:FUNCTION, which makes a map (N, C, h, w) of its output",
     )
     images: int = Field(16, ge=1, le=10_000, description="sample images per model, attacked at every epsilon")
 
@@ -206,8 +209,13 @@ class Study(Part):
         return model.training or task.training or self.training
 
     def methods_of(self, model: ModelSpec) -> list[dict[str, str]]:
-        """The explanations of a model: of each method its name and settings; without a name it is chosen when the model is built."""
-        layer = {"layer": self.explain.layer, "reshape": self.explain.reshape}
+        """The explanations of a model: of each method its name and settings; without a name it is chosen when the model is built.
+
+        A function counts by the source of its module, too (`code`).
+        """
+        reshape = self.explain.reshape
+        layer = {"layer": self.explain.layer, "reshape": reshape}
+        layer["code"] = reshape and code_hash(reshape, "explain.reshape")
         layer = {key: value for key, value in layer.items() if value is not None}
         methods = [name for name in self.explain.method if name != ATTENTION or model.attention]
         named = [{"method": name} | ({} if name in LAYERLESS else layer) for name in methods]

@@ -69,8 +69,8 @@ class Network:
     trained: bool = False
 
 
-def module_file(module: str) -> Path | None:
-    """The file of a Python module, which may lie in the working directory; InputError where there is none."""
+def module_file(module: str, what: str = "backbone") -> Path | None:
+    """The file of a Python module, which may lie in the working directory; InputError, about `what`, where there is none."""
     try:
         found = importlib.util.find_spec(module)
     except (ModuleNotFoundError, ValueError):
@@ -82,5 +82,5 @@ def module_file(module: str) -> Path | None:
     near = difflib.get_close_matches(module, MODEL_SOURCES, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(
-        f"backbone: {module!r} is neither a model source ({', '.join(MODEL_SOURCES)}) nor a Python module that can be found{hint}"
+        f"{what}: {module!r} is neither a model source ({', '.join(MODEL_SOURCES)}) nor a Python module that can be found{hint}"
     )

@@ -39,17 +39,17 @@ def factory_network(module: str, request: Request) -> Network:
     return Network(network, "logits", normalization=None, trained=request.weights is not None)
 
 
-def load_function(module: str, name: str) -> Any:
-    """A function of a module, which may lie in the working directory; InputError where it is not there or cannot be imported."""
+def load_function(module: str, name: str, what: str = "backbone") -> Any:
+    """A function of a module, which may lie in the working directory; InputError, about `what`, where it is not there or cannot be imported."""
     folder = str(Path.cwd())
-    module_file(module)
+    module_file(module, what)
     sys.path.insert(0, folder)
     try:
         return reduce(getattr, name.split("."), importlib.import_module(module))
     except AttributeError as error:
-        raise InputError(f"backbone: {module}:{name}: {error}") from error
+        raise InputError(f"{what}: {module}:{name}: {error}") from error
     except Exception as error:
-        raise InputError(f"backbone: importing {module} raised {type(error).__name__}: {error}") from error
+        raise InputError(f"{what}: importing {module} raised {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)
 

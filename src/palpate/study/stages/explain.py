@@ -63,9 +63,9 @@ def chosen(model: nn.Module, image: Tensor, spec: Mapping[str, str]) -> tuple[di
     Raises:
         InputError: the method or the layer is none of this model, found with one image (C, H, W).
     """
-    settings: dict[str, Any] = {key: value for key, value in spec.items() if key != "finding"}
+    settings: dict[str, Any] = {key: value for key, value in spec.items() if key not in ("finding", "code")}
     if "reshape" in spec:
-        settings["reshape"] = load_function(*spec["reshape"].split(":", 1))
+        settings["reshape"] = load_function(*spec["reshape"].split(":", 1), what="explain.reshape")
     if spec.get("method", GRAD_CAM) == GRAD_CAM:
         given = {key: settings.get(key) for key in ("layer", "reshape")}
         try:
