@@ -5,7 +5,9 @@ the run is complete, and the next run begins. Some runs have two commands at wor
 samples and verdicts are compared with those of an uninterrupted run, value by value. Lost is what was done since the last epoch, block or stage
 that was kept.
 
-    python benchmarks/faults.py --fork --kills 100 --kills-of-two 20 --json benchmarks/faults.json
+Commands that are asked to stop, by Ctrl-C and SIGTERM in each kind of stage, are timed until they have ended.
+
+    python benchmarks/faults.py --fork --kills 100 --kills-of-two 20 --stops 1
 """
 
 import argparse
@@ -17,6 +19,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -28,7 +31,7 @@ import numpy as np
 import polars as pl
 from safetensors.numpy import load_file
 
-from palpate.core.io import write_json
+from palpate.core.io import remove, write_json
 from palpate.core.run_folder import RunFolder
 
 STUDY = """
@@ -37,13 +40,15 @@ epsilons = ["1/255", "4/255", "16/255"]
 training = {{ name = "t", optimizer = "adamw", learning_rate = 0.003, epochs = {epochs}, schedule = "one-cycle", augment = "flips" }}
 models = [{{ backbone = "test_resnet", output_stride = 8 }}]
 attacks = [{{ attack = "foolbox-pgd", steps = 5, images = {foolbox} }}, {{ attack = "standard", images = {images} }}]
-explain = {{ images = 8 }}
+corruptions = [{{ corruption = "gaussian-noise", images = {images} }}]
+explain = {{ images = {explained} }}
 trust = {{ images = 16, budget = 6000 }}
 tasks = [{{ name = "phantom-skin", size = 32, train_images = {train}, val_images = 64, test_images = {images} }}]
 """
-LONG = {"epochs": 6, "train": 800, "images": 1280, "foolbox": 256}
-SHORT = {"epochs": 3, "train": 64, "images": 48, "foolbox": 16}
+LONG = {"epochs": 6, "train": 800, "images": 1280, "foolbox": 256, "explained": 256}
+SHORT = {"epochs": 3, "train": 64, "images": 48, "foolbox": 16, "explained": 8}
 
+KINDS = ("train", "predict", "attack", "corrupt", "explain", "trust")
 
 SHORTEST = 6.0
 """Seconds within which a kill comes, at random, unless nothing is finished in them."""
@@ -138,7 +143,7 @@ def contents(run: Path) -> dict[str, object]:
     for stage in RunFolder(run).study().stages:
         for file in sorted((run / stage.id).iterdir()):
             name = f"{stage.id}/{file.name}"
-            if file.name == "images.parquet":
+            if file.name in ("images.parquet", "severities.parquet"):
                 found[name] = pl.read_parquet(file).write_json()
             elif file.suffix == ".safetensors":
                 found[name] = {key: value.tobytes() for key, value in load_file(file).items()}
@@ -181,7 +186,29 @@ def killed(folder: Path, reference: dict[str, object], kills: int, commands: int
     return {"kills": [dataclasses.asdict(kill) for kill in done], "runs": runs, "different": different}
 
 
-def campaign(folder: Path, size: dict[str, int], kills: int, kills_of_two: int, fork: bool, seed: int = 0) -> dict:
+def stopped(folder: Path, times: int, fork: bool, seed: int = 0) -> list[dict]:
+    """Ask commands to stop in each kind of stage: the signal, the seconds until they have ended, and their exit status."""
+    rng, study, found = random.Random(seed), folder / "study.toml", list[dict]()
+    for kind in KINDS * times:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            run = folder / "stopped"
+            command = Command(study, run, fork)
+            while not any(not (run / log.stem / "stage.json").exists() for log in run.glob(f"logs/{kind}-*.log")):
+                if command.wait(0.01) is not None:
+                    sys.exit(f"the run ended before a stage of the kind {kind}: {run}.log")
+            time.sleep(rng.uniform(0, 0.2))
+            start = time.monotonic()
+            os.kill(command.process.pid or 0, number)
+            status = command.wait(60)
+            found.append({"kind": kind, "signal": number.name, "status": status, "seconds": time.monotonic() - start})
+            for made in (*run.glob(f"logs/{kind}-*.log"), *run.glob(f"{kind}-*")):
+                remove(made)  # so that the next signal comes in this kind of stage too
+    return found
+
+
+def campaign(
+    folder: Path, size: dict[str, int], kills: int, kills_of_two: int, fork: bool, seed: int = 0, stops: int = 0
+) -> dict:
     """The uninterrupted run, then the runs that are killed: everything that is known of them."""
     study = folder / "study.toml"
     study.write_text(STUDY.format(**size))
@@ -195,6 +222,7 @@ def campaign(folder: Path, size: dict[str, int], kills: int, kills_of_two: int, 
         "runs": sum(part["runs"] for part in found),
         "different": [name for part in found for name in part["different"]],
         "kills": [kill | {"unit": unit.get(kill["kind"])} for part in found for kill in part["kills"]],
+        "stops": stopped(folder, stops, fork, seed),
         "machine": {"python": platform.python_version(), "processors": os.cpu_count(), "load": [os.getloadavg()[0]]},
     }
 
@@ -202,14 +230,14 @@ def campaign(folder: Path, size: dict[str, int], kills: int, kills_of_two: int, 
 def both(one: dict, other: dict) -> dict:
     """Two campaigns as one."""
     load = one["machine"]["load"] + other["machine"]["load"]
-    joined = {name: one[name] + other[name] for name in ("runs", "different", "kills")}
+    joined = {name: one[name] + other[name] for name in ("runs", "different", "kills", "stops")}
     return {**other, **joined, "machine": {**other["machine"], "load": load}}
 
 
 def summary(kills: list[dict]) -> list[dict]:
     """By kind of the stage in work: kills, seconds lost in the median, and as a share of an epoch, block or check that is kept."""
     table = []
-    for kind in ("", "train", "predict", "attack", "explain", "trust"):
+    for kind in ("", *KINDS):
         some = [kill for kill in kills if kill["kind"] == kind]
         if some:
             units = [kill["unit"] for kill in some if kill["unit"]]
@@ -229,13 +257,14 @@ def main() -> None:
     parser.add_argument(
         "--fork", action="store_true", help="start commands without the seconds that their imports take"
     )
+    parser.add_argument("--stops", type=int, default=0, help="by each signal in each kind of stage")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--append", action="store_true", help="to what the JSON holds already")
     parser.add_argument("--json", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         kills, of_two, seed = arguments.kills, arguments.kills_of_two, arguments.seed
-        found = campaign(Path(folder), LONG, kills, of_two, arguments.fork, seed)
+        found = campaign(Path(folder), LONG, kills, of_two, arguments.fork, seed, arguments.stops)
     if arguments.append and arguments.json.exists():
         found = both(json.loads(arguments.json.read_text(encoding="utf-8")), found)
     found["table"] = summary(found["kills"])
@@ -245,6 +274,8 @@ def main() -> None:
         print(f"| {row['in_work']} | {row['kills']} | {row['median_lost_s']:.2f} | {' | '.join(numbers)} |")
     two = sum(kill["commands"] == 2 for kill in found["kills"])
     print(f"\n{len(found['kills'])} kills, {two} of them with two commands, {found['runs']} runs")
+    for stop in found["stops"]:
+        print(f"{stop['signal']} in {stop['kind']}: status {stop['status']} after {stop['seconds']:.2f} s")
     write_json(arguments.json, found)
     if found["different"]:
         sys.exit("different from the uninterrupted run: " + ", ".join(found["different"]))
