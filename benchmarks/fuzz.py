@@ -145,7 +145,10 @@ def call(*arguments: str) -> int:
 
     before, sys.argv = sys.argv, ["palpate", *arguments]
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        out, err = (
+            io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)
+        )  # which refuse what a terminal cannot show
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             main()
     except SystemExit as end:
         return int(end.code or 0)

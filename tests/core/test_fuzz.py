@@ -2,6 +2,7 @@
 
 import io
 import random
+import sys
 import tomllib
 import zipfile
 
@@ -10,13 +11,16 @@ import polars as pl
 import pytest
 from tests.core.stages import CHILD, STAGE, make, make_child, write_study
 from tests.mutations import damage_run, mutate, mutate_json
+from tests.runs import edit
 
+from palpate.cli.main import main
 from palpate.core import rows
 from palpate.core.errors import InputError
 from palpate.core.examine import examine
 from palpate.core.io import MOST_BYTES
 from palpate.core.npz import read_arrays
 from palpate.core.run_folder import open_run
+from palpate.report.page.page import write_report
 from palpate.study.spec import Study
 from palpate.study.starter import STARTER
 
@@ -50,6 +54,22 @@ def test_a_damaged_run_is_examined_and_nothing_is_touched(tmp_path, start):
         except InputError:
             pass
         assert _look(tmp_path) == before, done
+
+
+def test_text_that_a_terminal_or_a_page_cannot_hold_is_shown_escaped(tmp_path, monkeypatch):
+    run = open_run(tmp_path / "run", "s")
+    write_study(run)
+    stages = [stage.to_dict() | {"title": "half \ud800 ε"} for stage in run.study().stages]
+    edit(run.path / "study.json", stages=stages, title="half \ud800 ε")
+    shown = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(sys, "argv", ["palpate", "status", str(run.path)])
+    with pytest.raises(SystemExit):
+        main()
+    shown.flush()
+    assert rb"half \ud800 \u03b5" in shown.buffer.getvalue()
+    write_report(run.path)
+    assert r"half \ud800 ε" in (run.path / "report.html").read_text(encoding="utf-8")
 
 
 def test_damaged_rows_and_arrays_are_refused(tmp_path):

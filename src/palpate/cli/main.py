@@ -5,6 +5,7 @@ A user's mistake (`InputError`) ends in one clear message and exit status 2, a s
 
 import errno
 import inspect
+import io
 import sys
 import warnings
 from typing import Annotated
@@ -64,6 +65,9 @@ def _options(
 
 def main() -> None:
     """Run the command line; the entry point of the `palpate` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"palpate: warning: {readable(str(message))}", err=True)
     try:
         status = application()(

@@ -118,7 +118,7 @@ def remove(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file as UTF-8, whole or not at all."""
     with atomic(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")  # a name may hold bytes that are no text
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from palpate.core.errors import InputError
 from palpate.statistics.intervals import Floats, check_level, group_codes
 
-CHUNK = 4_000_000  # weights held at once, so that 100,000 images do not need a gigabyte
+CHUNK = 500_000  # weights held at once, 4 MB, so that a report needs the same for any number of images
 
 
 def bootstrap(
