@@ -1,6 +1,7 @@
 """Networks and images as strangers have them, written into a folder, with what palpate does not see of them: the pixels, and the network by hand."""
 
 import dataclasses
+import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,11 @@ import dataclasses
 import torch
 from torch import nn
 
+try:
+    from pytorch_lightning import LightningModule
+except ImportError:
+    LightningModule = nn.Module
+
 
 class Net(nn.Module):
     def __init__(self, logits=2, channels=3):
@@ -46,11 +52,13 @@ class WithLogits(Net):
         return Output(None, super().forward(x))
 
 
-class Lit(nn.Module):
+class Lit(LightningModule):
     """What Lightning's users write: the network inside, and how it is trained."""
 
-    def __init__(self):
+    def __init__(self, rate=0.1):
         super().__init__()
+        if LightningModule is not nn.Module:
+            self.save_hyperparameters()
         self.net, self.loss = Net(), nn.CrossEntropyLoss(weight=torch.ones(2))
 
     def forward(self, x):
@@ -60,7 +68,7 @@ class Lit(nn.Module):
         return self.loss(self(batch[0]), batch[1])
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters())
+        return torch.optim.SGD(self.parameters(), 0.0)
 
 
 def half():
@@ -134,6 +142,8 @@ def make(name: str, folder: Path) -> Network:
         return Network(
             [f"timm:{backbone}", "--weights", f"{backbone}.safetensors"], 3, lambda x: network((x - mean) / std)
         )
+    if name == "transformers-vit":
+        return _of_transformers(folder / "their_vit")
     if name == "monai-densenet121":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -171,13 +181,7 @@ def make(name: str, folder: Path) -> Network:
             ["their_networks:WithLogits", "--weights", "object.ckpt", *as_it_is], 3, lambda x: network(x).logits
         )
     if name == "lightning":
-        checkpoint = {
-            "epoch": 1,
-            "pytorch-lightning_version": "2.5",
-            "state_dict": network.state_dict(),
-            "callbacks": {},
-        }
-        torch.save(checkpoint | {"optimizer_states": [], "hyper_parameters": {"lr": 0.1}}, folder / "lit.ckpt")
+        _save_as_lightning(network, folder / "lit.ckpt")
         return Network(["their_networks:Lit", "--weights", "lit.ckpt", *as_it_is], 3, network)
     if name == "float16":
         torch.save(network.half().state_dict(), folder / "half.pt")
@@ -193,13 +197,46 @@ def make(name: str, folder: Path) -> Network:
     return Network(["program.pt2", *as_it_is], 3, network)
 
 
+def _of_transformers(folder: Path) -> Network:
+    """A folder as save_pretrained writes it, which is used without a network."""
+    import transformers
+
+    config = transformers.ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=SIZE, patch_size=16,
+        num_labels=2, id2label=dict(enumerate(CLASSES)), label2id={name: i for i, name in enumerate(CLASSES)},
+    )  # fmt: skip
+    network = transformers.ViTForImageClassification(config)
+    centred(network, network.classifier, 3, lambda x: (x - 0.5) / 0.25)
+    network.save_pretrained(folder)
+    prepared = {"do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.25] * 3, "rescale_factor": 1 / 255}
+    (folder / "preprocessor_config.json").write_text(json.dumps(prepared))
+    return Network([f"hf-hub:{folder}", "--weights", "hub"], 3, lambda x: network((x - 0.5) / 0.25).logits)
+
+
+def _save_as_lightning(network: nn.Module, file: Path) -> None:
+    """A checkpoint of a Trainer that has just begun; its learning rate is 0, so that the weights stay. Without Lightning, what one would hold."""
+    try:
+        from pytorch_lightning import Trainer
+    except ImportError:
+        torch.save({"pytorch-lightning_version": "2.5", "state_dict": network.state_dict(), "callbacks": {}}, file)
+        return
+    images = torch.utils.data.TensorDataset(torch.rand(2, 3, SIZE, SIZE), torch.tensor([0, 1]))
+    silent = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = Trainer(max_steps=1, accelerator="cpu", **silent)
+        trainer.fit(network, torch.utils.data.DataLoader(images, batch_size=2))
+        trainer.save_checkpoint(file)
+    network.eval()
+
+
 def two(logit: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(logit), logit], 1)
 
 
 NETWORKS = (
     *("torchvision-resnet18", "timm-vit", "timm-convnext", "monai-densenet121", "findings-14", "one-logit"),
-    *("logits-object", "torchscript", "torch-export", "lightning", "float16"),
+    *("transformers-vit", "logits-object", "torchscript", "torch-export", "lightning", "float16"),
 )
 
 

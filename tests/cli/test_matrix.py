@@ -19,6 +19,7 @@ FAST = {
     ("findings-14", "dicom"),
     ("one-logit", "folders"),
     ("logits-object", "table"),
+    ("transformers-vit", "folders"),
     ("torchscript", "npz"),
     ("torch-export", "png16"),
     ("lightning", "dicom"),
@@ -41,6 +42,9 @@ def test_every_network_on_every_kind_of_images(network, kind, tmp_path, monkeypa
         pytest.importorskip("pydicom", reason="DICOM files need the extra `dicom`")
     if network == "monai-densenet121":
         pytest.importorskip("monai", reason="MONAI is an extra")
+    if network == "transformers-vit":
+        pytest.importorskip("transformers", reason="transformers is an extra")
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "their_networks.py").write_text(matrix.MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -190,8 +190,10 @@ def test_an_npz_file_that_lacks_something_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"no zip")
     with pytest.raises(InputError, match="damaged or no npz file"):
         Dataset.from_arrays(tmp_path / "a.npz")
-    np.savez(tmp_path / "a.npz", images=pixels()[:3], labels=labels())
-    with pytest.raises(
-        InputError, match=r"21 of 24 images are unreadable so far, more than 1%, first 000003 .not in the file"
-    ):
+    for images, found in ((pixels()[:3], 24), (pixels(), 20)):  # too few images, too few labels
+        np.savez(tmp_path / "a.npz", images=images, labels=labels()[:found])
+        with pytest.raises(InputError, match=rf"images has shape .* and its labels \({found},\); .*and N labels"):
+            Dataset.from_arrays(tmp_path / "a.npz", test_only=True)
+    np.savez(tmp_path / "a.npz", images=np.float32(1), labels=labels()[:1])
+    with pytest.raises(InputError, match=r"images has shape \(\)"):
         Dataset.from_arrays(tmp_path / "a.npz", test_only=True)

@@ -35,6 +35,7 @@ def refused(table: Table, rows: list[int], values: list[str] | None = None) -> s
         b"name;grade\r\na;0\r\nb;3\r\n",  # a German or French Excel
         "name;grade\r\na;0\r\nb;3\r\n".encode("utf-16"),  # Excel's "Unicode text"
         b"name,grade\ra,0\rb,3\r",  # an old Mac
+        b"name|grade\na|0\nb|3\n",
         b'name,"of 3, 4",grade\na,"x\ny",0\nb,,3\n',  # a comma and a line end in quotes
     ],
 )
@@ -68,7 +69,7 @@ def test_an_absent_table(tmp_path: Path) -> None:
             r"t.csv: line 3 is not UTF-8 text \(byte 0xe9\); save the table as CSV in UTF-8",
         ),
         ("name,grade\na,0\n".encode("utf-16-le"), "UTF-16 without a byte-order mark"),
-        (b"PK\x03\x04\x14\x00\x06\x00", "is no text"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "is a spreadsheet or an archive"),
         (
             b"name,grade\na,0\nlast, first,3\n",
             r"line 3 has 3 fields and the header 2; put fields that hold ',' in quotes",
@@ -80,6 +81,12 @@ def test_an_absent_table(tmp_path: Path) -> None:
 def test_what_cannot_be_read_for_certain_is_refused_with_its_line(tmp_path: Path, data: bytes, message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_table(written(tmp_path / "t.csv", data))
+
+
+def test_a_column_of_lists_is_named(tmp_path: Path) -> None:
+    pl.DataFrame({"path": [["a.png"]], "label": [1]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"column 'path' holds List\(String\); text or numbers are needed"):
+        open_table(tmp_path / "t.parquet").column("path")
 
 
 def test_parquet_keeps_its_types_and_counts_rows(tmp_path: Path) -> None:

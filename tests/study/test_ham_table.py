@@ -35,6 +35,7 @@ def test_a_plain_table_gives_the_rows_of_the_built_in_task(some_lesions: Path, t
     short = {
         "models": [{"backbone": "test_resnet", "output_stride": 8}],
         "attacks": [{"attack": "fast", "images": 40}],
+        "corruptions": [{"corruption": "brightness-down", "severities": [0.2, 0.6], "images": 30}],
         "explain": {"images": 1},
         "trust": {"images": 2, "budget": 10},
     }
@@ -64,6 +65,9 @@ def test_a_plain_table_gives_the_rows_of_the_built_in_task(some_lesions: Path, t
     assert built_in.drop("task").equals(found.drop("task"))
     assert set(found["column"]) == {"sex", "age", "localization"}
     assert set(found["error"]) == {"missed disease", "false alarm"}
+    darker = found.filter(attack_id="brightness-down", column="sex")
+    assert darker["epsilon"].unique().sort().to_list() == [0, 0.2, 0.6]
+    assert darker.filter(epsilon=0.6)["n"].sum() == 30
     clean = found.filter(attack_id="none", column="sex")
     rows = pl.read_parquet(folders[1] / stages_of(folders[1], "predict")[0] / "images.parquet").filter(split="test")
     assert clean["n"].sum() == len(rows)

@@ -86,11 +86,12 @@ class NetworkOptions:
         return study_of_network(model, named, epsilons, attack, self.images is not None, keys)
 
     def opened(self, study: "Study") -> "tuple[Dataset, nn.Module]":
-        """The images of such a study, and the network with a logit for each class."""
+        """The images of such a study, of several findings with the label of the first, and the network with a logit for each class."""
         from palpate.study.classifier import check_model
         from palpate.study.stages.context import open_dataset
 
         dataset = open_dataset(study, study.tasks[0], self.data)
+        dataset = dataset.of_finding(dataset.findings[0]) if dataset.findings else dataset
         return dataset, check_model(study.models[0], study.seeds[0], dataset, trains=False)
 
     def _model(self) -> dict[str, Any]:

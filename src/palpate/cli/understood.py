@@ -36,6 +36,8 @@ def understood(options: "NetworkOptions", study: "Study") -> Iterator[tuple[str,
         "images",
         f"{len(split):,}, {dataset.channels} × {dataset.size} × {dataset.size}, of {network.channels} channels to the network",
     )
+    if several := study.tasks[0].findings:
+        yield "findings", f"{', '.join(several)}; what follows is of {dataset.finding}"
     scale = dataset.scale
     levels = f", {scale.levels:,} levels" if scale.levels else ""
     yield "files", f"{scale.low:g} to {scale.high:g} {scale.unit}".strip() + f" are 0 to 1{levels}"

@@ -31,14 +31,14 @@ def read_arrays(path: Path, leave: Collection[str] = ()) -> dict[str, np.ndarray
         return {_name(each): _array(archive, each) for each in wanted}
 
 
-def array_names(path: Path) -> list[str]:
-    """The names of the arrays in an npz file.
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The names and shapes of the arrays in an npz file.
 
     Raises:
         InputError: the file is absent or damaged.
     """
     with _opened(path) as archive:
-        return [_name(each) for each in archive.infolist()]
+        return {_name(each): _header(archive, each) for each in archive.infolist()}
 
 
 @contextlib.contextmanager
@@ -57,6 +57,11 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _name(member: zipfile.ZipInfo) -> str:
     return member.filename.removesuffix(".npy")
+
+
+def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, ...]:
+    with archive.open(member) as stream:
+        return read_header(cast(BinaryIO, stream))[0]
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.npz import array_names, read_arrays
+from palpate.core.npz import array_shapes, read_arrays
 from palpate.data.manifest import Labelled
 from palpate.data.npz import plain_image
 from palpate.data.split import SPLITS
@@ -65,9 +65,9 @@ def open_npz(path: Path) -> tuple[np.ndarray, dict[str, Any], list[str]]:
     It holds `images` and `labels`, and perhaps `image_id`, `group`, `split` and further columns; or `train_images`, `train_labels` and so on.
 
     Raises:
-        InputError: the file is absent, damaged or lacks an array.
+        InputError: the file is absent, damaged or lacks an array, or images and labels differ in number.
     """
-    found = array_names(path)
+    found = array_shapes(path)
     names = [name for name in ("images", *(f"{split}_images" for split in SPLITS)) if name in found]
     names = ["images"] if "images" in names or not names else names
     needed = [*names, *(name.replace("images", "labels") for name in names)]
@@ -75,6 +75,10 @@ def open_npz(path: Path) -> tuple[np.ndarray, dict[str, Any], list[str]]:
         raise InputError(f"{path}: array {missing} is missing; found {', '.join(found)}")
     held = read_arrays(path, leave=names)
     labels = {name: np.atleast_1d(held[name.replace("images", "labels")]) for name in names}
+    for name, values in labels.items():
+        if len(found[name]) < 3 or found[name][0] != len(values):
+            shape = f"{name} has shape {found[name]} and its labels {values.shape}"
+            raise InputError(f"{path}: {shape}; images (N, H, W), (N, H, W, C) or (N, C, H, W) and N labels are needed")
     others = {name: array for name, array in held.items() if name not in needed}
     try:
         values = np.concatenate(list(labels.values()))

@@ -26,6 +26,8 @@ from palpate.data.store import VERSION, Store, cache_folder, make, new_images, o
 UNREADABLE_LIMIT = 0.01
 WAVE = 64  # images decoded between two looks at how many failed
 REPEATED = "of one channel were repeated to three"
+STRETCHED = "were not square and were stretched"
+ENLARGED = "were smaller than the size and were enlarged"
 INDEX = {
     "pixels": pl.String(),  # SHA-256 of the decoded source
     "error": pl.String(),  # null where readable
@@ -120,6 +122,10 @@ class Filling:
         if self.size is None and image.shape[:2] != (size, size):
             sizes = f"is {image.shape[1]} × {image.shape[0]}, and the images before it {size} × {size}"
             raise InputError(f"{what}: {sizes}; give the size to bring them to")
+        height, width = image.shape[:2]
+        remarks |= {
+            text for text, holds in ((STRETCHED, height != width), (ENLARGED, min(height, width) < size)) if holds
+        }
         self.images[row] = prepare(image, size, self.settings)
         lowest, highest = float(image.min()), float(image.max())
         if not np.isfinite(lowest + highest):

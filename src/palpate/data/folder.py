@@ -32,7 +32,7 @@ def read(folder: Path, classes: tuple[str, ...] | None = None, group: str | None
         InputError: no folder, no or one class, loose images only, an unknown class, or a path in which `group` finds nothing.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; name the one that holds the class folders")
+        raise InputError(f"{folder}: is no folder; name the one that holds the class folders, or an npz file")
     base = Path(os.path.abspath(folder))
     below = [path.relative_to(base) for path in walk(base)]
     images = [path for path in below if path.suffix.lower() in SUFFIXES]

@@ -70,7 +70,7 @@ def plain_image(value: Any, what: str, layout: str | None = None) -> np.ndarray:
             first, last = first and layout == "CHW", last and layout == "HWC"
         if first == last:
             forms = "images (H, W), (H, W, C) or (C, H, W) with few channels are needed"
-            need = "state layout='CHW' or 'HWC'" if first else forms
+            need = "state layout='CHW' or 'HWC' of such arrays to palpate.Dataset.from_arrays" if first else forms
             raise InputError(f"{what}: an image has shape {image.shape}; {need}")
         image = np.moveaxis(image, 0, -1) if first else image
     if image.dtype.kind == "f":

@@ -19,7 +19,7 @@ import polars as pl
 from palpate.core.errors import Damaged, InputError
 from palpate.core.io import draft_of, read_record, sha256, sweep, write_record
 
-VERSION = 2  # raise it when the same input would be stored as other pixels
+VERSION = 3  # raise it when the same input would be stored as other pixels
 DISK_MARGIN = 256 * 2**20  # bytes left free
 
 

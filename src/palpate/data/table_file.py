@@ -1,7 +1,7 @@
 """Tables as people have them, CSV, TSV or parquet, to columns of text with the line that each row came from.
 
-Byte-order marks, UTF-16, any line end, commas, semicolons or tabs, blanks in column names and empty last lines are read; what cannot be read for
-certain is refused with its line.
+Byte-order marks, UTF-16, any line end, commas, semicolons, tabs or upright bars, blanks in column names and empty last lines are read; what
+cannot be read for certain is refused with its line.
 """
 
 import csv
@@ -15,7 +15,7 @@ import polars as pl
 
 from palpate.core.errors import InputError
 
-SEPARATORS = ("\t", ";", ",")
+SEPARATORS = ("\t", ";", ",", "|")
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,14 @@ class Table:
         """A column as text.
 
         Raises:
-            InputError: there is none of that name; lists those found.
+            InputError: there is none of that name; lists those found. Or its values are no text, as lists are.
         """
         self.require([name])
-        return self.rows[name].cast(pl.String).str.strip_chars().replace("", None)
+        try:
+            return self.rows[name].cast(pl.String).str.strip_chars().replace("", None)
+        except pl.exceptions.PolarsError:
+            kind = self.rows[name].dtype
+            raise InputError(f"{self.path}: column {name!r} holds {kind}; text or numbers are needed") from None
 
     def require(self, names: Sequence[str]) -> None:
         """Raise InputError where a column is missing."""
@@ -67,7 +71,7 @@ class Table:
 def open_table(path: Path) -> Table:
     """Read a table: parquet by its suffix, else text.
 
-    Text is separated by tabs, semicolons or commas, whichever gives its header most columns.
+    Text is separated by tabs, semicolons, commas or upright bars, whichever gives its header most columns.
 
     Raises:
         InputError: the file is absent, empty, no table or not UTF-8 or UTF-16, a column has no or another's name, or a row has more fields
@@ -91,6 +95,8 @@ def open_table(path: Path) -> Table:
 
 
 def _text(data: bytes, path: Path) -> str:
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise InputError(f"{path}: is a spreadsheet or an archive; save the table as CSV in UTF-8")
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -74,29 +74,12 @@ def build(
     """
     if isinstance(attention, bool):
         attention = "full" if attention else None
+    spec: dict[str, Any] = dict(locals())  # all arguments
     whole = Path(weights) if weights is not None and is_own(Path(weights)) else None
     if normalization is None and whole is not None:
-        normalization = (read_spec(whole)["spec"] or {}).get("normalization")
-    spec: dict[str, Any] = {
-        "backbone": backbone,
-        "attention": attention,
-        "gamma": gamma,
-        "num_classes": num_classes,
-        "weights": None if weights is None else str(weights),
-        "size": size,
-        "channels": channels,
-        "normalization": normalization,
-        "output_stride": output_stride,
-        "heads": heads,
-        "window": window,
-        "relu": relu,
-        "dropout": dropout,
-        "head": head,
-        "arguments": dict(arguments or {}),
-        "output": output,
-        "classes": None if classes is None else list(classes),
-        "order": None if order is None else list(order),
-    }
+        spec["normalization"] = normalization = (read_spec(whole)["spec"] or {}).get("normalization")
+    spec |= {"weights": None if weights is None else str(weights), "arguments": dict(arguments or {})}
+    spec |= {key: None if spec[key] is None else list(spec[key]) for key in ("classes", "order")}
     _check(spec)
     passed = ("size", "channels", "num_classes", "output_stride", "normalization", "arguments")
     network = make_network(

@@ -57,7 +57,7 @@ def load_without_code(file: Any) -> Any:
 
 def _read_pickle(path: Path) -> State:
     if not path.is_file():
-        raise InputError(f"weights: no file at {path}")
+        raise InputError(f"weights: no file at {path}; check the path")
     try:
         content = load_without_code(path)
     except pickle.UnpicklingError as error:
@@ -69,7 +69,8 @@ def _read_pickle(path: Path) -> State:
     except Exception as error:  # bytes at random can end the reading in any way
         if "TorchScript" in str(error):
             raise InputError(f"weights: {path} is a TorchScript program; give it as backbone='file:{path}'") from None
-        raise InputError(f"weights: {path} cannot be read ({error}); it may be cut short: copy it again") from error
+        reason = f"{path.stat().st_size} bytes: {error}" if str(error) else f"{path.stat().st_size} bytes"
+        raise InputError(f"weights: {path} cannot be read ({reason}); it may be cut short: copy it again") from error
     return _tensors_in(content, path)
 
 

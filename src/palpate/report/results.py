@@ -217,13 +217,14 @@ def _task(tables: StageTables, task: str) -> TaskResults:
 
 
 def _subgroups(tables: StageTables, task: str, models: list[str]) -> list[dict[str, Any]]:
-    """Of clean images of the whole test split at the threshold of the validation images, and of attacked images."""
+    """Of clean images of the whole test split at the threshold of the validation images, and of attacked and corrupted images."""
     metadata = tables.metadata(task)
     if metadata.width < 2:
         return []
     columns = (*COUNTED, "logits", "inherited", "prediction")
     attacked = with_attack_id(tables.attack_rows(task, columns, models))
-    rows = pl.concat([tables.prediction_rows(task, columns, models), attacked])
+    corrupted = with_attack_id(tables.corruption_rows(task, columns)).filter(pl.col("model_id").is_in(models))
+    rows = pl.concat([tables.prediction_rows(task, columns, models), attacked, corrupted])
     return subgroups(rows, metadata, tables.study.tasks[task].disease).to_dicts() if len(rows) else []
 
 

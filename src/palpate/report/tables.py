@@ -188,7 +188,10 @@ def of_line(make: Callable[[Mapping[str, Any]], Any]) -> Callable[[dict[int, Map
 def epsilon_columns(steps: Mapping[int, tuple[float, str]], make: Callable[[Any], Cell]) -> list[Column]:
     """A column for each epsilon, by index with its norm; `make` is given what a line (a mapping by index) holds there, or None."""
     return [
-        (epsilon_column(epsilon, norm), lambda line, index=index: make(line.get(index)))
+        (
+            epsilon_column(epsilon, norm, "severity " if norm == "severity" else "ε "),
+            lambda line, index=index: make(line.get(index)),
+        )
         for index, (epsilon, norm) in sorted(steps.items())
     ]
 

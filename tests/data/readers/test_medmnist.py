@@ -48,7 +48,9 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path: Path, publish: SimpleNames
     with pytest.raises(InputError, match="damaged or no npz"):
         medmnist.read(folder, "breastmnist")
     arrays = {
-        f"{split}_{kind}": np.zeros((2, 1), np.uint8) for split in ("train", "val") for kind in ("images", "labels")
+        f"{split}_{kind}": np.zeros((2, 28, 28) if kind == "images" else (2, 1), np.uint8)
+        for split in ("train", "val")
+        for kind in ("images", "labels")
     }
     np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
     with pytest.raises(

@@ -37,7 +37,8 @@ def _table(task: str, attack: str, error: str, disease: str, rows: list[dict[str
         decision = "at the threshold fixed on the clean validation images"
     elif disease and not clean:
         decision += ", because no other threshold means anything where this attack leaves its images"
-    where = "clean images of the whole test split" if clean else f"attacked by {attack}"
+    done = "corrupted" if rows[-1]["norm"] == "severity" else "attacked"
+    where = "clean images of the whole test split" if clean else f"{done} by {attack}"
     columns: list[Column] = [
         ("model", of_line(field("model_id"))),
         ("subgroup", of_line(lambda row: f"{row['column']}: {row['value']}")),
