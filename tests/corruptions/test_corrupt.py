@@ -165,11 +165,20 @@ def plugin(function) -> Corruption:
         (lambda x, s, g: x + 1, r"must give values in \[0, 1\], it gave 1.2.* clamp them"),
         (lambda x, s, g: x * float("nan"), "it gave nan"),
         (lambda x, s, g: x.numpy(), "it gave ndarray"),
+        (lambda x, s, g: 1 / 0, r"raised ZeroDivisionError for images \(1, 3, 8, 8\): division by zero"),
     ],
 )
 def test_what_a_plugin_does_wrong_is_named(images, function, words):
     with pytest.raises(InputError, match=words):
         palpate.corrupt(linear(images)[0], images, [0] * 40, plugin(function))
+
+
+def test_a_plugin_may_change_what_it_is_given(images):
+    model, given = linear(images)[0], images.clone()
+    found = palpate.corrupt(model, images, [0] * 40, plugin(lambda x, s, g: x.mul_(1 - s)))
+    assert torch.equal(images, given)
+    expected = palpate.corrupt(model, images, [0] * 40, plugin(lambda x, s, g: x * (1 - s)))
+    assert torch.equal(found.radius, expected.radius)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +187,8 @@ def test_what_a_plugin_does_wrong_is_named(images, function, words):
         ("jpg", {}, "did you mean 'jpeg'"),
         ("brightness-down", {"severities": [1.5]}, r"must lie in \[0, 1\]"),
         ("brightness-down", {"draws": 3}, "draws nothing"),
-        ("gaussian-noise", {"draws": 0}, "draws must be at least 1"),
+        ("gaussian-noise", {"draws": 0}, "draws must be a whole number of at least 1"),
+        ("gaussian-noise", {"draws": "3"}, "draws must be a whole number"),
         ("gaussian-noise", {"over": "most"}, "over: .*'half' or 'worst'"),
         ("brightness-down", {"over": "worst"}, "no draw is the worst"),
         ("dust", {"severities": ["1 mm"]}, "needs pixel_spacing"),

@@ -209,7 +209,7 @@ def test_jpeg_2000_keeps_sixteen_bits():
 @pytest.mark.parametrize(
     ("name", "severities", "spacing", "words"),
     [
-        ("jpeg", [100], None, r"must lie in \[0, 99\] steps of quality below 100, given 100"),
+        ("jpeg", [100], None, r"must lie in \[0, 99\] \(steps of quality below 100\), given 100"),
         ("jpeg", [-1], None, "must lie in"),
         ("jpeg", [10.5], None, "multiples of 1, given 10.5"),
         ("jpeg", [float("nan")], None, "must be numbers"),
@@ -218,11 +218,39 @@ def test_jpeg_2000_keeps_sixteen_bits():
         ("dust", ["2 mm"], None, "needs pixel_spacing, the millimetres per pixel"),
         ("dust", ["2 cm"], 1.0, "numbers, or lengths such as"),
         ("dust", ["2 mm"], 0.0, "pixel_spacing must be above 0"),
+        ("dust", ["2 mm"], "1", "pixel_spacing must be above 0"),
+        ("dust", [2], 1.0, "without severities in mm"),
+        ("dust", None, 1.0, "without severities in mm"),
+        ("dust", ["1.2.3"], None, "numbers, or lengths such as"),
     ],
 )
 def test_bad_severities_are_refused(name, severities, spacing, words):
     with pytest.raises(InputError, match=words):
         severity_grid(CORRUPTIONS[name], severities, SIDE, spacing)
+
+
+def test_severities_may_be_an_array_or_a_tensor():
+    for severities in (torch.tensor([0.5, 1.0]), np.array([1.0, 0.5], np.float32)):
+        assert severity_grid(CORRUPTIONS["gamma-up"], severities, SIDE) == (0.5, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["brightness-up", "contrast-down", "exposure", "gamma-up", "defocus", "hair", "rotation"]
+)
+def test_images_of_any_number_of_channels_are_corrupted(name):
+    images = torch.rand(2, 5, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    severity = CORRUPTIONS[name].rounded(CORRUPTIONS[name].range_of(SIDE) / 2)
+    assert not torch.equal(apply(CORRUPTIONS[name], images, severity), images)
+
+
+def test_what_a_codec_does_not_take_is_named():
+    images = (torch.rand(1, 4, SIDE, SIDE) * 255).round() / 255
+    with pytest.raises(
+        InputError, match=r"'jpeg' at severity 50 raised OSError for images \(1, 4, .*cannot write mode RGBA"
+    ):
+        apply(CORRUPTIONS["jpeg"], images, 50)
+    with pytest.raises(InputError, match=r"jpeg2000: its codec does not take images \(8, 8, 3\)"):
+        apply(CORRUPTIONS["jpeg2000"], images[:, :3, :8, :8], 50.0)
 
 
 def test_millimetres_become_pixels():

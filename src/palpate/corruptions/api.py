@@ -108,8 +108,8 @@ class Corrupted(Attack):
         Raises:
             InputError: less than one draw, or several of a corruption that draws nothing.
         """
-        if draws is not None and draws < 1:
-            raise InputError(f"draws must be at least 1, given {draws}")
+        if draws is not None and (not isinstance(draws, int) or draws < 1):
+            raise InputError(f"draws must be a whole number of at least 1, given {draws!r}")
         if draws is not None and draws > 1 and not corruption.stochastic:
             raise InputError(
                 f"draws: corruption {corruption.name!r} draws nothing, so all draws are equal; leave draws out"

@@ -128,19 +128,25 @@ def severity_grid(
     Raises:
         InputError: a severity outside the range, no whole step, not a number, or in millimetres without a pixel spacing.
     """
-    if severities is None:
+    if severities is None and pixel_spacing is None:
         return corruption.default_severities(side)
-    if pixel_spacing is not None and not 0 < pixel_spacing < float("inf"):
-        raise InputError(f"pixel_spacing must be above 0, in millimetres per pixel, given {pixel_spacing!r}")
-    given = [severities] if isinstance(severities, int | float | str) else list(severities)
+    given = severities.tolist() if hasattr(severities, "tolist") else severities
+    given = [given] if isinstance(given, int | float | str) else list(given or ())
+    if pixel_spacing is not None:
+        if not isinstance(pixel_spacing, int | float) or not 0 < pixel_spacing < float("inf"):
+            raise InputError(f"pixel_spacing must be above 0, in millimetres per pixel, given {pixel_spacing!r}")
+        if not any(isinstance(each, str) for each in given):
+            raise InputError(
+                'pixel_spacing is given without severities in mm; write severities=["2 mm"], or leave it out'
+            )
     top, found = corruption.range_of(side), set()
     for each in given:
         value = in_pixels(each, corruption, pixel_spacing) if isinstance(each, str) else each
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-            raise InputError(f"severities of {corruption.name} must be numbers in {corruption.unit}, given {each!r}")
+            raise InputError(f"severities of {corruption.name} must be numbers ({corruption.unit}), given {each!r}")
         if not 0 <= value <= top * (1 + 1e-9):
             raise InputError(
-                f"severities of {corruption.name} must lie in [0, {top:g}] {corruption.unit}, given {each!r}"
+                f"severities of {corruption.name} must lie in [0, {top:g}] ({corruption.unit}), given {each!r}"
             )
         if corruption.step and abs(value / corruption.step - round(value / corruption.step)) > 1e-9:
             raise InputError(
@@ -158,7 +164,7 @@ def in_pixels(text: str, corruption: Corruption, pixel_spacing: float | None) ->
     Raises:
         InputError: as `severity_grid`.
     """
-    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][+-]?\d+)?)\s*(mm)?\s*", text)
+    match = re.fullmatch(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(mm)?\s*", text)
     if not match:
         raise InputError(f'severities of {corruption.name} must be numbers, or lengths such as "2 mm", given {text!r}')
     if not match[2]:
@@ -188,7 +194,7 @@ def apply(
         start: place of the first image among all; or the place of each (n,).
 
     Raises:
-        InputError: the corruption gave another shape, precision or range, or cannot be applied to such images.
+        InputError: the corruption raised, gave another shape, precision or range, or cannot be applied to such images.
     """
     count = len(images)
     severity = torch.as_tensor(severities, dtype=torch.float64).expand(count).tolist()
@@ -202,8 +208,16 @@ def apply(
 def _one(corruption: Corruption, image: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     grey = not corruption.colour and image.shape[1] > 1 and bool((image == image[:, :1]).all())
     given = image[:, :1] if grey else image
-    made = corruption(given, severity, generator)
     what = f"corruption {corruption.name!r} at severity {severity:g}"
+    try:
+        made = corruption(given.clone(), severity, generator)  # which may be changed in place
+    except InputError:
+        raise
+    except Exception as error:  # whatever a stranger's code, or a codec, may raise
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{what} raised {type(error).__name__} for images {tuple(given.shape)}: {reason}; correct it, or leave it out"
+        ) from error
     if not isinstance(made, Tensor) or made.shape != given.shape:
         shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
         raise InputError(f"{what} must give images {tuple(given.shape)}, it gave {shape}")

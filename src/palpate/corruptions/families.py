@@ -4,11 +4,13 @@ Severity is a share of the ranges stated here: at severity s each parameter lies
 of ink and dust, whose place is drawn, are those corruptions themselves.
 """
 
+import math
+
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from palpate.corruptions.corruption import corruption
+from palpate.corruptions.handling import brightness, contrast, gamma
 from palpate.corruptions.optics import placed
 
 ANGLE, SHIFT, SCALE = 30.0, 0.15, 0.3
@@ -41,11 +43,11 @@ def position(images: Tensor, severity: float, generator: torch.Generator) -> Ten
 )
 def exposure(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Brightness and contrast by factors from .5 to 1.5, then gamma from .5 to 2, in a proportion drawn."""
-    bright, contrast, gamma = (severity * direction(3, generator)).tolist()
+    bright, strong, curved = (severity * direction(3, generator)).tolist()
     if not severity:
         return images
-    made = F.adjust_contrast(F.adjust_brightness(images, 1 + BRIGHTNESS * bright), 1 + CONTRAST * contrast)
-    return F.adjust_gamma(made, float(torch.tensor(GAMMA * gamma).exp())).clamp(0, 1)
+    made = contrast(brightness(images, BRIGHTNESS * bright, generator), CONTRAST * strong, generator)
+    return gamma(made, math.expm1(GAMMA * curved), generator).clamp(0, 1)
 
 
 def direction(count: int, generator: torch.Generator) -> Tensor:

@@ -69,7 +69,12 @@ def jpeg2000(images: Tensor, severity: float, generator: torch.Generator) -> Ten
     def through(picture: np.ndarray) -> np.ndarray:
         file = (picture.astype(np.float64) * steps).round().astype(np.uint8 if steps == 255 else np.uint16)
         turned = file[..., ::-1] if file.ndim == 3 else file  # OpenCV's order of channels is blue, green, red
-        read = cv2.imdecode(cv2.imencode(".jp2", turned, rate)[1], cv2.IMREAD_UNCHANGED)
+        written, data = cv2.imencode(".jp2", turned, rate)
+        if not written:
+            raise InputError(
+                f"jpeg2000: its codec does not take images {picture.shape}; give larger ones, of one or three channels, or leave it out"
+            )
+        read = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         assert read is not None
         read = read / steps
         return read[..., ::-1] if file.ndim == 3 else read
@@ -132,13 +137,15 @@ def gamma(images: Tensor, severity: float, generator: torch.Generator) -> Tensor
 @_both("brightness", 2, 1, parameter="factor")
 def brightness(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """(1 ± severity) · x, up to white."""
-    return F.adjust_brightness(images, 1 + severity) if severity else images
+    return ((1 + severity) * images).clamp(0, 1) if severity else images
 
 
 @_both("contrast", 3, 1, parameter="factor")
 def contrast(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """m + (1 ± severity) · (x − m) with m the mean luminance, within [0, 1]."""
-    return F.adjust_contrast(images, 1 + severity) if severity else images
+    """m + (1 ± severity) · (x − m) with m the mean luminance, within [0, 1]; of other than three channels the mean of all."""
+    grey = F.rgb_to_grayscale(images) if images.shape[1] == 3 else images
+    mean = grey.mean((1, 2, 3), keepdim=True)
+    return (mean + (1 + severity) * (images - mean)).clamp(0, 1) if severity else images
 
 
 @corruption("window-up", unit="of the window", largest=0.8, signed=True, direction=-1, source=WINDOW)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from palpate.core.errors import InputError
-from palpate.models.checkpoint import State, read_tensors
+from palpate.models.checkpoint import State, fill, read_tensors
 
 SAVED_BY_TORCH = (".pt", ".pth", ".ckpt", ".bin", ".tar")
 _PLACES = (
@@ -46,6 +46,15 @@ def read_weights(path: str | Path, own: Mapping[str, Tensor]) -> State:
     state = _renamed(state, own)
     counters = (name for name in own if name.endswith("num_batches_tracked"))  # older files lack them
     return {name: own[name] for name in counters if name not in state} | state
+
+
+def fill_from(network: nn.Module, path: str | Path, what: str) -> None:
+    """Put the tensors of a file into a network, all of them or none; `what` names it in errors.
+
+    Raises:
+        InputError: as `read_weights`, or a name or a shape differs.
+    """
+    fill(network, read_weights(path, network.state_dict()), Path(path), what)
 
 
 def load_without_code(file: Any) -> Any:

@@ -39,10 +39,6 @@ class CorruptionSpec(Part):
         attack = self.attack
         if self.seed and not attack.corruption.stochastic:
             raise ValueError(f"seed is given, but corruption {self.corruption!r} draws nothing; leave it out")
-        if self.severities is None and self.pixel_spacing is not None:
-            raise ValueError(
-                'pixel_spacing is given without severities in mm; write severities = ["2 mm"], or leave it out'
-            )
         return self
 
     @property

@@ -10,9 +10,8 @@ from typing import Any
 from torch import nn
 
 from palpate.core.errors import InputError
-from palpate.models.checkpoint import fill
 from palpate.models.sources import Network, Request, module_file
-from palpate.models.weight_files import read_weights
+from palpate.models.weight_files import fill_from
 
 
 def factory_network(module: str, request: Request) -> Network:
@@ -35,7 +34,7 @@ def factory_network(module: str, request: Request) -> Network:
     if not isinstance(network, nn.Module):
         raise InputError(f"backbone: {written} returned {type(network).__name__}, not a torch.nn.Module")
     if request.weights is not None:
-        fill(network, read_weights(request.weights, network.state_dict()), Path(request.weights), written)
+        fill_from(network, request.weights, written)
     return Network(network, "logits", normalization=None, trained=request.weights is not None)
 
 

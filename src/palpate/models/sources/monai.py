@@ -3,16 +3,14 @@
 import difflib
 import importlib
 import inspect
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from palpate.core.errors import InputError
 from palpate.core.registry import MODEL_SOURCES
-from palpate.models.checkpoint import fill
 from palpate.models.sources import Network, Request
-from palpate.models.weight_files import read_weights
+from palpate.models.weight_files import fill_from
 
 
 @MODEL_SOURCES.register("monai")
@@ -42,9 +40,7 @@ def monai_network(request: Request) -> Network:
     if not isinstance(network, nn.Module):
         raise InputError(f"backbone: monai:{request.name} is a {type(network).__name__}, not a network")
     if request.weights is not None:
-        fill(
-            network, read_weights(request.weights, network.state_dict()), Path(request.weights), f"monai:{request.name}"
-        )
+        fill_from(network, request.weights, f"monai:{request.name}")
     return Network(network, "logits", normalization=None, trained=request.weights is not None)
 
 
