@@ -78,6 +78,25 @@ def test_doctor_doubts_what_contradicts_itself(here, call):
     assert "the network takes -1024 to 1024, and black to white is -1024 to 3071 HU in the files" in err
 
 
+def test_doctor_takes_columns_of_other_names_several_findings_and_a_window(here, call):
+    folder = here / "pictures"
+    folder.mkdir()
+    for row in range(4):
+        cv2.imwrite(str(folder / f"{row}.png"), np.full((40, 32), 60 * row, np.uint8))
+    (here / "t.csv").write_text("file|edema|mass\n" + "".join(f"{row}.png|{row % 2}|{row // 2}\n" for row in range(4)))
+    columns = ["--set", "task.columns.path=file", "--set", 'task.columns.findings=["edema", "mass"]']
+    import their_networks as theirs
+
+    torch.save(theirs.Net().state_dict(), here / "w.pt")
+    network = ["--model", "their_networks:Net", "--weights", "w.pt", "--value-range=0,255"]
+    network += ["--set", "model.normalization.window=[100, 80]"]
+    images = ["--images", str(folder), "--labels", str(here / "t.csv"), "--size", "32", "--set", "task.test_only=true"]
+    status, out, err = call("doctor", *network, "--set", 'model.findings=["edema", "mass"]', *images, *columns)
+    assert status == 0, err
+    for text in ("edema, mass; what follows is of edema", "the network gets 0 to 1", "4 images were not square"):
+        assert text in out, (text, out)
+
+
 def test_attack_has_options_for_what_users_change_most(here, monkeypatch):
     asked = []
     monkeypatch.setattr("palpate.cli.attack.run_study", lambda study, *_: asked.append(study))

@@ -1,5 +1,7 @@
 """Subgroups: rates counted by hand, intervals of another library, one threshold from clean validation images, and nothing said of few images."""
 
+import datetime
+
 import numpy as np
 import polars as pl
 import pytest
@@ -140,3 +142,19 @@ def test_numbers_become_bands_and_columns_are_chosen_or_refused() -> None:
     many = pl.DataFrame({"id": [f"n{i}" for i in range(31)]})
     with pytest.raises(InputError, match="column 'id' has 31 values, and at most 30 are shown"):
         choose_columns(many, ["id"])
+
+
+def test_columns_of_any_type_make_subgroups() -> None:
+    """Of parquet: lists, durations, structs and binary values; a number that is none counts as not stated."""
+    metadata = pl.DataFrame(
+        {
+            "views": [["AP"], ["AP", "LL"]] * 5,
+            "wait": [datetime.timedelta(days=1), datetime.timedelta(days=2)] * 5,
+            "place": [{"room": 1}, {"room": 2}] * 5,
+            "mark": [b"a", b"b"] * 5,
+            "dose": [float("nan"), *map(float, range(1, 10))],
+        }
+    )
+    assert choose_columns(metadata, None) == metadata.columns
+    assert banded(metadata["views"]).unique().sort().to_list() == ["['AP', 'LL']", "['AP']"]
+    assert set(banded(metadata["dose"])) == {"not stated", "0–1", "2–3", "4–5", "6–7", "8–9"}

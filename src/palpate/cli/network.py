@@ -142,7 +142,7 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
                 f"--set: expected PART.KEY=VALUE, PART one of {', '.join(PARTS)}, such as task.channels=1, given {setting!r}"
             )
         try:
-            read = tomllib.loads(f"value = {value}")["value"]
+            read: Any = tomllib.loads(f"value = {value}")["value"]
         except (tomllib.TOMLDecodeError, RecursionError):
             read = value.strip()
         for key in (*reversed(keys), part):

@@ -130,7 +130,7 @@ def severity_grid(
     """
     if severities is None and pixel_spacing is None:
         return corruption.default_severities(side)
-    given = severities.tolist() if hasattr(severities, "tolist") else severities
+    given: Any = getattr(severities, "tolist", lambda: severities)()  # of an array or a tensor
     given = [given] if isinstance(given, int | float | str) else list(given or ())
     if pixel_spacing is not None:
         if not isinstance(pixel_spacing, int | float) or not 0 < pixel_spacing < float("inf"):

@@ -122,7 +122,8 @@ class Dataset:
         Raises:
             InputError: images of another shape or with colour where the files have none, or a folder that holds files already.
         """
-        return write_images(self, images, Path(folder).expanduser(), getattr(self, part), places)
+        names = self.findings or self.classes
+        return write_images(images, Path(folder).expanduser(), getattr(self, part), places, self.native, names)
 
     def of_finding(self, name: str) -> "Dataset":
         """The same images with the label of one finding, absent or present; images where it is unknown are left out.

@@ -152,7 +152,8 @@ def survey(paths: Sequence[str]) -> Plan:
     window = windows.pop() if len(windows) == 1 else None
     if window is not None:
         ends = f"{window[0]:g} to {window[1]:g}"
-        notes.append(f"all files name the window from {ends}: it was not applied, so that a network may apply its own")
+        used = f"a network that takes it states window = [{(window[0] + window[1]) / 2:g}, {window[1] - window[0]:g}]"
+        notes.append(f"all files name the window from {ends}: it was not applied; {used} beside value_range")
     elif windows:
         notes.append(f"the files name {len(windows)} different windows: none was applied")
     unit = units.pop() if len(units) == 1 else ""

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 import polars as pl
 
-from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
 from palpate.core.io import named_errors
 from palpate.data import dicom
@@ -22,25 +21,6 @@ TABLE = "images.csv"
 """Of the files: path, label or one column for each finding, image_id, group."""
 
 
-class Source(Protocol):
-    """What is asked of a `palpate.Dataset`."""
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-    @property
-    def findings(self) -> tuple[str, ...]: ...
-    @property
-    def scale(self) -> Scale: ...
-    @property
-    def native(self) -> Native: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def channels(self) -> int: ...
-    @property
-    def grey(self) -> bool: ...
-
-
 def check_new(folder: Path) -> None:
     """Refuse a folder that cannot be made, or holds something.
 
@@ -52,12 +32,18 @@ def check_new(folder: Path) -> None:
 
 
 def write_images(
-    dataset: Source, images: Any, folder: Path, split: Split, places: Sequence[int] | np.ndarray | None = None
+    images: Any,
+    folder: Path,
+    split: Split,
+    places: Sequence[int] | np.ndarray | None,
+    native: Native,
+    names: tuple[str, ...],
 ) -> Images:
     """Write one file for each image, see `palpate.data.dataset.Dataset.write`.
 
     Args:
         images: (n, C, H, W) in [0, 1], those of the split from the first on or at `places`, perhaps changed.
+        native: what the values of the originals mean.   names: of the classes, or of several findings.
 
     Returns:
         The images as they are read from the files.
@@ -72,47 +58,48 @@ def write_images(
     check_new(folder)
     with named_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-    plan = dataset.native if isinstance(dataset.native, dicom.Plan) else None
-    low, high = _ends(dataset)
+    plan = native if isinstance(native, dicom.Plan) else None
+    low, high = _ends(split.images, native)
     rows = np.arange(len(split)) if places is None else np.asarray(places)
     rows = rows[: len(pixels)]
-    names = [f"{place:05}.{'png' if plan is None else 'dcm'}" for place in range(len(pixels))]
-    for name, image, source, image_id in zip(names, pixels, split.files[rows], split.ids[rows], strict=True):
+    files = [f"{place:05}.{'png' if plan is None else 'dcm'}" for place in range(len(pixels))]
+    for name, image, source, image_id in zip(files, pixels, split.files[rows], split.ids[rows], strict=True):
         values = np.asarray(low + image.astype(np.float64) * (high - low))
-        if dataset.grey:
+        if split.images.stored_channels == 1:
             values = _one_channel(values, image_id)
         if plan is None:
             _png(values, folder / name, high)
         else:
             dicom.write(values, source, folder / name, plan)
-    _table(dataset, split, names, rows).write_csv(folder / TABLE)
-    return _read_again(dataset, folder, names)
+    _table(split, files, rows, names).write_csv(folder / TABLE)
+    return _read_again(split.images, native, folder, files)
 
 
-def _ends(dataset: Source) -> tuple[float, float]:
+def _ends(images: Images, native: Native) -> tuple[float, float]:
     """The values that black and white are written as: their own where the files can hold them, else whole numbers from 0."""
-    scale, native = dataset.scale, dataset.native
+    scale = images.scale
     if native.tagged or (native.levels and (native.low, native.step) == (0, 1)):
         return scale.low, scale.high
     return 0.0, float(scale.steps if scale.levels else 65535)
 
 
-def _table(dataset: Source, split: Split, names: list[str], rows: np.ndarray) -> pl.DataFrame:
+def _table(split: Split, files: list[str], rows: np.ndarray, names: tuple[str, ...]) -> pl.DataFrame:
     labels = split.labels[rows]
-    words = [dataset.classes[label] for label in labels] if labels.ndim == 1 else None
-    told = dict(zip(dataset.findings, labels.T, strict=True)) if words is None else {"label": words}
-    return pl.DataFrame({"path": names, **told, "image_id": split.ids[rows], "group": split.groups[rows]})
+    told = (
+        {"label": [names[label] for label in labels]} if labels.ndim == 1 else dict(zip(names, labels.T, strict=True))
+    )
+    return pl.DataFrame({"path": files, **told, "image_id": split.ids[rows], "group": split.groups[rows]})
 
 
-def _read_again(dataset: Source, folder: Path, names: list[str]) -> Images:
+def _read_again(images: Images, native: Native, folder: Path, files: list[str]) -> Images:
     """The files, at the same size and range."""
-    paths = [str(folder.absolute() / name) for name in names]
-    plan = dicom.survey(paths) if dataset.native.tagged else None
-    rows = pl.DataFrame({"image_id": names, "path": paths})
-    store = open_files(rows, "written", dataset.size, Preprocess(), plan)
-    native = plan or plain(store.images.dtype)
-    black, white = ((end - native.low) / native.step for end in _ends(dataset))
-    return Images(store.images, np.arange(len(names)), dataset.channels, black, white, dataset.scale)
+    paths = [str(folder.absolute() / name) for name in files]
+    plan = dicom.survey(paths) if native.tagged else None
+    rows = pl.DataFrame({"image_id": files, "path": paths})
+    store = open_files(rows, "written", images.shape[2], Preprocess(), plan)
+    kept = plan or plain(store.images.dtype)
+    black, white = ((end - kept.low) / kept.step for end in _ends(images, native))
+    return Images(store.images, np.arange(len(files)), images.shape[1], black, white, images.scale)
 
 
 def _png(values: np.ndarray, file: Path, highest: float) -> None:

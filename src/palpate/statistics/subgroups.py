@@ -49,8 +49,13 @@ def banded(values: pl.Series) -> pl.Series:
     >>> banded(pl.Series("age", [3, 18, 22, 34, 47, 51, 60, 79, 85, None])).to_list()[-4:]
     ['60–79', '60–79', '80–99', 'not stated']
     """
-    words = values.cast(pl.String)
+    try:
+        words = values.cast(pl.String)
+    except pl.exceptions.PolarsError:  # of lists, durations and objects
+        words = pl.Series([None if value is None else str(value) for value in values.to_list()], dtype=pl.String)
     numbers = words.cast(pl.Float64, strict=False)
+    unknown = numbers.is_nan().fill_null(False)
+    words, numbers = (column.set(unknown, None) for column in (words, numbers))
     if numbers.null_count() == words.null_count() and numbers.n_unique() > 8 and numbers.is_finite().all():
         low, high = np.nanmin(numbers), np.nanmax(numbers)
         power = 10.0 ** np.floor(np.log10((high - low) / BANDS))
