@@ -4,6 +4,8 @@ import json
 import re
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from huggingface_hub import ModelCard
 
 from palpate.report.limits import ALWAYS, limits
@@ -77,7 +79,15 @@ def test_the_bill_of_materials_names_packages_weights_and_data(data):
     assert len(weights) == 4
     assert all(re.fullmatch("[0-9a-f]{64}", one["hashes"][0]["content"]) for one in weights)
     assert parts["data-phantom-skin"]["licenses"] == [{"license": {"name": "CC0-1.0"}}]
-    json.dumps(found, allow_nan=False)
+
+
+def test_the_bill_of_materials_follows_the_schema_of_cyclonedx(data, make_run):
+    validator = JsonStrictValidator(SchemaVersion.V1_5)
+    hostile = read(make_run(tasks={"phantom-skin": [EVIL, "b"]}, models=((EVIL, "none"),), weak=(), samples=1))
+    for one in (data, hostile):
+        assert validator.validate_str(json.dumps(bill_of_materials(one), allow_nan=False)) is None
+    wrong = bill_of_materials(data) | {"components": [{"type": "dream", "name": "x"}]}
+    assert validator.validate_str(json.dumps(wrong)) is not None
 
 
 def test_limits_are_those_of_this_run(data, make_run):

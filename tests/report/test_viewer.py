@@ -131,6 +131,23 @@ def test_a_radius_is_the_attacks_or_the_first_epsilon_that_changed_the_answer(ma
     ]
 
 
+def test_subgroups_are_those_of_the_metadata(make_run):
+    run = make_run(tasks={"phantom-skin": ["a", "b"]}, models=(("net", "none"),), weak=())
+    file = rows.metadata_file(run, "phantom-skin")
+    file.parent.mkdir()
+    known = {
+        "image_id": [f"test_{i:04d}" for i in (3, 1, 0)],
+        "sex": ["m", "f", "f"],
+        "age": ["20–39", "60–79", "20–39"],
+    }
+    pl.DataFrame(known).write_parquet(file)
+    (scene,) = scenes([open_tables(run)])
+    assert scene.to_dict()["groups"] == {"sex": ["f", "f", "", "m"], "age": ["20–39", "60–79", "", "20–39"]}
+    data = embed(scene, 10**8)
+    assert data is not None
+    assert {len(values) for values in data["groups"].values()} == {len(data["ids"])}
+
+
 def test_a_run_without_samples_has_no_viewer(make_run):
     run = make_run(samples=1)
     for file in run.glob("attack-*/stage.json"):

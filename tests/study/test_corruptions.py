@@ -18,6 +18,7 @@ from palpate.data.dataset import load
 from palpate.models.weights import load_weights
 from palpate.report.page.page import write_report
 from palpate.report.run_data import read
+from palpate.report.viewer.scenes import scenes
 from palpate.study.run import StudyIncomplete, run
 
 ASKED = ["jpeg", {"corruption": "gaussian-noise", "severities": [0.1, 0.4], "draws": 2, "images": 10}, "odd"]
@@ -68,6 +69,26 @@ def test_rows_agree_with_a_direct_call(made):
     facts = RunFolder(made).stage(corrupt[1]).facts
     assert facts["draws"] == 2
     assert facts["anchors"]["dermamnist-c"] == [0.04, 0.08, 0.12, 0.18, 0.26]
+
+
+def test_the_viewer_shows_the_corrupted_images_and_what_the_rows_say_of_them(made):
+    data = load("phantom-skin", size=32, train_images=48, val_images=16, test_images=24)
+    (scene,) = [one for one in scenes([read(made)]) if one.title.endswith(", jpeg")]
+    assert (scene.axis, scene.ids) == ("severity, steps of quality below 100,", tuple(data.test.ids[:8]))
+    assert scene.factors[-1] >= 1
+    table = rows.read(made / stages_of(made, "corrupt")[0] / "images.parquet").sort("image_id", "epsilon_index")
+    labels = torch.as_tensor(np.asarray(data.test.labels)[:8])
+    model = load_weights(made / stages_of(made, "train")[0] / "weights.safetensors").eval()
+    found = palpate.corrupt(model, data.test.images[:8], labels, "jpeg")
+    view = scene.views[0]
+    for step, severity in enumerate(scene.epsilons):
+        images = found.images_at(severity) if step else data.test.images[:8]
+        for place, name in enumerate(scene.ids):
+            assert np.abs(view.image(step, place) - np.asarray(images[place])).max() <= 0.51 / 255
+            row = table.filter(image_id=name, epsilon_index=step)
+            assert view.samples.predictions[step, place] == row["prediction"].item()
+    assert list(view.radius) == [None if np.isnan(one) else one for one in found.radius.tolist()]
+    assert (made / stages_of(made, "corrupt")[0] / "samples.npz").stat().st_size < 200_000
 
 
 def test_a_patch_has_sides_for_epsilons(made):

@@ -12,16 +12,21 @@ from palpate.report.viewer.scenes import Scene, scenes
 IMAGE_BYTES = 7_000_000
 """What all sample images of a page may take; with Plotly's 4.8 MB the page stays under 15 MB."""
 
+CORRUPTIONS = 12
+"""Of so many stages of corruptions the images are in the page; of more in `palpate view` only."""
+
 
 @SECTIONS.register("viewer")
 @ranked(30)
 def section(data: RunData) -> Section | None:
     """Nothing where no attack has kept samples."""
-    found = [best_first(scene, data) for scene in scenes([data])]
+    kinds = ("attack", "corrupt") if len(data.complete("corrupt")) <= CORRUPTIONS else ("attack",)
+    found = [best_first(scene, data) for scene in scenes([data], kinds)]
     shown = [one for scene in found if (one := embed(scene, IMAGE_BYTES // len(found)))]
     if not shown:
         return None
-    return Section("Images under attack", render("viewer_section.html", scenes=script_json(shown)), "Images")
+    html = render("viewer_section.html", scenes=script_json(shown), left_out=len(kinds) == 1)
+    return Section("Images under attack", html, "Images")
 
 
 def best_first(scene: Scene, data: RunData) -> Scene:

@@ -54,6 +54,7 @@ def embed(scene: Scene, budget: int) -> dict[str, Any] | None:
     ]
     for name in ("ids", "labels"):
         facts[name] = facts[name][:kept]
+    facts["groups"] = {name: values[:kept] for name, values in facts["groups"].items()}
     for record in facts["views"]:
         record |= {name: record[name][:kept] for name in ("radius", "found")}
         record |= {

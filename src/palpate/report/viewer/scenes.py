@@ -4,7 +4,9 @@ Models are matched by image id and by epsilon, so that runs with other samples o
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +32,29 @@ class View:
         name: the model, with its run and attack where several are shown.   samples: its images, predictions and maps.
         places: of each image of the scene, its place among the samples; None where it is not among them.
         steps: of each epsilon of the scene, clean first, its own index; None where the model was not attacked at it.
-        radius: of each image, the smallest epsilon found to change a correct answer; 0 misclassified when clean, inf never, None unknown.
-        check: the worst status of the checks of its attack.
+        check: the worst status of the checks of its attack.   found: the radius of each image, by image_id, when asked.
     """
 
     name: str
     samples: Samples
     places: tuple[int | None, ...]
     steps: tuple[int | None, ...]
-    radius: tuple[float | None, ...]
     check: str
+    found: Callable[[], dict[str, float]]
+
+    @cached_property
+    def radius(self) -> tuple[float | None, ...]:
+        """Of each image, the smallest epsilon found to change a correct answer; 0 misclassified when clean, inf never, None unknown."""
+        radii, names = self.found(), self.samples.image_ids
+        return tuple(None if place is None else radii.get(names[place]) for place in self.places)
 
     def image(self, step: int, image: int) -> NDArray[np.float32] | None:
         """An image of the scene (3, H, W) at an epsilon of the scene, 0 being clean."""
         own, place = self.steps[step], self.places[image]
         if own is None or place is None:
             return None
-        return self.samples.adversarial[own - 1, place] if own else self.samples.clean[place]
+        found = self.samples.adversarial[own - 1, place] if own else self.samples.clean[place]
+        return found / np.float32(255) if found.dtype == np.uint8 else found
 
     def map(self, method: str, step: int, target: int, image: int) -> NDArray[np.floating] | None:
         """A map (h, w) of an image of the scene."""
@@ -61,21 +69,37 @@ class Scene:
     """The samples of one task.
 
     Attributes:
-        key: for addresses.   title: for people.   classes: in label order.   norm: of the epsilons.   scale: of the files' values.
-        epsilons: of all views, rising, 0 first.   factors: by how much the difference is magnified at each.
-        ids, labels: of each image.   views: the models.
+        key: for addresses.   title: for people.   classes: in label order.   norm: of the epsilons.   axis: what they are called.
+        scale: of the files' values.   epsilons: of all views, rising, 0 first.
+        ids, labels: of each image.   groups: of each column of metadata, the value of each image.   views: the models.
     """
 
     key: str
     title: str
     classes: tuple[str, ...]
     norm: str
+    axis: str
     scale: Scale
     epsilons: tuple[float, ...]
-    factors: tuple[int, ...]
     ids: tuple[str, ...]
     labels: tuple[int, ...]
+    groups: dict[str, tuple[str, ...]]
     views: tuple[View, ...]
+
+    @cached_property
+    def factors(self) -> tuple[int, ...]:
+        """By how much the difference is magnified at each epsilon, the same for all models; beyond l∞ judged by a few images."""
+        return tuple(self._factor(step, epsilon) for step, epsilon in enumerate(self.epsilons))
+
+    def _factor(self, step: int, epsilon: float) -> int:
+        if self.norm == "linf":
+            return images.magnification(epsilon)
+        largest = 0.0
+        for view, image in product(self.views[:3], range(min(4, len(self.ids)))):
+            clean, changed = view.image(0, image), view.image(step, image)
+            if clean is not None and changed is not None and clean.shape == changed.shape:
+                largest = max(largest, float(np.quantile(np.abs(changed - clean), 0.99)))
+        return images.magnification(largest)
 
     def to_dict(self) -> dict[str, Any]:
         """What the viewer needs besides the pictures, as JSON can hold it."""
@@ -83,17 +107,17 @@ class Scene:
             return self._facts()
 
     def _facts(self) -> dict[str, Any]:
-        severity = self.norm == "severity"
         return {
             "key": self.key,
             "title": self.title,
             "classes": list(self.classes),
-            "axis": "severity" if severity else "ε",
+            "axis": self.axis,
             "epsilons": list(self.epsilons),
             "steps": ["0, clean", *(formatting.epsilon(value, self.norm) for value in self.epsilons[1:])],
             "factors": list(self.factors),
             "ids": list(self.ids),
             "labels": list(self.labels),
+            "groups": {name: list(values) for name, values in self.groups.items()},
             "views": [self._view(view) for view in self.views],
         }
 
@@ -121,7 +145,7 @@ class Scene:
 def radius_text(radius: float | None, last: float, norm: str) -> str:
     """What the attack found on an image, in words."""
     if radius is None:
-        return "not attacked"
+        return "not looked at"
     if radius == 0:
         return "misclassified when clean"
     if np.isinf(radius):
@@ -175,15 +199,14 @@ def _scene(key: tuple, members: list[tuple[StageTables, Stage, Samples]], names:
         places = {name: place for place, name in enumerate(one.image_ids)}
         own = {0.0: 0} | {round(value, 12): index for index, value in enumerate(one.epsilons, 1)}
         parts = [names.get(run.path, ""), one.model_id, one.attack_id if several and not what else ""]
-        radius = _radii(run, stage)
         views.append(
             View(
                 name=" · ".join(part for part in parts if part),
                 samples=one,
                 places=tuple(places.get(name) for name in ids),
                 steps=tuple(own.get(value) for value in epsilons),
-                radius=tuple(radius.get(name) for name in ids),
                 check=_check(run, stage),
+                found=partial(_radii, run, stage),
             )
         )
     title = members[0][0].study.tasks[task].title or task
@@ -193,26 +216,26 @@ def _scene(key: tuple, members: list[tuple[StageTables, Stage, Samples]], names:
         title=title + (f", {what}" if what else f", {norm}" if norm != "linf" else ""),
         classes=classes,
         norm=norm,
+        axis=f"severity, {members[0][1].facts['unit']}," if what else "ε",
         scale=members[0][0].study.tasks[task].scale,
         epsilons=epsilons,
-        factors=tuple(_factor(views, step, epsilon, norm) for step, epsilon in enumerate(epsilons)),
         ids=ids,
         labels=tuple(images_of.values()),
+        groups=_groups(members[0][0].metadata(task), ids),
         views=tuple(views),
     )
 
 
-def _factor(views: list[View], step: int, epsilon: float, norm: str) -> int:
-    """By how much differences are magnified at an epsilon, the same for all models; beyond l∞ judged by a few images."""
-    if norm == "linf":
-        return images.magnification(epsilon)
-    largest = 0.0
-    for view in views:
-        for image in range(min(4, len(view.places))):
-            clean, changed = view.image(0, image), view.image(step, image)
-            if clean is not None and changed is not None and clean.shape == changed.shape:
-                largest = max(largest, float(np.quantile(np.abs(changed - clean), 0.99)))
-    return images.magnification(largest)
+def _groups(metadata: pl.DataFrame, ids: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Of each column of metadata, the value of each image; an image that is not listed is in no subgroup."""
+    if metadata.width < 2:
+        return {}
+    found = {row["image_id"]: row for row in metadata.filter(pl.col("image_id").is_in(ids)).iter_rows(named=True)}
+    return {
+        name: tuple(str(found.get(one, {}).get(name, "")) for one in ids)
+        for name in metadata.columns
+        if name != "image_id"
+    }
 
 
 def _radii(run: StageTables, stage: Stage) -> dict[str, float]:

@@ -73,7 +73,7 @@ function palpateViewer(root) {
   Object.keys(COLOURS).forEach((name) => picks.colours.append(option(name, name)));
   ["true class", "predicted class"].forEach((text, place) => picks.target.append(option(place, text)));
   scenes.forEach((one, place) => picks.scene.append(option(place, one.title)));
-  const choosing = make("div", { class: "v-bar" }, labelled("task", picks.scene), labelled("show", picks.filter), labelled("class", picks.label), labelled("subgroup", picks.group), labelled("order", picks.sort), models);
+  const choosing = make("div", { class: "v-bar" }, labelled("images", picks.scene), labelled("show", picks.filter), labelled("class", picks.label), labelled("subgroup", picks.group), labelled("order", picks.sort), models);
   const stepping = make("div", { class: "v-bar v-stepping" }, make("label", {}, axis, slider, output), labelled("map", picks.map), labelled("of the", picks.target), labelled("opacity", opacity), labelled("colours", picks.colours), legend);
   const keys = make("p", { class: "dim v-keys" }, "Keys: ← → step, ↑ ↓ sample, m map, c class. ", link);
   root.append(colourFilters(), choosing, stepping, count, make("div", { class: "v-main" }, list, make("div", { class: "v-detail" }, make("div", { class: "v-head" }, heading, before, after), detail, keys, note)));
@@ -88,7 +88,7 @@ function palpateViewer(root) {
       const methods = [...new Set(scene.views.flatMap((view) => view.methods))];
       picks.map.replaceChildren(option("", "none"), ...methods.map((name) => option(name, name)));
       picks.label.replaceChildren(option("", "any"), ...scene.classes.map((name, i) => option(i, name)));
-      const groups = Object.entries(scene.groups || {}).flatMap(([column, values]) => [...new Set(values)].sort().map((value) => option(JSON.stringify([column, value]), column + ": " + value)));
+      const groups = Object.entries(scene.groups || {}).flatMap(([column, values]) => [...new Set(values)].filter(Boolean).sort().map((value) => option(JSON.stringify([column, value]), column + ": " + value)));
       picks.group.replaceChildren(option("", "any"), ...groups);
       picks.group.parentNode.hidden = !groups.length;
       picks.scene.parentNode.hidden = scenes.length < 2;

@@ -22,7 +22,7 @@ from palpate.data.dataset import Split
 from palpate.models.predict import Images, predict_logits
 from palpate.study.spec import AttackSpec
 from palpate.study.stages.context import Context
-from palpate.study.stages.swept import Files, Swept
+from palpate.study.stages.swept import Files, Swept, write_samples
 
 LARGE = 4096
 """Images from which on an attack is shared by several processes."""
@@ -45,8 +45,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     parts = [Sweep.load(file, subject.images[:EXAMINED]) for file in examined]
     _joined(parts, subject.images).save(folder / "sweep.npz")
     logits = torch.stack([predict_logits(subject.model, each) for each in (shown, *made)])
-    chosen = subject.places[: len(shown)]
-    _write_samples(folder / "samples.npz", subject.split, chosen, (shown, made, logits), subject.epsilons)
+    write_samples(folder / "samples.npz", subject, (shown.numpy(), made.numpy()), logits.numpy())
     rows.join([block / "images.parquet" for block in blocks], folder / "images.parquet")
     with formatting.native(context.dataset(stage.task).scale):
         facts |= _facts(folder / "images.parquet", subject.attack, subject.epsilons)
@@ -131,28 +130,6 @@ def _joined(parts: list[Sweep], images: Images) -> Sweep:
         targets=torch.cat(aims) if aims else None,
         fooled=torch.cat(fooled, 1) if fooled else None,
     )
-
-
-def _write_samples(
-    path: Path,
-    split: Split,
-    chosen: NDArray[np.intp],
-    images: tuple[Tensor, Tensor, Tensor],
-    epsilons: tuple[float, ...],
-) -> None:
-    """Write clean images (n, C, H, W), those at each epsilon (E, n, C, H, W) and the logits of both (E + 1, n, K)."""
-    clean, adversarial, logits = images
-    arrays: dict[str, np.ndarray] = {
-        "clean": clean.numpy(),
-        "adversarial": adversarial.numpy(),
-        "logits": logits.numpy(),
-        "epsilons": np.asarray(epsilons),
-        "image_ids": np.asarray(split.ids)[chosen].astype(str),
-        "labels": np.asarray(split.labels)[chosen],
-    }
-    if split.masks is not None:
-        arrays["masks"] = split.masks[chosen]
-    np.savez(path, allow_pickle=False, **arrays)
 
 
 def _facts(path: Path, attack: Attack, epsilons: tuple[float, ...]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 from torch import Tensor
 
 from palpate.attacks.result import Sweep
@@ -19,7 +20,10 @@ from palpate.corruptions.checks import examine
 from palpate.models.predict import predict_logits
 from palpate.study.corruptions import CorruptionSpec
 from palpate.study.stages.context import Context
-from palpate.study.stages.swept import Files, Swept
+from palpate.study.stages.swept import Files, Swept, write_samples
+
+SHOWN = 8
+"""Images that are kept to be looked at, clean and at each severity."""
 
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
@@ -28,8 +32,10 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     spec, size = CorruptionSpec.read(settings, stage.title), context.task(stage.task).size
     places = np.arange(len(context.dataset(stage.task).test))[: spec.images]
     attack = spec.attack
-    blocks = _CorruptedImages(stage, context, attack, attack.name, epsilons=spec.grid(size), places=places).blocks()
+    subject = _CorruptedImages(stage, context, attack, attack.name, epsilons=spec.grid(size), places=places)
+    blocks = subject.blocks()
     rows.join([block / "images.parquet" for block in blocks], folder / "images.parquet")
+    _write_samples(folder, subject, [file for block in blocks for file in sorted(block.glob("pictures-*.npy"))])
     searched = pl.concat(pl.read_parquet(file) for block in blocks for file in sorted(block.glob("severities-*")))
     searched.write_parquet(folder / "severities.parquet")
     shutil.copyfile(blocks[0] / "verdicts.json", folder / "verdicts.json")
@@ -43,12 +49,31 @@ class _CorruptedImages(Swept):
     def files(self, place: slice, found: Sweep, clean: Tensor) -> Files:
         table = _searched(np.asarray(self.split.ids)[self.places[place]], found)
         files: Files = {f"severities-{place.start:09}.parquet": table.write_parquet}
+        if place.start < SHOWN:
+            made = torch.stack([found.images_at(severity, slice(SHOWN - place.start)) for severity in self.epsilons])
+            files[f"pictures-{place.start:09}.npy"] = functools.partial(np.save, arr=_bytes(made), allow_pickle=False)
         if place.start == 0:
             assert isinstance(self.attack, Corrupted)
             largest = predict_logits(self.model, found.images_at(self.epsilons[-1]))
             verdicts = examine(self.attack, found, clean, largest)
             files["verdicts.json"] = functools.partial(write_json, value=[each.to_dict() for each in verdicts])
         return files
+
+
+def _bytes(images: Tensor) -> np.ndarray:
+    """Images as whole numbers from 0 to 255: they are only looked at."""
+    return (images * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _write_samples(folder: Path, subject: _CorruptedImages, pictures: list[Path]) -> None:
+    """The first images, clean and at each severity, in whole numbers from 0 to 255, with the logits of their rows."""
+    made = np.concatenate([np.load(file, allow_pickle=False) for file in pictures], 1)
+    ids = np.asarray(subject.split.ids)[subject.places[:SHOWN]].tolist()
+    order = pl.DataFrame({"image_id": ids, "place": range(len(ids))})
+    table = pl.read_parquet(folder / "images.parquet", columns=["image_id", "epsilon_index", "logits"])
+    kept = table.join(order, on="image_id").sort("epsilon_index", "place")["logits"].to_list()
+    logits = np.array(kept, np.float32).reshape(len(made) + 1, len(ids), -1)
+    write_samples(folder / "samples.npz", subject, (_bytes(subject.images[:SHOWN]), made), logits)
 
 
 def _searched(ids: np.ndarray, found: Sweep) -> pl.DataFrame:

@@ -160,3 +160,19 @@ def judge(
         "in_box": ((lowest >= 0) & (highest <= 1)).numpy(),
         "survives_rounding": survives,
     }
+
+
+def write_samples(path: Path, subject: Swept, images: tuple[NDArray, NDArray], logits: NDArray) -> None:
+    """Write the first images, clean (n, C, H, W) and at each epsilon (E, n, C, H, W), with the logits of both (E + 1, n, K)."""
+    chosen = subject.places[: len(images[0])]
+    arrays: dict[str, np.ndarray] = {
+        "clean": images[0],
+        "adversarial": images[1],
+        "logits": logits,
+        "epsilons": np.asarray(subject.epsilons),
+        "image_ids": np.asarray(subject.split.ids)[chosen].astype(str),
+        "labels": np.asarray(subject.split.labels)[chosen],
+    }
+    if subject.split.masks is not None:
+        arrays["masks"] = subject.split.masks[chosen]
+    np.savez(path, allow_pickle=False, **arrays)
