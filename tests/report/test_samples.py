@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from palpate.report import samples
-from palpate.report.images import photo
 from palpate.report.run_data import read
 
 CLASSES = ("nevus", "melanoma", "keratosis")
@@ -25,27 +24,13 @@ def with_predictions(one: samples.Samples, predictions: list[list[int]]) -> samp
     return dataclasses.replace(one, labels=labels, predictions=np.array(predictions))
 
 
-def test_examples_take_the_first_image_that_falls_at_its_smallest_and_at_the_largest_epsilon(found):
-    one = with_predictions(found[0], [[1, 0, 0, 0]] + [[1, 0, 0, 0]] * 2 + [[1, 0, 2, 1]] * 4)
-    small, large = samples.examples(one, CLASSES)
-    assert small.title == "smallest epsilon that fools the model, 0.005 (1.28/255)"
-    assert large.title == "largest epsilon, 0.04 (10.2/255)"
-    assert small.text == "test_0002, label “nevus”: “nevus” when clean, “keratosis” when perturbed."
-    assert (small.magnified, large.magnified) == ("×100", "×10")
-    assert large.perturbed == photo(one.adversarial[-1, 2]).uri
-    assert large.clean == photo(one.clean[2]).uri
-
-
-def test_a_model_that_never_falls_is_shown_at_the_largest_epsilon_only(found):
-    (only,) = samples.examples(with_predictions(found[0], [[0, 0, 0, 0]] * 7), CLASSES)
-    assert only.title.startswith("largest epsilon")
-    (only,) = samples.examples(with_predictions(found[0], [[1, 1, 1, 1]] * 7), CLASSES)
-    assert only.text.startswith("test_0000")
-
-
-def test_one_epsilon_that_is_both_is_shown_once(found):
-    (only,) = samples.examples(with_predictions(found[0], [[0] * 4] * 6 + [[1] * 4]), CLASSES)
-    assert only.title == "smallest epsilon that fools the model and largest tried, 0.04 (10.2/255)"
+def test_the_first_image_that_falls_is_taken(found):
+    one = with_predictions(found[0], [[1, 0, 0, 0]] + [[1, 0, 0, 0]] * 2 + [[1, 0, 2, 1]] * 3 + [[1, 0, 7, 1]])
+    assert samples.first_fooled(one) == 2
+    text = "test_0002, label “nevus”: “nevus” when clean, “class 7” when perturbed."
+    assert samples.described(one, 2, CLASSES) == text
+    assert samples.first_fooled(with_predictions(found[0], [[1, 0, 0, 0]] * 7)) == 1
+    assert samples.first_fooled(with_predictions(found[0], [[1, 1, 1, 1]] * 7)) == 0
 
 
 def test_samples_that_cannot_be_read_are_named(make_run):

@@ -10,7 +10,7 @@ import polars as pl
 from palpate.core.io import sha256
 from palpate.core.provenance import versions
 from palpate.core.rows import SCHEMA
-from palpate.report.stages import StageTables, open_tables
+from palpate.report.stages import MADE_ON, StageTables, open_tables
 from palpate.report.verdicts import read as read_verdicts
 from palpate.statistics.acceptance import Judgement, State, judge
 from palpate.statistics.criteria import Criteria, read_criteria
@@ -103,26 +103,20 @@ def _checks(asked: Criteria, tables: StageTables) -> list[Judgement]:
         )
         found.append(Judgement("required checks", "checks", stage.title, "", state, None, 0.0, why))
     if not found:
-        found.append(
-            Judgement(
-                "required checks", "checks", tables.study.name, "", "undecided", None, 0.0, "the run holds no checks"
-            )
-        )
+        why = "the run holds no checks"
+        found.append(Judgement("required checks", "checks", tables.study.name, "", "undecided", None, 0.0, why))
     return found
 
 
 def _facts(tables: StageTables) -> dict[str, list[str]]:
-    records = [stage.record for stage in tables.stages if stage.record is not None]
-    versions = {f"{name} {version}" for record in records for name, version in record.versions.items()}
+    found = tables.made_with()
     return {
-        "devices": sorted({record.device for record in records}),
-        "versions": sorted(versions),
-        "commits": sorted({record.commit for record in records if record.commit}),
-        "weights": sorted(
-            f"{stage.model_id} {stage.record.files['weights.safetensors'].sha256}"
-            for stage in tables.complete("train")
-            if stage.record and "weights.safetensors" in stage.record.files
+        "devices": sorted(found.get("device", ())),
+        "versions": sorted(
+            f"{name} {each}" for name, values in found.items() if name not in MADE_ON for each in values
         ),
+        "commits": sorted(found.get("commit", ())),
+        "weights": sorted(f"{stage.model_id} {stage.weights}" for stage in tables.complete("train") if stage.weights),
     }
 
 

@@ -66,11 +66,6 @@ def photo(image: Floats, style: Style = WHOLE) -> Picture:
     return _encoded(pixels, "webp", [cv2.IMWRITE_WEBP_QUALITY, style.webp])
 
 
-def large_photo(image: Floats) -> str:
-    """An image (C, H, W) as large as a page needs it: without loss up to EVERY pixels wide, else as fine WebP."""
-    return photo(image, Style(EVERY, None) if image.shape[-1] <= EVERY else Style(256, 90)).uri
-
-
 def magnification(epsilon: float) -> int:
     """By how much a perturbation is magnified so that ±epsilon nearly fills the grey scale; a round number, at least 1.
 

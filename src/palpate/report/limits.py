@@ -42,33 +42,19 @@ def _task(data: RunData, task: str) -> list[str]:
     )
     for board in found.leaderboards:
         images = min(entry.images for entry in board.entries)
-        if images < FEW:
-            notes.append(
-                f"{found.title}, {board.attack_id}: {formatting.plural(images, 'image')} attacked, so intervals are wide."
-            )
-        if not board.continuous:
-            notes.append(
-                f"{found.title}, {board.attack_id}: radii are known to lie at or below an ε tried, not between them."
-            )
         single = sum(len(entry.runs) == 1 for entry in board.entries)
-        if single:
-            notes.append(
-                f"{found.title}, {board.attack_id}: {formatting.plural(single, 'model')} of one training each: differences are between weight files."
-            )
         left_out = sum(len(entry.left_out) for entry in board.entries)
-        if left_out:
-            notes.append(
-                f"{found.title}, {board.attack_id}: {formatting.plural(left_out, 'run')} without signal left out."
-            )
-        failed = sum(entry.failed for entry in board.entries)
-        if failed:
-            notes.append(
-                f"{found.title}, {board.attack_id}: the attack failed on some images, which count as misclassified."
-            )
+        said = {
+            f"{formatting.plural(images, 'image')} attacked, so intervals are wide.": images < FEW,
+            "radii are known to lie at or below an ε tried, not between them.": not board.continuous,
+            f"{formatting.plural(single, 'model')} of one training each: differences are between weight files.": single,
+            f"{formatting.plural(left_out, 'run')} without signal left out.": left_out,
+            "the attack failed on some images, which count as misclassified.": any(one.failed for one in board.entries),
+        }
+        notes += [f"{found.title}, {board.attack_id}: {note}" for note, applies in said.items() if applies]
     if not record.groups or record.groups.get("test") == record.images.get("test"):
-        notes.append(
-            f"{found.title}: each test image counts as a patient of its own; where patients have several, intervals are too narrow."
-        )
+        alone = "each test image counts as a patient of its own; where patients have several, intervals are too narrow."
+        notes.append(f"{found.title}: {alone}")
     return notes
 
 

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from palpate.report.run_data import RunData
+from palpate.report.stages import MADE_ON
 
 
 def bill_of_materials(data: RunData) -> dict[str, Any]:
@@ -13,17 +14,16 @@ def bill_of_materials(data: RunData) -> dict[str, Any]:
 
     Source: CycloneDX specification 1.5, https://cyclonedx.org/docs/1.5/json/.
     """
-    records = [stage.record for stage in data.stages if stage.record]
-    versions = dict.fromkeys((name, version) for record in records for name, version in record.versions.items())
-    components: list[dict[str, Any]] = [_package(name, version) for name, version in versions]
+    made_with = data.made_with()
+    packages = [(name, each) for name, versions in made_with.items() if name not in MADE_ON for each in versions]
+    components: list[dict[str, Any]] = [_package(*one) for one in packages]
     for stage in data.complete("train"):
-        weights = stage.record.files.get("weights.safetensors") if stage.record else None
         components.append(
             {
                 "type": "machine-learning-model",
                 "bom-ref": stage.id,
                 "name": f"{stage.model_id} on {stage.task}",
-                **({"hashes": [{"alg": "SHA-256", "content": weights.sha256}]} if weights else {}),
+                **({"hashes": [{"alg": "SHA-256", "content": stage.weights}]} if stage.weights else {}),
             }
         )
     for task, record in data.study.tasks.items():
@@ -36,8 +36,6 @@ def bill_of_materials(data: RunData) -> dict[str, Any]:
                 "licenses": [{"license": {"name": record.licence}}],
             }
         )
-    commits = ", ".join(dict.fromkeys(record.commit for record in records if record.commit))
-    devices = ", ".join(dict.fromkeys(record.device for record in records))
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
@@ -52,9 +50,9 @@ def bill_of_materials(data: RunData) -> dict[str, Any]:
                 "bom-ref": "palpate-study",
             },
             "properties": [
-                {"name": f"palpate:{name}", "value": value}
-                for name, value in (("study", data.study.name), ("commit", commits), ("device", devices))
-                if value
+                {"name": f"palpate:{name}", "value": ", ".join(values)}
+                for name, values in {"study": [data.study.name], **made_with}.items()
+                if name in ("study", *MADE_ON)
             ],
         },
         "components": components,

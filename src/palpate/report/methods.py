@@ -7,7 +7,7 @@ from typing import Any
 
 from palpate.core import formatting
 from palpate.report.run_data import RunData
-from palpate.report.stages import Stage
+from palpate.report.stages import MADE_ON, Stage
 
 ATTACKS = {
     "minimum-norm": "a minimum-norm attack, which finds for each image the smallest perturbation that changes the prediction [palpate]",
@@ -130,12 +130,9 @@ def _statistics(data: RunData) -> str:
 
 
 def _software(data: RunData) -> str:
-    records = [stage.record for stage in data.stages if stage.record]
-    versions: dict[str, str] = {}
-    for record in records:
-        versions |= record.versions
-    devices = ", ".join(dict.fromkeys(record.device for record in records))
-    named = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "palpate")
+    found = data.made_with()
+    devices = ", ".join(found.get("device", ()))
+    named = ", ".join(f"{name} {versions[-1]}" for name, versions in found.items() if name not in ("palpate", *MADE_ON))
     return f"All was computed with palpate {data.study.palpate} [palpate]" + (
         f" ({named}) on {devices}." if named else "."
     )

@@ -92,8 +92,7 @@ def _about(data: RunData, task: str, model: str) -> list[str]:
             for name in ("model", "training", "seed")
             if spec.get(name) is not None
         ]
-        weights = stage.record.files.get("weights.safetensors") if stage.record else None
-        lines += [f"- weights, SHA-256: `{weights.sha256}`"] if weights else []
+        lines += [f"- weights, SHA-256: `{stage.weights}`"] if stage.weights else []
     return [_plain(line) for line in lines] or ["The training is not part of this run."]
 
 

@@ -1,4 +1,4 @@
-"""The sample images of a run, as the attack and explain stages keep them, and the examples of perturbations that the page shows.
+"""The sample images of a run, as the attack, corrupt and explain stages keep them.
 
 Arrays are read where they are needed: a file of many samples is mapped into memory, so that opening a thousand of them takes no time.
 """
@@ -15,9 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate.core import formatting
 from palpate.core.npz import MOST_BYTES, read_header
-from palpate.report import images
 from palpate.report.stages import Stage, StageTables
 
 
@@ -58,23 +56,11 @@ class Samples:
     maps: dict[str, Maps]
 
 
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One perturbation to look at."""
-
-    title: str
-    text: str  # what was predicted before and after
-    clean: str  # data URIs
-    perturbation: str
-    perturbed: str
-    magnified: str  # "×50", and which pixels were kept where not all
-
-
-def load(tables: StageTables, task: str, at_most: int | None = None) -> list[Samples]:
+def load(tables: StageTables, task: str) -> list[Samples]:
     """The samples of the explained models of a task; what cannot be read is added to the problems."""
     parents = [one.parent("attack") for one in tables.complete("explain", task)]
     stages = [tables.stage(stage_id) for stage_id in dict.fromkeys(parent.id for parent in parents if parent)]
-    found = [read(tables, stage) for stage in stages[:at_most] if stage is not None]
+    found = [read(tables, stage) for stage in stages if stage is not None]
     return [one for one in found if one is not None]
 
 
@@ -117,21 +103,6 @@ def _read(stage: Stage, explained: list[Stage]) -> Samples:
     )
 
 
-def examples(samples: Samples, classes: tuple[str, ...]) -> list[Example]:
-    """One image, chosen by `first_fooled`, at the smallest epsilon that fools the model and, last, at the largest."""
-    image = first_fooled(samples)
-    right = samples.predictions[0] == samples.labels
-    fooled = samples.predictions[1:] != samples.labels  # (E, n)
-    last = len(samples.epsilons) - 1
-    steps = {last: f"largest epsilon, {formatting.epsilon(samples.epsilons[last], samples.norm)}"}
-    if right[image] and fooled[:, image].any():
-        first = int(np.argmax(fooled[:, image]))
-        which = "smallest epsilon that fools the model"
-        steps[first] = f"{which} and largest tried" if first == last else which
-        steps[first] += f", {formatting.epsilon(samples.epsilons[first], samples.norm)}"
-    return [_example(samples, classes, image, step, steps[step]) for step in sorted(steps)]
-
-
 def first_fooled(samples: Samples) -> int:
     """The first image that the model classifies correctly unattacked and wrongly at some epsilon; else the first correct; else 0."""
     right = samples.predictions[0] == samples.labels
@@ -140,25 +111,13 @@ def first_fooled(samples: Samples) -> int:
     return int(next(found for found in candidates if len(found))[0])
 
 
-def _example(samples: Samples, classes: tuple[str, ...], image: int, step: int, title: str) -> Example:
-    clean, adversarial = samples.clean[image], samples.adversarial[step, image]
-    magnified = images.magnification(samples.epsilons[step])
-    shown, stride = images.difference(clean, adversarial, magnified)
-    predicted = [class_name(classes, samples.predictions[index, image]) for index in (0, step + 1)]
-    return Example(
-        title=title,
-        text=f"{samples.image_ids[image]}, label “{class_name(classes, samples.labels[image])}”: "
-        f"“{predicted[0]}” when clean, “{predicted[1]}” when perturbed.",
-        clean=images.large_photo(clean),
-        perturbation=shown.uri,
-        perturbed=images.large_photo(adversarial),
-        magnified=f"×{magnified}" + (f", 1 pixel in {stride * stride}" if stride > 1 else ""),
+def described(samples: Samples, image: int, classes: tuple[str, ...]) -> str:
+    """What an image is, and what it was taken for when clean and at the largest epsilon; a class that the task does not know goes by its number."""
+    label, *predicted = (
+        classes[index] if 0 <= index < len(classes) else f"class {index}"
+        for index in (int(samples.labels[image]), *samples.predictions[[0, -1], image].tolist())
     )
-
-
-def class_name(classes: tuple[str, ...], index: int) -> str:
-    """The name of a class; one that the task does not know is named by its number."""
-    return classes[index] if 0 <= index < len(classes) else f"class {index}"
+    return f"{samples.image_ids[image]}, label “{label}”: “{predicted[0]}” when clean, “{predicted[1]}” when perturbed."
 
 
 def mapped(file: Path, names: tuple[str, ...] | None = None) -> dict[str, NDArray]:

@@ -69,6 +69,12 @@ class Stage:
         return self.record.facts if self.record else {}
 
     @property
+    def weights(self) -> str:
+        """The SHA-256 of the trained weights; "" where there are none."""
+        found = self.record.files.get("weights.safetensors") if self.record else None
+        return found.sha256 if found else ""
+
+    @property
     def map_method(self) -> str:
         """The explainer of an explain stage."""
         return str(self.facts.get("method") or self.planned.spec.get("method", "grad-cam"))
@@ -121,6 +127,16 @@ class StageTables:
     def models(self, task: str) -> list[str]:
         """The models of a task in the study's order, whether or not they have results."""
         return list(dict.fromkeys(stage.model_id for stage in self.stages if task in stage.tasks and stage.model_id))
+
+    def made_with(self) -> dict[str, list[str]]:
+        """Of each package its versions, then "device" and "commit", as the stages recorded them; several where they were made differently."""
+        records = [stage.record for stage in self.stages if stage.record]
+        found: dict[str, list[str]] = {name: [] for record in records for name in record.versions}
+        for record in records:
+            for name, value in {**record.versions, "device": record.device, "commit": record.commit}.items():
+                if value and value not in found.setdefault(name, []):
+                    found[name].append(value)
+        return found
 
     def map_label(self, stage: Stage) -> str:
         """What the maps of an explain stage are called: the model, and the method where the task has several."""
@@ -192,6 +208,9 @@ class StageTables:
         found = self.attempt(f"{stage.id}/{name}", load)
         return pl.DataFrame(schema=empty) if found is None else found
 
+
+MADE_ON = ("device", "commit")
+"""What `StageTables.made_with` holds besides packages."""
 
 ATTACKED = (*COUNTED, "radius", "prediction")
 """The columns of attacked rows that curves and rankings need."""

@@ -119,8 +119,9 @@ def _perturbation(data: RunData, task: str, number: int) -> Part:
         why = "; ".join(problem for problem in data.problems if problem.startswith("samples"))
         return name, None, f"Not drawn: {why or 'no model of this task has been explained yet'}."
     image = samples.first_fooled(found[0])
-    example = samples.examples(found[0], data.study.tasks[task].classes)[-1]
-    text = f"{data.results.tasks[task].title}: {example.title}, {found[0].model_id}. {example.text}"
+    largest = formatting.epsilon(found[0].epsilons[-1], found[0].norm)
+    what = samples.described(found[0], image, data.study.tasks[task].classes)
+    text = f"{data.results.tasks[task].title}: largest epsilon, {largest}, {found[0].model_id}. {what}"
     return name, triple(found[0], image), text
 
 

@@ -3,7 +3,6 @@
 A number without these cannot be repeated or disputed, so they stand on the page and not in a file beside it.
 """
 
-import dataclasses
 import json
 from typing import Any
 
@@ -22,52 +21,25 @@ def section(data: RunData) -> Section:
     """Versions, one folded list per model, and every stage that is not complete."""
     html = render(
         "provenance.html",
-        software=software(data),
-        origins=origins(data),
-        titles={task: found.title for task, found in data.results.tasks.items()},
+        software=data.made_with(),
+        tasks=[
+            (found.title, {model: facts(data, task, model) for model in data.models(task)})
+            for task, found in data.results.tasks.items()
+        ],
         absent=[stage for stage in data.stages if stage.state != "complete"],
         problems=data.problems,
     )
     return Section("Provenance", html, "Provenance")
 
 
-@dataclasses.dataclass(frozen=True)
-class Origin:
+def facts(data: RunData, task: str, model: str) -> list[tuple[str, str]]:
     """What the numbers of one model of one task depend on, as names and texts."""
-
-    task: str
-    model_id: str
-    facts: tuple[tuple[str, str], ...]
-
-
-def origins(data: RunData) -> list[Origin]:
-    """One entry per task and model, in the study's order."""
-    return [
-        Origin(task, model, tuple(_facts(data, task, model)))
-        for task in data.results.tasks
-        for model in data.models(task)
-    ]
-
-
-def software(data: RunData) -> list[tuple[str, str]]:
-    """Devices, versions and commits of all complete stages; several values mean that stages were made differently."""
-    records = [stage.record for stage in data.stages if stage.record]
-    names = list(dict.fromkeys(name for record in records for name in record.versions))
-    found = [(name, _values(record.versions.get(name) for record in records)) for name in names]
-    found.append(("device", _values(record.device for record in records)))
-    found.append(("commit", _values(record.commit for record in records)))
-    return [(name, value) for name, value in found if value]
-
-
-def _facts(data: RunData, task: str, model: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for stage in data.complete("train", task, model):
         spec = stage.planned.spec
         found += [(name, _settings(spec[name])) for name in ("model", "training", "seed") if spec.get(name) is not None]
-        if stage.record:
-            found += [("trained", _settings(stage.record.facts))] if stage.record.facts else []
-            weights = stage.record.files.get("weights.safetensors")
-            found += [("weights, SHA-256", weights.sha256)] if weights else []
+        found += [("trained", _settings(stage.facts))] if stage.facts else []
+        found += [("weights, SHA-256", stage.weights)] if stage.weights else []
     for stage in data.complete("attack", task, model):
         found += _attack(data, stage)
     for stage in data.complete("explain", task, model):
@@ -119,7 +91,3 @@ def _settings(value: Any) -> str:
 
 def _plain(item: Any) -> str:
     return f"{item:.6g}" if isinstance(item, float) else str(item)
-
-
-def _values(values: Any) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values if value))
