@@ -32,8 +32,8 @@ contracts: $(READY)
 	$(BIN)/lint-imports --no-cache
 
 pictures: $(READY)
-	$(BIN)/palpate study docs/pictures/study.toml --out runs/pictures
-	$(BIN)/python docs/pictures/take.py runs/pictures
+	$(BIN)/palpate demo --out runs/demo
+	$(BIN)/python docs/pictures/take.py runs/demo
 
 browser: $(READY)
 	$(BIN)/pytest -n 0 tests/report -k browser

@@ -1,6 +1,6 @@
 """Takes the pictures of the documentation from a run: first screen, viewer in the page, and `palpate view`.
 
-python docs/pictures/take.py RUN        # needs Playwright and Chromium; `make pictures` makes the run first
+python docs/pictures/take.py RUN        # needs Playwright and Chromium; `make pictures` makes the run of the demo first
 """
 
 import shutil
@@ -24,7 +24,7 @@ def take(run: Path) -> list[Path]:
     with sync_playwright() as playwright, open_server([run], 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page = browser.new_page(viewport={"width": 1280, "height": 1120})
         page.goto(page_file.as_uri())
         page.locator("#leaderboard .plot .main-svg").first.wait_for()
         found = [shot(page, "first-screen")]

@@ -71,7 +71,7 @@ const palpateShots = (function () {
       box.addEventListener("click", () => choose(step));
       return box;
     }));
-    const status = { fail: "a check failed", warn: "checks: warning", pass: "checks: no failure", "not run": "not checked" }[view.check];
+    const status = { fail: "A check failed", warn: "Checks: warning", pass: "Checks: no failure", "not run": "Not checked" }[view.check];
     const found = make("p", { class: "dim" }, (scene.axis === "ε" ? "Attack: " : "Corruption: ") + view.found[image] + ". ", make("span", { class: view.check === "fail" ? "bad" : "" }, status + "."));
     const node = make("section", { class: "v-panel" }, make("h4", {}, view.name), make("div", { class: "v-shots" }, ...shots), strip, found);
 
