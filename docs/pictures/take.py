@@ -52,6 +52,8 @@ def missed(page: Page) -> None:
         if "(2/255)" in steps.inner_text():
             break
     page.locator("select[data-name=map]").select_option("grad-cam")
+    page.wait_for_timeout(500)
+    page.locator(".v-list button").first.click()
     page.wait_for_timeout(1000)
 
 

@@ -100,14 +100,23 @@ function palpateViewer(root) {
       slider.setAttribute("aria-label", scene.axis);
       note.textContent = scene.note || "";
       choices();
+      const start = shared(scene.ids);
       items = scene.ids.map((id, i) => {
         const view = scene.views.find((one) => source(one, "photo", 0, i));
-        const button = make("button", { type: "button" }, make("img", { src: view ? source(view, "photo", 0, i) : "", loading: "lazy", alt: "" }), make("span", {}, id));
+        const button = make("button", { type: "button" }, make("img", { src: view ? source(view, "photo", 0, i) : "", loading: "lazy", alt: "" }), make("span", { title: id }, start > 8 ? "…" + id.slice(start) : id));
         button.addEventListener("click", () => { state.image = i; open(); });
         return make("li", {}, button);
       });
       arrange();
     });
+  }
+
+  // How much of their beginning all names share, in whole parts.
+  function shared(names) {
+    const first = names[0] || "";
+    let same = 0;
+    while (same < first.length && names.every((name) => name[same] === first[same])) same++;
+    return first.slice(0, same).search(/[^/_. -]*$/);
   }
 
   function choices() {
