@@ -89,6 +89,7 @@ def test_the_first_images_alone_and_what_is_no_saved_sweep(result, five, tmp_pat
     part = result.first(5)
     assert torch.equal(part.radius, result.radius[:5])
     assert len(part) == len(part.status) == len(part.adversarials) == 5
+    assert part.adversarials.untyped_storage().nbytes() == part.adversarials.nbytes  # not a view of all images
     with pytest.raises(InputError, match="64"):
         Sweep.load(result.save(tmp_path / "sweep.npz"), five.images[:3])
     (tmp_path / "other.npz").write_bytes(b"other")

@@ -208,8 +208,10 @@ class Sweep:
         return cls(**given, epsilons=epsilons, status=status, images=images[place], norm=norm, how=how, classes=classes)
 
     def first(self, count: int) -> "Sweep":
-        """The same result for the first `count` images only."""
-        return self.take(slice(count))
+        """The same result for the first `count` images only, copied: it keeps no memory of the others alive."""
+        part = self.take(slice(count))
+        copies = {name: value.clone() for name, value in vars(part).items() if isinstance(value, Tensor)}
+        return dataclasses.replace(part, **copies)
 
     def take(self, place: slice | Tensor) -> "Sweep":
         """The same result for some of the images."""

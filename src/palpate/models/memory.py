@@ -1,4 +1,7 @@
-"""Memory that runs out: how it is told from other errors, on every device."""
+"""Memory that runs out: how it is told from other errors, on every device, and how unused memory is given back."""
+
+import contextlib
+import ctypes
 
 import torch
 
@@ -23,3 +26,12 @@ def free_memory() -> None:
     """Give cached memory of accelerators back, so that a smaller allocation may succeed."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def trim_memory() -> None:
+    """Give freed memory of the C library back to the system, where it can be asked to (glibc).
+
+    Arrays of many sizes leave gaps that later ones do not fit into, so that a process which works in blocks would grow with each of them.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another system or C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -89,7 +89,7 @@ class _Attacked(Swept):
         if place.start < EXAMINED:
             files[f"sweep-{place.start:09}.npz"] = found.first(EXAMINED - place.start).save
         if found.worst is not None and place.start < self.shown:
-            pictures = found.worst[:, : self.shown - place.start].numpy()
+            pictures = found.worst[:, : self.shown - place.start].numpy().copy()
             files[f"pictures-{place.start:09}.npy"] = functools.partial(np.save, arr=pictures, allow_pickle=False)
         return files
 

@@ -38,9 +38,9 @@ BLOCK = 1024
 """Images read at once where only their predictions are needed: whole batches of any size that is used."""
 
 
-def blocks(first: int, last: int) -> Iterator[slice]:
+def blocks(first: int, last: int, size: int = BLOCK) -> Iterator[slice]:
     """The places of the images from `first` to before `last`, block after block."""
-    return (slice(start, min(start + BLOCK, last)) for start in range(first, last, BLOCK))
+    return (slice(start, min(start + size, last)) for start in range(first, last, size))
 
 
 @dataclasses.dataclass(frozen=True)

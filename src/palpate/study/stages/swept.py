@@ -21,11 +21,14 @@ from palpate.attacks.spec import Attack
 from palpate.core import rows
 from palpate.core.records import StageOutput
 from palpate.models.predict import predict_logits
-from palpate.study.stages.context import Chosen, Context
+from palpate.study.stages.context import Chosen, Context, blocks
 from palpate.study.stages.table import make_rows
 
 BALL_TOLERANCE = 2.0**-23
 """One unit in the last place of a float32 at 1: x + delta is rounded, so a pixel read back may exceed epsilon by so much."""
+
+JUDGED = 128
+"""Images that are judged at a time, since judging takes several copies of them, some in double precision."""
 
 Files = dict[str, Callable[[Path], Any]]
 """What writes each file of a piece, by its name."""
@@ -103,8 +106,9 @@ class Swept:
                 continue
             where, clean = self.places[place], predict_logits(self.model, found.images[:])
             tables = [make_rows(self.keys, self.split, where, clean)]
-            for judged in self._conditions(found):
-                tables.append(make_rows(self.keys, self.split, where, target=self.goal, **judged))
+            for part in blocks(0, len(found), JUDGED):
+                for judged in self._conditions(found.take(part)):
+                    tables.append(make_rows(self.keys, self.split, where[part], target=self.goal, **judged))
             yield place, Piece(pl.concat(tables), self.files(place, found, clean))
             del found  # before the next block is made
 
