@@ -31,6 +31,9 @@ types: $(READY)
 contracts: $(READY)
 	$(BIN)/lint-imports --no-cache
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
+
 pictures: $(READY)
 	$(BIN)/palpate demo --out runs/demo
 	$(BIN)/python docs/pictures/take.py runs/demo
