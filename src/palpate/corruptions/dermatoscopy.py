@@ -45,7 +45,7 @@ def light_gradient(images: Tensor, severity: float, generator: torch.Generator) 
 @corruption("colour-cool", unit="loss of red, gain of blue", direction=-1, **CAST)
 @corruption("colour-warm", unit="gain of red, loss of blue", **CAST)
 def colour_cast(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """Red times 1 + severity and blue times 1 − severity, as under a lower colour temperature; or the reverse, as under a higher one."""
+    """Red times 1 ± severity and blue times 1 ∓ severity: as under a lower (`colour-warm`) or a higher colour temperature (`colour-cool`)."""
     gains = torch.tensor([1 + severity, 1.0, 1 - severity], dtype=images.dtype).view(3, 1, 1)
     return (images * gains).clamp(0, 1)
 

@@ -130,7 +130,7 @@ def _both(name: str, up: float, down: float, **facts: Any) -> Callable[[Function
 
 @_both("gamma", 3, 0.9, parameter="gamma")
 def gamma(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """xᵞ with γ = 1 + severity, darker, or 1 − severity, brighter."""
+    """xᵞ with γ = 1 + severity (`gamma-up`, darker) or 1 − severity (`gamma-down`, brighter)."""
     return F.adjust_gamma(images, 1 + severity) if severity else images
 
 
@@ -151,7 +151,7 @@ def contrast(images: Tensor, severity: float, generator: torch.Generator) -> Ten
 @corruption("window-up", unit="of the window", largest=0.8, signed=True, direction=-1, source=WINDOW)
 @corruption("window-down", unit="of the window", largest=0.8, signed=True, source=WINDOW)
 def window(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """The window's centre below its place, x + severity, up to white; or above it, x − severity, down to black."""
+    """The window's centre below its place: x + severity, up to white (`window-down`); or above it: x − severity, down to black (`window-up`)."""
     return (images + severity).clamp(0, 1)
 
 

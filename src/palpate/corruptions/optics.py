@@ -76,7 +76,7 @@ def gaussian_blur(images: Tensor, severity: float, generator: torch.Generator) -
 @corruption("rotation-clockwise", unit="degrees", largest=45, signed=True, direction=-1, source="affine map")
 @corruption("rotation", unit="degrees", largest=45, signed=True, source="affine map, counter-clockwise")
 def rotation(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """A turn round the centre, counter-clockwise or clockwise."""
+    """A turn round the centre, counter-clockwise (`rotation`) or clockwise (`rotation-clockwise`)."""
     return placed(images, angle=severity)
 
 
@@ -90,7 +90,7 @@ def translation(images: Tensor, severity: float, generator: torch.Generator) -> 
 @corruption("zoom-out", unit="below 1", largest=0.4, direction=-1, **ZOOM)
 @corruption("zoom-in", unit="above 1", largest=1, **ZOOM)
 def zoom(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
-    """Enlarged from the centre, as from a shorter distance, what is cut off being lost; or made smaller, as from a larger distance."""
+    """Enlarged from the centre, what is cut off being lost (`zoom-in`), or made smaller (`zoom-out`), as from another distance."""
     return placed(images, scale=1 + severity)
 
 
