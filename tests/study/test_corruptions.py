@@ -16,6 +16,7 @@ from palpate.core.run_folder import RunFolder
 from palpate.corruptions.corruption import Corruption
 from palpate.data.dataset import load
 from palpate.models.weights import load_weights
+from palpate.report import verdicts
 from palpate.report.page.page import write_report
 from palpate.report.run_data import read
 from palpate.report.viewer.scenes import scenes
@@ -74,7 +75,7 @@ def test_rows_agree_with_a_direct_call(made):
 def test_the_viewer_shows_the_corrupted_images_and_what_the_rows_say_of_them(made):
     data = load("phantom-skin", size=32, train_images=48, val_images=16, test_images=24)
     (scene,) = [one for one in scenes([read(made)]) if one.title.endswith(", jpeg")]
-    assert (scene.axis, scene.ids) == ("severity, steps of quality below 100,", tuple(data.test.ids[:8]))
+    assert (scene.axis, scene.ids) == ("severity (steps of quality below 100)", tuple(data.test.ids[:8]))
     assert scene.factors[-1] >= 1
     table = rows.read(made / stages_of(made, "corrupt")[0] / "images.parquet").sort("image_id", "epsilon_index")
     labels = torch.as_tensor(np.asarray(data.test.labels)[:8])
@@ -87,6 +88,7 @@ def test_the_viewer_shows_the_corrupted_images_and_what_the_rows_say_of_them(mad
             assert np.abs(view.image(step, place) - np.asarray(images[place])).max() <= 0.51 / 255
             row = table.filter(image_id=name, epsilon_index=step)
             assert view.samples.predictions[step, place] == row["prediction"].item()
+    assert view.check == verdicts.read(read(made).complete("corrupt")[0])[0] != "not run"
     assert list(view.radius) == [None if np.isnan(one) else one for one in found.radius.tolist()]
     assert (made / stages_of(made, "corrupt")[0] / "samples.npz").stat().st_size < 200_000
 

@@ -162,7 +162,8 @@ def decimal(value: float | None, low: float | None = None, high: float | None = 
     """A number in two decimals with its interval."""
     if value is None:
         return NONE
-    return Cell(f"{value:.2f}", "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]", key=value)
+    interval = "" if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
+    return Cell(f"{value:.2f}".replace("-", "−"), interval.replace("-", "−"), key=value)
 
 
 def radius(value: float | None, low: float | None, high: float | None, largest: float, norm: str) -> Cell:

@@ -216,7 +216,7 @@ def _scene(key: tuple, members: list[tuple[StageTables, Stage, Samples]], names:
         title=title + (f", {what}" if what else f", {norm}" if norm != "linf" else ""),
         classes=classes,
         norm=norm,
-        axis=f"severity, {members[0][1].facts['unit']}," if what else "ε",
+        axis=f"severity ({members[0][1].facts['unit']})" if what else "ε",
         scale=members[0][0].study.tasks[task].scale,
         epsilons=epsilons,
         ids=ids,
@@ -256,7 +256,9 @@ def _radii(run: StageTables, stage: Stage) -> dict[str, float]:
 
 
 def _check(run: StageTables, stage: Stage) -> str:
-    """The worst status of the checks of this attack, or of the model where they name no attack."""
+    """The worst status of the checks of this attack, or of the model where they name no attack; a corruption keeps its own."""
+    if stage.kind == "corrupt":
+        return verdicts.read(stage)[0]
     stages = run.of("trust", stage.task, stage.model_id)
     named = [one for one in stages if (parent := one.parent("attack")) and parent.id == stage.id]
     found = [verdicts.read(one)[0] for one in named or [one for one in stages if one.parent("attack") is None]]

@@ -46,7 +46,7 @@ const palpateShots = (function () {
 
   // The panel of one model: built once for an image, then changed by `update`.
   function panel(scene, view, image, source, choose) {
-    const layers = {};
+    const layers = {}, attack = scene.axis === "ε";
     const shots = KINDS.map((kind) => {
       const photo = make("img", { class: kind === "difference" ? "sharp" : "" });
       const map = make("img", { class: "v-map", alt: "" });
@@ -72,7 +72,7 @@ const palpateShots = (function () {
       return box;
     }));
     const status = { fail: "A check failed", warn: "Checks: warning", pass: "Checks: no failure", "not run": "Not checked" }[view.check];
-    const found = make("p", { class: "dim" }, (scene.axis === "ε" ? "Attack: " : "Corruption: ") + view.found[image] + ". ", make("span", { class: view.check === "fail" ? "bad" : "" }, status + "."));
+    const found = make("p", { class: "dim" }, (attack ? "Attack: " : "Corruption: ") + view.found[image] + ". ", make("span", { class: view.check === "fail" ? "bad" : "" }, status + "."));
     const node = make("section", { class: "v-panel" }, make("h4", {}, view.name), make("div", { class: "v-shots" }, ...shots), strip, found);
 
     function update(state) {
@@ -81,7 +81,7 @@ const palpateShots = (function () {
         const { photo, map, empty, words } = layers[kind];
         const step = kind === "clean" ? 0 : state.step;
         const address = kind === "difference" ? (step ? source(view, "difference", step, image) : null) : source(view, "photo", step, image);
-        const changed = kind === "difference" ? "difference ×" + scene.factors[step] : kind + ": " + said(scene, view, step, image);
+        const changed = kind === "difference" ? "difference ×" + scene.factors[step] : (kind === "clean" || attack ? kind : "corrupted") + ": " + said(scene, view, step, image);
         words.textContent = kind === "difference" && !step ? "difference: none" : changed;
         const predicted = view.predictions[step][image];
         words.className = kind === "difference" || predicted === null ? "" : predicted === scene.labels[image] ? "right" : "wrong";
