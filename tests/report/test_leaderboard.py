@@ -1,6 +1,7 @@
 """The opening section: one sentence and one table per task, ranked alike on the page, in the terminal and in the files."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -107,3 +108,16 @@ def test_tasks_without_an_attack_say_so(make_run):
     for file in run.glob("attack-*/stage.json"):
         unmake(file)
     assert section(read(run)).html.count("No model of this task has been attacked yet.") == 2
+
+
+@pytest.mark.parametrize(("lows", "words"), [((1, 2), None), ((1, 1), "do not tell them apart"), ((None, None), None)])
+def test_models_that_may_all_be_first_are_said(whole_run, lows, words):
+    found = read(whole_run).results.tasks["phantom-skin"]
+    board = found.leaderboards[0]
+    both = zip(board.entries, lows, strict=True)
+    entries = tuple(dataclasses.replace(entry, rank_low=low) for entry, low in both)
+    text = sentence(found.model_copy(update={"leaderboards": (dataclasses.replace(board, entries=entries),)}))
+    assert words in text if words else "These images" not in text
+    third = dataclasses.replace(entries[1], rank_low=3, name="third")
+    text = sentence(found.model_copy(update={"leaderboards": (dataclasses.replace(board, entries=(*entries, third)),)}))
+    assert ("do not tell the first 2 apart" in text) == (words is not None)

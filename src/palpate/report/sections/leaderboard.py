@@ -50,9 +50,9 @@ def sentence(found: TaskResults) -> str:
         )
         if radius_key(others[0]) > radius_key(best):
             text += ", which has a larger median radius but is more accurate at no ε"
-        if best.rank_high is not None and best.rank_high > 1:
-            which = "them" if best.rank_high == len(ranked) else f"the first {best.rank_high}"
-            text += f". These images do not tell {which} apart"
+        first = sum(entry.rank_low == 1 for entry in ranked)
+        if first > 1:
+            text += f". These images do not tell {'them' if first == len(ranked) else f'the first {first}'} apart"
     return text + "."
 
 
