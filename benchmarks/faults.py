@@ -50,8 +50,11 @@ SHORT = {"epochs": 3, "train": 64, "images": 48, "foolbox": 16, "explained": 8}
 
 KINDS = ("train", "predict", "attack", "corrupt", "explain", "trust")
 
-SHORTEST = 6.0
+SHORTEST = 4.0
 """Seconds within which a kill comes, at random, unless nothing is finished in them."""
+
+WHILE_STARTING = 0.1
+"""Of the kills: their seconds count from the start of the command, those of others from when it began to make a stage."""
 
 FORKS = multiprocessing.get_context("forkserver")
 
@@ -104,13 +107,17 @@ class Command:
         self.process.join(seconds)
         return self.process.exitcode
 
+    def in_work(self) -> list[Path]:
+        """The logs of the stages that it is making."""
+        ours = f": process {self.process.pid} on "
+        logs = [log for log in self.run.glob("logs/*.log") if ours in "".join(log.read_text().splitlines()[-1:])]
+        return [log for log in logs if not (self.run / log.stem / "stage.json").exists()]
+
     def kill(self, commands: int) -> Kill:
         """End it at once."""
         self.process.kill()
         self.wait(60)
-        ours = f": process {self.process.pid} on "
-        logs = [log for log in self.run.glob("logs/*.log") if ours in log.read_text().splitlines()[-1]]
-        logs = [log for log in logs if not (self.run / log.stem / "stage.json").exists()]
+        logs = self.in_work()
         if not logs:
             return Kill("", 0.0, commands)
         marks = [*logs, *self.run.glob(f".kept/{logs[0].stem}/*/*/kept.json")]
@@ -163,10 +170,12 @@ def killed(folder: Path, reference: dict[str, object], kills: int, commands: int
         run, before = folder / f"run-{commands}-{runs}", set[str]()
         working = [Command(study, run, fork) for _ in range(commands)]
         while any(command.wait(0) is None for command in working):
+            victim, started = rng.randrange(commands), rng.random() < WHILE_STARTING or len(done) >= kills
+            while all(command.wait(0.02) is None for command in working) and not (started or working[victim].in_work()):
+                pass
             end = time.monotonic() + (rng.uniform(0, longest) if len(done) < kills else 1.0)
             while time.monotonic() < end and all(command.wait(0.02) is None for command in working):
                 pass
-            victim = rng.randrange(commands)
             if len(done) >= kills or working[victim].wait(0) is not None:
                 working[victim].wait(0.1)
                 continue

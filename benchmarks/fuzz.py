@@ -204,13 +204,13 @@ def child(shop: Workshop, kind: str, seeds: range, pipe) -> None:
     pipe.close()
 
 
-def fuzz(shop: Workshop, kind: str, start: int, count: int) -> dict[int, str]:
-    """How each case ended, by its seed."""
+def fuzz(shop: Workshop, kind: str, start: int, end: int) -> dict[int, str]:
+    """How each case ended, by its seed, from `start` to before `end`."""
     found: dict[int, str] = {}
     context = multiprocessing.get_context("spawn")  # threads of polars do not live through a fork
-    while start < count:
+    while start < end:
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=child, args=(shop, kind, range(start, count), theirs))
+        process = context.Process(target=child, args=(shop, kind, range(start, end), theirs))
         process.start()
         theirs.close()
         with contextlib.suppress(EOFError):
@@ -256,7 +256,7 @@ def main() -> None:
         print(f"{'kind':12} {'cases':>6} {'read':>6} {'refused':>8} {'wrong':>6}")
         results = {}
         for kind in asked.kinds:
-            ended = fuzz(shop, kind, asked.first, round(SHARE[kind] * asked.cases))
+            ended = fuzz(shop, kind, asked.first, asked.first + round(SHARE[kind] * asked.cases))
             count = Counter(ended.values())
             odd = {seed: how for seed, how in ended.items() if how not in ("read", "refused")}
             wrong += len(odd)

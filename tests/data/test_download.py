@@ -39,12 +39,13 @@ def url() -> Iterator[str]:
     thread.join()
 
 
-def described(url: str, name: str, content: bytes = CONTENT) -> Download:
-    return Download(name, f"{url}/{name}", hashlib.md5(content, usedforsecurity=False).hexdigest())
+def described(url: str, name: str, content: bytes = CONTENT, kind: str = "sha256") -> Download:
+    return Download(name, f"{url}/{name}", f"{kind}:{hashlib.new(kind, content, usedforsecurity=False).hexdigest()}")
 
 
-def test_a_file_is_fetched_once_and_whole(url: str, tmp_path: Path) -> None:
-    path = fetch(described(url, "a.npz"), tmp_path / "medmnist")
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_a_file_is_fetched_once_and_whole(url: str, tmp_path: Path, kind: str) -> None:
+    path = fetch(described(url, "a.npz", kind=kind), tmp_path / "medmnist")
     assert path.read_bytes() == CONTENT
     path.write_bytes(b"put here by hand")
     assert fetch(described(url, "a.npz"), tmp_path / "medmnist").read_bytes() == b"put here by hand"
@@ -54,7 +55,7 @@ def test_a_file_is_fetched_once_and_whole(url: str, tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("absent.npz", r"absent.npz cannot be downloaded \(HTTP 404 Not Found\); get http"),
-        ("cut.npz", r"MD5 \w{32} where \w{32} is published|cannot be downloaded"),
+        ("cut.npz", r"SHA256 \w{64} where \w{64} is published|cannot be downloaded"),
         ("huge.npz", r"huge.npz needs 1000000.00 GB and"),
     ],
 )
@@ -65,7 +66,7 @@ def test_a_failed_download_leaves_nothing_behind(url: str, tmp_path: Path, name:
 
 
 def test_another_content_than_published_is_refused(url: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"MD5 .* put it at .*a\.npz"):
+    with pytest.raises(InputError, match=r"SHA256 .* put it at .*a\.npz"):
         fetch(described(url, "a.npz", b"other"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

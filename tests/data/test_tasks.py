@@ -27,7 +27,7 @@ def test_published_sizes_are_selected_by_name() -> None:
     task = find_task("pathmnist-224")
     assert (task.name, task.marker) == ("pathmnist-224", "pathmnist_224.npz")
     assert task.download is not None
-    assert task.download.md5 == "2c51a510bcdc9cf8ddb2af93af1eadec"
+    assert task.download.checksum == "md5:2c51a510bcdc9cf8ddb2af93af1eadec"
 
 
 @pytest.mark.parametrize("name", ["ham1000", "", "pathmnist-96", "ham10000-64", "mnist-28"])

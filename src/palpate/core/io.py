@@ -188,7 +188,7 @@ def lock_file(path: Path) -> Iterator[bool]:
         InputError: the file cannot be written, or lies on a file system without locks.
     """
     remedy = "check its rights; the folder must lie on a file system that has locks (some network shares have none)"
-    lock = FileLock(path)
+    lock = FileLock(path, fallback_to_soft=False)  # a soft lock would outlive a process that was killed
     with named_errors(str(path), remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         held = False

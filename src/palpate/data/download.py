@@ -23,11 +23,11 @@ BLOCK = 2**20  # bytes
 
 @dataclass(frozen=True)
 class Download:
-    """A file that can be fetched: its name, where it is published, and its MD5 there."""
+    """A file that can be fetched: its name, where it is published, and its checksum as "sha256:HEX", or "md5:HEX" where no other is published."""
 
     file: str
     url: str
-    md5: str
+    checksum: str
 
 
 def fetch(download: Download, folder: Path) -> Path:
@@ -46,15 +46,16 @@ def fetch(download: Download, folder: Path) -> Path:
             if free < length:
                 needs = f"{download.file} needs {length / 1e9:.2f} GB and {free / 1e9:.2f} GB are free"
                 raise InputError(f"{draft.parent}: {needs}")
-            digest = hashlib.md5(usedforsecurity=False)
+            kind, _, published = download.checksum.partition(":")
+            digest = hashlib.new(kind, usedforsecurity=False)
             bar = progress_bar(Console(stderr=True), f"downloading {download.file}")
             with bar as told, draft.open("wb") as file:
                 while block := answer.read(BLOCK):
                     digest.update(block)
                     file.write(block)
                     told(file.tell() // 2**20, length // 2**20, "MB")
-            if digest.hexdigest() != download.md5:
-                sums = f"MD5 {digest.hexdigest()} where {download.md5} is published"
+            if digest.hexdigest() != published:
+                sums = f"{kind.upper()} {digest.hexdigest()} where {published} is published"
                 why = "the download was damaged or the file replaced"
                 raise InputError(f"{download.url}: {sums}, so {why}; try again, or {remedy}")
     except urllib.error.HTTPError as error:

@@ -73,7 +73,7 @@ def task(name: str, size: int = 28) -> Task:
         caveat=f"published at {size} px; the file names no patients, so one patient may be in two splits",
         sizes=SIZES,
         at_size=partial(task, name),
-        download=Download(file, f"{URL}/{file}", spec["md5"][SIZES.index(size)]),
+        download=Download(file, f"{URL}/{file}", f"md5:{spec['md5'][SIZES.index(size)]}"),
     )
 
 
