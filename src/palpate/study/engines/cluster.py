@@ -11,16 +11,13 @@ import torch
 
 from palpate.core.errors import InputError
 from palpate.core.records import StageOutput
-from palpate.study.engines.engine import Job, Outcome, Setup, Told
+from palpate.study.engines.engine import TOLD_SECONDS, Job, Outcome, Setup, Told, sparingly
 
 ANSWER_SECONDS = 20.0
 """That a cluster has to answer."""
 
 RETRIES = 3
 """How often a task is begun again whose node or process was lost."""
-
-POLL_SECONDS = 0.5
-"""Between two looks at how far the tasks have come."""
 
 
 class Cluster:
@@ -71,7 +68,7 @@ class Cluster:
         """Wait for the first task that ends, and tell in the meantime how far the others have come."""
         end, ended = time.monotonic() + seconds, []
         while not ended and time.monotonic() < end:
-            ended, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=POLL_SECONDS)
+            ended, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=TOLD_SECONDS)
             for said in self._ray.get(self._board.take.remote()):
                 self._told(*said)
         return [self._outcome(task) for task in ended]
@@ -109,16 +106,8 @@ def _make(job: Job, setup: Setup, board: Any) -> Outcome:
     """Make a job on a node of the cluster."""
     from palpate.study.engines import work
 
-    last = 0.0
-
-    def told(stage: StageOutput, done: int, total: int, note: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= POLL_SECONDS:
-            last = time.monotonic()
-            board.put.remote(stage, done, total, note)
-
     torch.set_num_threads(setup.threads or 1)
-    return work.make(job, work.open_context(setup, told), setup.commit)
+    return work.make(job, work.open_context(setup, sparingly(board.put.remote)), setup.commit)
 
 
 def _connect(address: str | None, workers: int | None) -> Any:

@@ -1,15 +1,19 @@
 """What an engine is: it makes the stages that are submitted to it, and gives what became of each; and the one that works in this process."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from palpate.core.records import StageOutput
 from palpate.study.spec import Study
 
 Told = Callable[[StageOutput, int, int, str], None]
 """Told of a stage the work done, the work in all, and a few words."""
+
+TOLD_SECONDS = 0.5
+"""Between two messages of a process about how far it has come."""
 
 
 class Stopped(BaseException):
@@ -83,6 +87,19 @@ class Engine(Protocol):
     def close(self) -> None:
         """End all that was started; jobs in work are dropped, their kept parts are not."""
         ...
+
+
+def sparingly(told: Told) -> Told:
+    """The same, called at most once in `TOLD_SECONDS`."""
+    last = 0.0
+
+    def tell(*said: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last >= TOLD_SECONDS:
+            last = time.monotonic()
+            told(*said)
+
+    return tell
 
 
 class InProcess:

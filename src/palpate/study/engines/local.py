@@ -10,14 +10,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from palpate.core.errors import InputError
-from palpate.core.records import StageOutput
-from palpate.study.engines.engine import Job, Outcome, Setup, Told
+from palpate.study.engines.engine import Job, Outcome, Setup, Told, sparingly
 
 TRIES = 3
 """How often a job is begun whose process ended without an answer: killed by a person, or by the system because memory ran out."""
-
-TOLD_SECONDS = 0.5
-"""Between two messages of a worker about how far it has come."""
 
 CLOSE_SECONDS = 1.0
 """That a worker has to end by itself."""
@@ -123,15 +119,7 @@ def _serve(connection: Connection, setup: Setup) -> None:
     # Ctrl-C reaches all processes of a terminal; the one at the other end decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    last = 0.0
-
-    def told(stage: StageOutput, done: int, total: int, note: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= TOLD_SECONDS:
-            last = time.monotonic()
-            connection.send((stage, done, total, note))
-
-    context = work.open_context(setup, told)
+    context = work.open_context(setup, sparingly(lambda *said: connection.send(said)))
     while True:
         try:
             job = connection.recv()

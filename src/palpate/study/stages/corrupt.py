@@ -94,16 +94,11 @@ def _searched(ids: np.ndarray, found: Sweep) -> pl.DataFrame:
 def _facts(attack: Corrupted, size: int, searched: pl.DataFrame) -> dict[str, Any]:
     """What the corruption is and what was spent."""
     corruption = attack.corruption
-    return {
+    stated = ("unit", "modality", "source", "identity", "direction", "parameter")
+    return {name: getattr(corruption, name) for name in stated} | {
         "attack_id": attack.name,
         "corruption": corruption.name,
-        "unit": corruption.unit,
-        "modality": corruption.modality,
-        "source": corruption.source,
         "largest": corruption.range_of(size),
-        "identity": corruption.identity,
-        "direction": corruption.direction,
-        "parameter": corruption.parameter,
         "anchors": {name: list(levels) for name, levels in corruption.anchors(size).items()},
         "draws": attack.noise_draws,
         "images": len(searched),
