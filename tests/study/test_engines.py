@@ -68,6 +68,7 @@ def test_a_failure_comes_back_with_its_reason(tmp_path):
         ({"name": "dask"}, "engine must be one of 'in-process', 'local', 'ray'"),
         ({"name": "in-process", "workers": 2}, "workers must be left out with the engine 'in-process'"),
         ({"name": "local", "workers": 0}, "workers must be at least 1"),
+        ({"name": "local", "workers": 10**6}, "workers must be at most"),
         ({"name": "local", "address": "auto"}, "use --engine ray"),
     ],
 )

@@ -77,8 +77,9 @@ def run(
     """
     console, choice = console or Console(stderr=True), EngineChoice(engine, workers, address)
     where = choose_device("cpu" if engine == "ray" else device)
-    if devices > 1 and engine != "ray":
-        check_devices(where, devices)
+    check_devices(where, devices if engine != "ray" else min(devices, 1))  # a cluster counts its own
+    if threads is not None and threads < 1:
+        raise InputError(f"threads must be at least 1, given {threads}")
     check_logger(log)
     data_root = Path(root) if root is not None else None
     datasets = {task.name: open_dataset(study, task, data_root) for task in study.tasks}

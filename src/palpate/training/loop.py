@@ -30,7 +30,7 @@ from palpate.models.resume import Resume
 from palpate.training.history import Epoch, History, Hooks, LabelledImages
 from palpate.training.objective import accuracy, balanced_accuracy, loss, loss_weights
 from palpate.training.optimizer import make_optimizer
-from palpate.training.parallel import Stretch, gathered, launch, several
+from palpate.training.parallel import Stretch, check_devices, gathered, launch, several
 from palpate.training.sampling import batches, draw, flip, flips
 from palpate.training.spec import TrainSpec
 
@@ -72,6 +72,7 @@ def fit(
     spec = spec or TrainSpec()  # pyright: ignore[reportCallIssue]
     check_finite(model, "the model")
     target = choose_device(device)
+    check_devices(target, devices)
     if not spec.epochs:
         model.eval()
         return History((), 0, stopped_early=False)

@@ -20,9 +20,8 @@ def several(device: torch.device, devices: int, spec: TrainSpec) -> Fabric:
     """A Fabric over several devices of one machine.
 
     Raises:
-        InputError: there are fewer, or a batch is too small to be shared.
+        InputError: a batch is too small to be shared.
     """
-    check_devices(device, devices)
     if spec.batch_size < 2 * devices:
         raise InputError(f"batch_size must be at least 2 for each of {devices} devices, given {spec.batch_size}")
     strategy = DDPStrategy(start_method="spawn")  # a fork would share a GPU's state
@@ -30,11 +29,15 @@ def several(device: torch.device, devices: int, spec: TrainSpec) -> Fabric:
 
 
 def check_devices(device: torch.device, devices: int) -> None:
-    """Refuse to train on more devices than there are.
+    """Refuse to train on more devices than there are, or on none.
 
     Raises:
         InputError: there are fewer of the device's kind on this machine.
     """
+    if devices < 1:
+        raise InputError(f"devices must be at least 1, given {devices}")
+    if devices == 1:
+        return
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"devices must be 1 on {device.type}, given {devices}")
     here = torch.cuda.device_count() if device.type == "cuda" else os.cpu_count() or 1

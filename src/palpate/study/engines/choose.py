@@ -16,6 +16,9 @@ from palpate.study.stages.context import Context
 
 ENGINES = ("in-process", "local", "ray")
 
+WORKERS_PER_CORE = 8
+"""Of the engine "local", at most: each is a process with its own copy of torch."""
+
 
 @dataclasses.dataclass(frozen=True)
 class EngineChoice:
@@ -40,6 +43,9 @@ class EngineChoice:
         if self.workers is not None and (self.name == "in-process" or self.workers < 1):
             allowed = "left out with the engine 'in-process'" if self.name == "in-process" else "at least 1"
             raise InputError(f"workers must be {allowed}, given {self.workers}; several need --engine local or ray")
+        most = WORKERS_PER_CORE * (os.cpu_count() or 1)
+        if self.name == "local" and (self.workers or 0) > most:
+            raise InputError(f"workers must be at most {most} on this machine, given {self.workers}")
         if self.address is not None and self.name != "ray":
             raise InputError(f"address is that of a Ray cluster, given with the engine {self.name!r}; use --engine ray")
 

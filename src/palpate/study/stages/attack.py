@@ -36,7 +36,7 @@ EXAMINED = 64
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Attack the first test images of the shuffled split and write a row per image and epsilon."""
-    subject = _Attacked(stage, context)
+    subject = _Attacked.of(stage, context)
     blocks = subject.blocks()
     shown = subject.images[: stage.spec["samples"]]
     pictures = [np.load(file, allow_pickle=False) for block in blocks for file in sorted(block.glob("pictures-*.npy"))]
@@ -53,7 +53,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
 
 def make_part(stage: StageOutput, context: Context, part: tuple[int, int]) -> None:
     """Attack only the images from the first to before the second number, and keep them; `make` then has the rest to do."""
-    _Attacked(stage, context).blocks(*part, after=FIRST if part[0] else 0)
+    _Attacked.of(stage, context).blocks(*part, after=FIRST if part[0] else 0)
 
 
 def parts(stage: StageOutput, context: Context, workers: int) -> list[list[tuple[int, int]]]:
@@ -69,34 +69,34 @@ def parts(stage: StageOutput, context: Context, workers: int) -> list[list[tuple
 class _Attacked(Swept):
     """What is attacked, and how; of the first images the trust stage needs the sweep, and the viewer pictures (E, n, C, H, W)."""
 
-    def __init__(self, stage: StageOutput, context: Context) -> None:
+    @classmethod
+    def of(cls, stage: StageOutput, context: Context) -> "_Attacked":
         spec = AttackSpec.read(stage.spec["attack"], stage.title)
         _, places, goal = attacked_images(context, stage.task, spec)
-        super().__init__(
-            stage,
-            context,
-            spec.attack,
-            spec.name,
-            epsilons=tuple(stage.spec["epsilons"]),
-            places=places,
-            goal=goal,
-            levels=context.dataset(stage.task).levels or 256,
-        )
-        self.shown = stage.spec["samples"]
+        levels = context.dataset(stage.task).levels or 256
+        return cls(stage, context, spec.attack, spec.name, tuple(stage.spec["epsilons"]), places, goal, levels)
 
     def files(self, place: slice, found: Sweep, clean: Tensor) -> Files:
         files: Files = {}
         if place.start < EXAMINED:
             files[f"sweep-{place.start:09}.npz"] = found.first(EXAMINED - place.start).save
-        if found.worst is not None and place.start < self.shown:
-            pictures = found.worst[:, : self.shown - place.start].numpy().copy()
+        if found.worst is not None and place.start < self.stage.spec["samples"]:
+            pictures = found.worst[:, : self.stage.spec["samples"] - place.start].numpy().copy()
             files[f"pictures-{place.start:09}.npy"] = functools.partial(np.save, arr=pictures, allow_pickle=False)
         return files
 
     def samples(self, images: Tensor) -> Tensor:
         """Images (E, n, C, H, W) made at each epsilon, where the attack itself makes one image for all."""
         worst, labels = MaxLoss(norm=self.attack.norm), self.labels[: len(images)]
-        found = sweep(self.model, images, labels, self.epsilons, worst, targets=self.goal, progress=self.progress)
+        found = sweep(
+            self.model,
+            images,
+            labels,
+            self.epsilons,
+            worst,
+            targets=self.goal,
+            progress=self.context.progress(self.stage),
+        )
         pictures = [found.images_at(epsilon) for epsilon in self.epsilons]
         if levels := getattr(self.attack, "levels", None):
             both = zip(pictures, self.epsilons, strict=True)

@@ -32,7 +32,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     spec, size = CorruptionSpec.read(settings, stage.title), context.task(stage.task).size
     places = np.arange(len(context.dataset(stage.task).test))[: spec.images]
     attack = spec.attack
-    subject = _CorruptedImages(stage, context, attack, attack.name, epsilons=spec.grid(size), places=places)
+    subject = _CorruptedImages(stage, context, attack, attack.name, spec.grid(size), places)
     blocks = subject.blocks()
     rows.join([block / "images.parquet" for block in blocks], folder / "images.parquet")
     _write_samples(folder, subject, [file for block in blocks for file in sorted(block.glob("pictures-*.npy"))])

@@ -50,39 +50,37 @@ def write_pieces(pieces: list[Piece], folder: Path) -> None:
             write(folder / name)
 
 
+@dataclasses.dataclass
 class Swept:
     """Test images of a task under an attack or a corruption.
 
-    Args:
+    Attributes:
         stage, context: of the stage.   attack, name: what is done to them, and what tables call it.   epsilons: radii or severities, rising.
         places: of the images in the test split.   goal: the class that they must be taken for, if any.
         levels: of a file, to which images are rounded to see whether they survive it; not looked at when None.
     """
 
-    def __init__(
-        self,
-        stage: StageOutput,
-        context: Context,
-        attack: Attack,
-        name: str,
-        *,
-        epsilons: tuple[float, ...],
-        places: NDArray[np.intp],
-        goal: int | None = None,
-        levels: int | None = None,
-    ) -> None:
-        dataset = context.dataset(stage.task)
-        self.attack, self.name, self.epsilons, self.goal, self.levels = attack, name, epsilons, goal, levels
-        self.split, self.places, self.images = dataset.test, places, Chosen(dataset.test.images, places)
-        self.labels = torch.as_tensor(np.asarray(dataset.test.labels)[places], dtype=torch.long)
-        self.model, self.keys = context.trained(stage), context.keys(stage, "test")
-        self.training = (dataset.val.images, dataset.val.labels) if attack.learns and len(dataset.val) else None
-        self.kept, self.progress = context.kept(stage), context.progress(stage)
+    stage: StageOutput
+    context: Context
+    attack: Attack
+    name: str
+    epsilons: tuple[float, ...]
+    places: NDArray[np.intp]
+    goal: int | None = None
+    levels: int | None = None
+
+    def __post_init__(self) -> None:
+        dataset = self.context.dataset(self.stage.task)
+        self.split, self.images = dataset.test, Chosen(dataset.test.images, self.places)
+        self.labels = torch.as_tensor(np.asarray(dataset.test.labels)[self.places], dtype=torch.long)
+        self.model, self.keys = self.context.trained(self.stage), self.context.keys(self.stage, "test")
+        self.training = (dataset.val.images, dataset.val.labels) if self.attack.learns and len(dataset.val) else None
 
     def blocks(self, first: int = 0, last: int | None = None, after: int = 0) -> list[Path]:
         """The folders of the blocks from one image to before another, of which those not kept yet are made; see `Kept.make_blocks`."""
         count = len(self.images) if last is None else last
-        return self.kept.make_blocks("image", count, self._pieces, write_pieces, first=first, after=after)
+        kept = self.context.kept(self.stage)
+        return kept.make_blocks("image", count, self._pieces, write_pieces, first=first, after=after)
 
     def files(self, place: slice, found: Sweep, clean: Tensor) -> Files:
         """What is kept of a piece besides its rows, whose clean logits are (n, K)."""
@@ -98,7 +96,7 @@ class Swept:
             self.attack,
             targets=self.goal,
             training=self.training,
-            progress=self.progress,
+            progress=self.context.progress(self.stage),
             start=gap.start,
             carry=carry,
         ):
