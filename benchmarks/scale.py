@@ -8,6 +8,7 @@ weights, whose passes cost what any others do; passes per image are counted. doc
 """
 
 import argparse
+import math
 import os
 import platform
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 import palpate
 from palpate.core.io import write_json
@@ -35,6 +37,9 @@ GPU_BATCH = 64
 
 CHEST = {"trained_on": 86_524, "attacked": 25_596, "epochs": 30, "models": 12}
 """ChestX-ray14 whole, in its publisher's split, as a study of twelve models."""
+
+ASSUMED_TFLOPS = 20
+"""1e12 operations that a GPU does in a second of such passes: assumed for the projection, not measured."""
 
 
 def clock(device: torch.device) -> float:
@@ -62,6 +67,13 @@ def per_image(model: nn.Module, images: torch.Tensor, training: bool, turns: int
     return best
 
 
+def gflop(model: nn.Module, images: torch.Tensor, training: bool) -> float:
+    """1e9 floating-point operations per image of what `per_image` times: two for each multiplication with its addition."""
+    with FlopCounterMode(display=False) as counter:
+        per_image(model, images, training, turns=0)
+    return counter.get_total_flops() / len(images) / 1e9
+
+
 def rates(device: torch.device, turns: int) -> list[dict]:
     """Seconds per image of each model and size."""
     found = []
@@ -70,10 +82,14 @@ def rates(device: torch.device, turns: int) -> list[dict]:
         images = torch.rand(GPU_BATCH if device.type == "cuda" else batch, 3, size, size, device=device)
         images = images.contiguous(memory_format=torch.channels_last)
         train, attack = (per_image(model, images, training, turns) for training in (True, False))
-        found.append({"model": name, "size": size, "train_s": train, "attack_pass_s": attack})
-        print(
-            f"| {name} | {size} | {1000 * train:.1f} | {1000 * attack:.1f} | {1e9 * attack / size**2:.0f} |", flush=True
-        )
+        counts = {
+            f"{kind}_gflop": gflop(model, images[:1].repeat(2, 1, 1, 1), kind == "train")
+            for kind in ("train", "attack")
+        }
+        found.append({"model": name, "size": size, "train_s": train, "attack_pass_s": attack, **counts})
+        numbers = [f"{1000 * train:.1f}", f"{1000 * attack:.1f}", f"{1e9 * attack / size**2:.0f}"]
+        numbers += [f"{count:.1f}" for count in counts.values()]
+        print(f"| {name} | {size} | {' | '.join(numbers)} |", flush=True)
     return found
 
 
@@ -100,12 +116,33 @@ def epsilons(device: torch.device) -> list[dict]:
     return found
 
 
-def projection(rate: dict, passes: float) -> dict[str, float]:
-    """Hours of one device for ChestX-ray14 whole and twelve models that cost as this one does."""
+def projection(rate: dict, passes: float) -> dict[str, dict[str, float]]:
+    """Hours and 1e15 operations for ChestX-ray14 whole and twelve models that cost as this one does: the trainings, and the attacks."""
     trained = CHEST["trained_on"] * CHEST["epochs"] * CHEST["models"]
-    attacked = CHEST["attacked"] * CHEST["models"]
-    training, attack = trained * rate["train_s"] / 3600, attacked * passes * rate["attack_pass_s"] / 3600
-    return {"training_h": training, "attack_h": attack, "hours": training + attack}
+    attacked = CHEST["attacked"] * CHEST["models"] * passes
+    return {
+        "training": {"hours": trained * rate["train_s"] / 3600, "pflop": trained * rate["train_gflop"] / 1e6},
+        "attack": {"hours": attacked * rate["attack_pass_s"] / 3600, "pflop": attacked * rate["attack_gflop"] / 1e6},
+    }
+
+
+def on(devices: int, training: float, attack: float) -> float:
+    """Hours on so many devices: each training is of one device, in as many rounds as are needed; attacks are shared by all."""
+    return training * math.ceil(CHEST["models"] / devices) / CHEST["models"] + attack / devices
+
+
+def projected(whole: dict[str, dict[str, dict[str, float]]]) -> None:
+    """Print hours on one device, eight and 64: as measured, and on devices that do `ASSUMED_TFLOPS`."""
+    header = " | training, h | attack, h | one device, h | eight | 64 |\n|---|---:|---:|---:|---:|---:|"
+    for title, key, scale in (
+        ("as measured", "hours", 1.0),
+        (f"at {ASSUMED_TFLOPS} TFLOP/s", "pflop", 3.6 * ASSUMED_TFLOPS),
+    ):
+        print(f"\n| {title}{header}")
+        for name, parts in whole.items():
+            training, attack = parts["training"][key] / scale, parts["attack"][key] / scale
+            numbers = [training, attack, *(on(devices, training, attack) for devices in (1, 8, 64))]
+            print(f"| {name} | " + " | ".join(f"{number:,.1f}" for number in numbers) + " |")
 
 
 def main() -> None:
@@ -119,19 +156,15 @@ def main() -> None:
     torch.set_num_threads(1)
     device = torch.device(arguments.device)
     print(
-        "| model | px | training, ms per image | attack pass, ms per image | ns per pixel |\n|---|---:|---:|---:|---:|"
+        "| model | px | training, ms per image | attack pass, ms per image | ns per pixel | training, GFLOP | attack pass, GFLOP |\n"
+        "|---|---:|---:|---:|---:|---:|---:|"
     )
     models = rates(device, arguments.turns)
     print("\n| epsilons | standard attack, ms per image | forward passes | backward passes |\n|---:|---:|---:|---:|")
     grid = epsilons(device)
     passes = (grid[-1]["forward"] + grid[-1]["backward"]) / 2
     whole = {rate["model"]: projection(rate, passes) for rate in models if rate["size"] == 224}
-    print(
-        "\n| model at 224 px | training, h | attack, h | one device | eight | cluster of 64 |\n|---|---:|---:|---:|---:|---:|"
-    )
-    for name, hours in whole.items():
-        numbers = [hours["training_h"], hours["attack_h"], hours["hours"], hours["hours"] / 8, hours["hours"] / 64]
-        print(f"| {name} | " + " | ".join(f"{number:,.0f}" for number in numbers) + " |")
+    projected(whole)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, one thread"
     machine = {"device": name, "torch": torch.__version__, "load": os.getloadavg()[0]}
     write_json(

@@ -1,10 +1,12 @@
 """Where the epochs of trainings are written while they run, besides the run folder: TensorBoard or MLflow, both extras."""
 
 import dataclasses
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
-from palpate.core.errors import InputError
+from palpate.core.errors import InputError, readable
 from palpate.training.history import Epoch
 
 LOGGERS = ("tensorboard", "mlflow")
@@ -37,10 +39,17 @@ class EpochLog:
             raise InputError(f'log {self.name!r} is not installed; pip install "palpate[{self.name}]"') from None
 
     def __call__(self, epoch: Epoch) -> None:
-        """Write its numbers."""
+        """Write its numbers; where that fails the training goes on without, with a warning."""
         values = {name: float(value) for name, value in dataclasses.asdict(epoch).items() if name != "epoch"}
-        self._write = self._write or (self._mlflow() if self.name == "mlflow" else self._tensorboard())
-        self._write(values, epoch.epoch)
+        try:
+            self._write = self._write or (self._mlflow() if self.name == "mlflow" else self._tensorboard())
+            self._write(values, epoch.epoch)
+        except Exception as error:  # of a server that ended, or a full disk: no reason to lose the training
+            why = readable(str(error), 300)
+            warnings.warn(
+                f"log {self.name!r}: epochs of {self.title} are no longer written there ({why})", stacklevel=2
+            )
+            self._write = lambda values, step: None
 
     def _tensorboard(self) -> Any:
         from lightning_fabric.loggers.tensorboard import TensorBoardLogger
@@ -69,6 +78,14 @@ class EpochLog:
 
 
 def check_logger(name: str | None) -> None:
-    """Refuse a logger that cannot be used, before any work begins."""
+    """Refuse a logger that cannot be used, or a server that does not answer, before any work begins."""
     if name is not None:
         EpochLog(name, Path(), "", "")
+    if name == "mlflow":
+        from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
+
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # 7 take minutes
+        try:
+            MlflowClient().search_experiments(max_results=1)
+        except Exception as error:
+            raise InputError(f"log 'mlflow': {error}; set MLFLOW_TRACKING_URI to a server that answers") from None
