@@ -54,16 +54,21 @@ def context_of(
         return ModelAccess(network.eval().requires_grad_(False), batch=64, budget=budget)
 
     other = None if sibling is None else access(as_logits_model(sibling))
+    held = 0 if swept is None else int(swept.whole.how.get("levels") or 0)
     return CheckContext(
         model=model,
         outputs=access(model),
         access=access(as_logits_model(model)),
         sibling=other,
+        every_image=x,
+        every_label=y,
+        places=torch.arange(len(x)),
         images=x,
         labels=y,
         epsilons=epsilons,
         swept=swept,
         training=training,
+        levels=held,
         **settings,
     )
 
@@ -72,4 +77,4 @@ def claim(x: Tensor, y: Tensor, radius: Tensor, stored: Tensor | None, **how: ob
     """What a sweep with these radii and stored images says."""
     passes = torch.ones(len(x), 2, dtype=torch.long)
     sweep = Sweep(radius, y, EPSILONS, passes, ("ok",) * len(x), x, stored, None, "linf", how)
-    return SweepUnderTest(sweep, x, torch.arange(len(x)))
+    return SweepUnderTest(sweep)

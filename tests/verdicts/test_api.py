@@ -1,18 +1,29 @@
 """`trust`: every check answers whatever it is given, the budget holds, and the model is left as it was."""
 
 import dataclasses
+import inspect
 
 import numpy as np
 import pytest
 import torch
 from tests.verdicts.helpers import Net, by_name, sane
 from tests.verdicts.linear import EPSILONS, SIZE, Line, claim, images
+from torch import nn
 
 import palpate
+from palpate.attacks.minimum_norm import MinimumNorm
 from palpate.core.errors import InputError
 from palpate.core.records import summarise_verdicts
 from palpate.verdicts.api import trust
 from palpate.verdicts.check import checks
+
+
+class Cast(nn.Module):
+    """Logits as bfloat16."""
+
+    def forward(self, z):
+        return z.bfloat16()
+
 
 COUNT = sum(check.threshold is not None for check in checks())
 
@@ -217,3 +228,62 @@ def test_settings_that_cannot_be_used_are_named(change, message):
     x, y, _ = images()
     with pytest.raises(InputError, match=message):
         trust(Line(), x, y, EPSILONS, **change)
+
+
+def test_it_takes_every_option_of_a_sweep_and_of_the_attacks():
+    """But what a sweep keeps, and the images that patches and universal perturbations learn from."""
+    taken = inspect.signature(trust).parameters
+    options = set(inspect.signature(palpate.sweep).parameters) | set(MinimumNorm.model_fields)
+    assert options - taken.keys() == {"attack", "keep", "training", "strength", "precision"}
+    for name in ("norm", "channels", "levels", "draws", "targets"):  # as the sweep's, unless they are given
+        assert taken[name].default is None
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"levels": 1}, "levels must be a whole number of at least 2"),
+        ({"levels": 256, "norm": "l2"}, "levels go with norm 'linf' only"),
+        ({"levels": 256}, "images must hold values k / 255"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1"),
+        ({"draws": 0}, "draws must be a whole number of at least 1"),
+        ({"budget": -1}, "budget must be a whole number of at least 0"),
+        ({"sibling": 5}, "model must be a torch.nn.Module"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_any_pass(given, message):
+    x, y, _ = images()
+    with pytest.raises(InputError, match=message):
+        trust(Line(), x, y, EPSILONS, **given)
+
+
+def test_a_sibling_that_fails_leaves_one_check_not_run():
+    class Broken(Line):
+        def forward(self, x):
+            raise RuntimeError("no weights")
+
+    x, y, _ = images()
+    alone, beside = (by_name(trust(Line(0.5), x, y, EPSILONS, sibling=other)) for other in (None, Broken()))
+    assert beside["transfer"].status == "not run"
+    assert "no weights" in beside["transfer"].advice
+    assert {n: v for n, v in alone.items() if n != "transfer"} == {n: v for n, v in beside.items() if n != "transfer"}
+
+
+def test_images_per_pass_are_at_most_as_asked():
+    seen = []
+
+    class Counted(Line):
+        def forward(self, x):
+            seen.append(len(x))
+            return super().forward(x)
+
+    x, y, _ = images(20)
+    trust(Counted(), x, y, EPSILONS, batch_size=5, budget=500)
+    assert max(seen) == 5
+
+
+def test_half_precision_answers_are_examined_like_others():
+    x, y, _ = images(20, (0.012, 0.1))
+    model = Line(0.5)
+    half = nn.Sequential(model, Cast())
+    assert not [v.advice for v in trust(half, x, y, EPSILONS) if "broke this check" in v.advice]

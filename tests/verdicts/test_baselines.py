@@ -76,15 +76,18 @@ def test_noise_finds_a_wide_target_and_not_a_narrow_one():
             return torch.stack([torch.zeros_like(score), score], 1)
 
     x, y = torch.full((6, 3, 8, 8), 0.5), torch.zeros(6, dtype=torch.long)
-    assert noise(_access(Anywhere()), x, y, 0.05, _seed()).all()
+    assert fools(Anywhere()(noise(_access(Anywhere()), x, y, 0.05, _seed())), y).all()
     line_x, line_y, _ = images(6, (0.02, 0.03))
-    assert not noise(_access(Line()), line_x, line_y, 0.031, _seed()).any()  # needs 192 pixels to agree
+    found = noise(_access(Line()), line_x, line_y, 0.031, _seed())
+    assert not fools(Line()(found), line_y).any()  # needs 192 pixels to agree
 
 
 def test_squares_fool_within_the_ball_only_and_stop_asking_about_fooled_images():
     x, y, exact = images(8, (0.005, 0.2))
     access = _access(Line())
-    fooled = random_search(access, x, y, 0.1, _seed(), 300)
+    found = random_search(access, x, y, 0.1, _seed(), 300)
+    fooled = fools(Line()(found), y)
+    assert (found - x).abs().max() <= 0.1 + 1e-6
     assert not (fooled & (exact > 0.1)).any()
     assert int(fooled.sum()) >= int((exact < 0.05).sum())
     assert access.budget.forward < 8 * 300

@@ -37,7 +37,7 @@ def test_a_true_sweep_passes_everything(sample):
         (eight_bits, 0.25),
     ):
         assert check(example, threshold).status == "pass"
-    assert max(epsilon for _, epsilon, _ in example.attacks()) <= max(EPSILONS)
+    assert max(epsilon for _, epsilon, *_ in example.attacks()) <= max(EPSILONS)
 
 
 def test_a_sweep_that_found_nothing_is_beaten_by_all(sample):
@@ -149,3 +149,40 @@ def test_a_sweep_that_claims_grey_levels_is_read_back_from_png():
     lost = eight_bits(context_of(Fine(), grey, zeros, swept=between), 0.25)
     assert (lost.status, lost.figure) == ("fail", 1.0)
     assert "says that it kept to 256 grey levels" in lost.advice
+
+
+def test_attacks_that_no_file_can_hold_do_not_beat_a_sweep_of_grey_levels():
+    """At 1.2/255 the sweep found nothing among whole levels, and nothing is there; in floating point everything is fooled."""
+    x, y, epsilon = torch.full((6, 3, 8, 8), 100 / 255), torch.zeros(6, dtype=torch.long), 1.2 / 255
+    infinite = torch.full((6,), torch.inf, dtype=torch.float64)
+    for levels, status in ((None, "fail"), (256, "pass")):
+        swept = claim(x, y, infinite, x.clone(), levels=levels)
+        example = context_of(Fine(), x, y, (epsilon,), swept)
+        assert int(example.baseline(epsilon).fooled.sum()) >= 3
+        assert comparisons.independent_attacks(example, 1.0).status == status
+
+
+def test_luck_with_a_random_model_beats_no_sweep():
+    """One answer of 30 is wrong, wherever the image is: a search that may ask 150 times meets it, and is asked again."""
+
+    class Lucky(Line):
+        def forward(self, x):
+            wrong = torch.rand(len(x)) < 1 / 30
+            score = torch.where(wrong, 1.0, -1.0) + 0 * x.flatten(1).sum(1)
+            return torch.stack([torch.zeros_like(score), score], 1)
+
+    torch.manual_seed(0)
+    x, y = torch.full((12, 3, 8, 8), 0.5), torch.zeros(12, dtype=torch.long)
+    infinite = torch.full((12,), torch.inf, dtype=torch.float64)
+    example = context_of(Lucky(), x, y, swept=claim(x, y, infinite, x.clone()))
+    assert comparisons.square(example, 0.2).status in ("pass", "warn")
+    assert comparisons.noise(example, 1.0).status in ("pass", "warn")
+
+
+def test_an_attack_that_wins_on_few_images_is_said_to_be_perhaps_chance(sample):
+    x, y, _, radius, stored = sample
+    easiest = int(radius.argmin())
+    radius[easiest], stored[easiest] = torch.inf, x[easiest]
+    finding = comparisons.independent_attacks(context_of(Line(), x, y, swept=claim(x, y, radius, stored)), 1.0)
+    assert finding.status == "warn"
+    assert finding.advice.endswith("on fewer than 3 images that may be chance.")

@@ -52,10 +52,9 @@ def class_order(context: CheckContext, threshold: float) -> Finding:
     gained = int(((renamed == labels) & (predicted != labels)).sum())
     lost = int(((renamed != labels) & (predicted == labels)).sum())
     gain, sure = gained - lost, gained > lost and binomtest(gained, gained + lost).pvalue <= RENAMED
-    figure = context.points(max(gain, 0))
     accuracy = percent(float((predicted == labels).float().mean()))
     return judge(
-        figure,
+        context.points(max(gain, 0)),
         gain if sure else 0,
         threshold,
         f"The model is right on {accuracy} of the images, and other names of its classes would not help.",
@@ -68,7 +67,7 @@ def class_order(context: CheckContext, threshold: float) -> Finding:
 def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
     """The clean accuracy that the sweep claims, and the one that was expected, against the model's own on the same images."""
     if context.swept is not None and context.swept.relabelled:
-        others, total = context.swept.relabelled, len(context.swept.images)
+        others, total = context.swept.relabelled, len(context.every_label)
         return Finding(
             "fail" if others >= LEAST else "warn",
             100 * others / total,
@@ -109,27 +108,29 @@ def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
 def _predictions(context: CheckContext) -> tuple[int, Tensor, Tensor | None]:
     """How many images were predicted, which of them the model classifies correctly, and which of them the sweep says it does.
 
-    A prediction that is not as the sweep says is made again up to four times, and counts as said if one of them agrees.
+    All images are predicted where somebody says how many are right and that costs little. A prediction that is not as the sweep says is made again
+    up to four times, and counts as said if one of them agrees.
     """
-    right = context.clean.argmax(1) == context.labels
-    if context.swept is None:
-        return len(right), right, None
-    sweep, budget = context.swept.whole, context.access.budget
-    everything = len(sweep) * SHARE <= (budget.limit or 0)
-    places = torch.arange(len(sweep)) if everything else context.swept.places
-    places = places[sweep.done[places]]
+    budget, sweep = context.access.budget, None if context.swept is None else context.swept.whole
+    said = sweep is not None or context.expect is not None
+    everything = said and len(context.every_label) * SHARE <= (budget.limit or 0)
+    if not everything and sweep is None:
+        return len(context.labels), context.clean.argmax(1) == context.labels, None
+    places = torch.arange(len(context.every_label)) if everything else context.places
+    claimed = None
+    if sweep is not None:
+        places = places[sweep.done[places]]
+        blind = torch.tensor([word == "no gradient" for word in sweep.status])
+        claimed = (blind | (sweep.radius > 0))[places]
     context.need(len(places))
-    claimed = torch.tensor(
-        [sweep.status[place] == "no gradient" or bool(sweep.radius[place] > 0) for place in places.tolist()]
-    )
     right = torch.zeros(len(places), dtype=torch.bool)
     left = torch.arange(len(places))
     for _ in range(ASKED):
         if not len(left) or len(left) > budget.left:
             break
         for part in left.split(context.access.batch):
-            images = torch.cat([as_tensor(context.swept.images[place : place + 1]) for place in places[part].tolist()])
+            images = torch.cat([as_tensor(context.every_image[place : place + 1]) for place in places[part].tolist()])
             logits = context.access.logits(images.to(context.images))
-            right[part] = logits.argmax(1).cpu() == sweep.labels[places[part]].cpu()
-        left = left[right[left] != claimed[left]]
+            right[part] = logits.argmax(1).cpu() == context.every_label[places[part]]
+        left = left[:0] if claimed is None else left[right[left] != claimed[left]]
     return len(places), right, claimed

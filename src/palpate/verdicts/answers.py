@@ -212,8 +212,7 @@ def half_a_level(context: CheckContext, threshold: float) -> Finding:
         points = random_point(context.x, 1 / 510, generator, corner=True)
         lost &= context.fooled(points, torch.arange(len(lost)))
     count = int(lost.sum())
-    return judge(
-        context.points(count),
+    return context.judge(
         count,
         threshold,
         "Noise of half a grey level leaves the answers as they are.",

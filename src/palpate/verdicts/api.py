@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from palpate.attacks.access import BudgetExceeded, ModelAccess, PassBudget
 from palpate.attacks.norms import ORDERS, Norm, seeded
+from palpate.attacks.quantize import on_grid
 from palpate.attacks.result import Sweep
 from palpate.attacks.validation import check_count, check_module, class_names, true_labels
 from palpate.core.epsilon import epsilon_grid, scale_of
@@ -50,7 +51,9 @@ def trust(
     expect: float | None = None,
     norm: Norm | None = None,
     channels: Literal["tied", "free"] | None = None,
+    levels: int | None = None,
     draws: int | None = None,
+    batch_size: int | None = None,
     budget: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -74,7 +77,10 @@ def trust(
         expect: the clean accuracy in [0, 1] that was measured elsewhere, on such images, so that a forgotten mean and standard deviation show.
         norm: of the epsilons; by default the sweep's, or l∞.
         channels: "tied", a grey image stays grey under attack, or "free"; by default the sweep's, or tied.
+        levels: grey levels that the attack is, or would be, held to, as `palpate.sweep` takes them; by default the sweep's. What the checks' own
+            attacks find is held to them, too, before it is compared with the sweep.
         draws: answers averaged per pass, for models that are not deterministic; by default the sweep's, or 1.
+        batch_size: images per pass, at most; 64 when absent.
         budget: passes to spend, forward and backward together, one per image; by default the larger of a quarter of the sweep's and
             500 · min(N, 64). What does not fit is "not run".
         seed: of the sample and of every draw; equal seeds give equal verdicts.
@@ -86,9 +92,12 @@ def trust(
 
     Raises:
         InputError: before any pass, if there are no images, labels do not match them, an epsilon cannot be read, the norm is unknown or not the
-            sweep's, channels are unknown, expect is no accuracy, targets are not the sweep's, draws are below 1, or the budget is negative.
+            sweep's, channels are unknown, expect is no accuracy, targets are not the sweep's, or levels, draws,
+            batch_size or the budget are no such number.
     """
     check_module(model)
+    if sibling is not None:
+        check_module(sibling)
     norm = norm or (sweep.norm if sweep else "linf")  # pyright: ignore[reportAssignmentType]
     if norm not in ORDERS or (sweep and norm != sweep.norm):
         allowed = f"{sweep.norm!r}, that of the sweep" if sweep else f"one of {', '.join(map(repr, ORDERS))}"
@@ -106,18 +115,29 @@ def trust(
         if expect is not None:
             raise InputError("expect is an accuracy among all classes; leave it out where there are targets")
         images, labels, sweep, goal = towards(images, labels, sweep, targets, class_names(model))
-    if draws < 1:
-        raise InputError(f"draws must be at least 1, given {draws}")
+    levels = int(sweep.how.get("levels") or 0) if levels is None and sweep else levels or 0
     if budget is None:
         budget = max(PER_IMAGE * min(len(images), MOST), 0 if sweep is None else int(sweep.passes.sum()) // 4)
-    elif budget < 0:
-        raise InputError(f"budget must be a number of passes of at least 0, given {budget}")
+    batch = BATCH if batch_size is None else batch_size
+    for name, value, least in (
+        ("draws", draws, 1),
+        ("levels", levels or 2, 2),
+        ("batch_size", batch, 1),
+        ("budget", budget, 0),
+    ):
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, given {value!r}")
+    if levels and norm != "linf":
+        raise InputError(f"levels go with norm 'linf' only, given {norm!r}; leave levels out")
     device = device_of(model)
     places = _sample(labels, seed)
+    looked_at = torch.cat([as_tensor(images[place : place + 1]) for place in places.tolist()])
+    if levels:
+        on_grid(looked_at, levels)
     spent = PassBudget(budget)
 
     def access(network: nn.Module) -> ModelAccess:
-        return ModelAccess(network, batch=BATCH, draws=draws, budget=spent)
+        return ModelAccess(network, batch=batch, draws=draws, budget=spent)
 
     def logits(network: nn.Module) -> ModelAccess:
         adapted = as_logits_model(network, finding)
@@ -136,11 +156,15 @@ def trust(
             outputs=access(model),
             access=logits(model),
             sibling=logits(sibling.to(device)) if sibling else None,
-            images=torch.cat([as_tensor(images[place : place + 1]) for place in places.tolist()]).to(device),
+            every_image=images,
+            every_label=labels,
+            places=places,
+            images=looked_at.to(device),
             labels=labels[places].to(device),
             epsilons=grid,
-            swept=None if sweep is None else _under_test(sweep, images, labels, places),
+            swept=None if sweep is None else _under_test(sweep, labels),
             norm=norm,
+            levels=levels,
             finding=finding,
             expect=expect,
             training=training,
@@ -209,9 +233,9 @@ def _sample(labels: Tensor, seed: int) -> Tensor:
     return by_class[spaced][torch.randperm(MOST, generator=seeded(seed, 1, 0))]
 
 
-def _under_test(sweep: Sweep, images: Images, labels: Tensor, places: Tensor) -> SweepUnderTest:
-    others = int((sweep.labels.cpu().long() != labels).sum()) if len(sweep) == len(images) else 0
-    if others or len(sweep) != len(images):
-        reason = f"the sweep belongs to other images ({len(sweep)}, with their own labels) than the {len(images)} given"
-        return SweepUnderTest(None, images, places, reason, others)
-    return SweepUnderTest(sweep, images, places)
+def _under_test(sweep: Sweep, labels: Tensor) -> SweepUnderTest:
+    others = int((sweep.labels.cpu().long() != labels).sum()) if len(sweep) == len(labels) else 0
+    if others or len(sweep) != len(labels):
+        reason = f"the sweep belongs to other images ({len(sweep)}, with their own labels) than the {len(labels)} given"
+        return SweepUnderTest(None, reason, others)
+    return SweepUnderTest(sweep)

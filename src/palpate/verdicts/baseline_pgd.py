@@ -47,13 +47,13 @@ def one_step(context: CheckContext, threshold: float) -> Finding:
     worst, where = 0, context.tested[-1]
     for epsilon in context.tested:
         radius = torch.full((len(x),), epsilon, dtype=torch.float64, device=x.device)
-        fooled = context.fooled(project(x + epsilon * direction, x, radius, context.norm), torch.arange(len(x)))
-        context.note("a single gradient step", epsilon, fooled.nonzero()[:, 0])
+        points = project(x + epsilon * direction, x, radius, context.norm)
+        fooled = context.fooled(points, torch.arange(len(x)))
+        context.note("a single gradient step", epsilon, fooled.nonzero()[:, 0], points[fooled])
         count = int((fooled & ~context.baseline(epsilon).fooled).sum())
         if count > worst:
             worst, where = count, epsilon
-    return judge(
-        context.points(worst),
+    return context.judge(
         worst,
         threshold,
         "A single gradient step fools hardly an image that PGD does not, as it should be.",
@@ -131,6 +131,9 @@ def loss_at_end(context: CheckContext, threshold: float) -> Finding:
 @check("unbounded", 180, 5.0, "points", f"{ATHALYE} 3.1")
 def unbounded(context: CheckContext, threshold: float) -> Finding:
     """Points of accuracy that baseline PGD leaves when it may change every pixel to anything."""
+    answers = context.predicted.argmax(1)
+    if bool((answers == answers[0]).all()) and bool((context.labels != context.labels[0]).any()):
+        raise NotRun("the model answers all images alike, so it may have no other answer")
     fooled = torch.stack([context.baseline(epsilon).ever for epsilon in context.tested]).any(0)
     diameter = float(distance(torch.ones_like(context.x[:1]), torch.zeros_like(context.x[:1]), context.norm))
     (left,) = (~fooled).nonzero(as_tuple=True)
@@ -141,17 +144,20 @@ def unbounded(context: CheckContext, threshold: float) -> Finding:
             context.need(price(len(still), STEPS))
             fooled[still] = context.pgd(still, share * diameter, 3).ever
     count = int((~fooled[tried]).sum())
-    figure = context.points(count) * len(left) / max(len(tried), 1)
     what = f"With any change allowed, baseline PGD fools all but {context.of(count)}"
-    finding = judge(
-        figure,
+    finding = context.judge(
         count,
         threshold,
         f"{what}, as it must.",
         f"{what}, which no model can achieve: the attack finds no direction (zero, saturated or wrong gradients), so its robust accuracy means "
         "nothing at any epsilon.",
+        whole=len(left) / max(len(tried), 1),
     )
-    return dataclasses.replace(finding, status="warn") if finding.status == "pass" and count else finding
+    if finding.status == "pass" and count:
+        return dataclasses.replace(
+            finding, status="warn", advice=f"{what}: any model can then be fooled, so it is stuck there."
+        )
+    return finding
 
 
 @check("rising accuracy", 140, 1.0, "points", f"{ATHALYE} 3.1")
@@ -162,13 +168,11 @@ def rising_accuracy(context: CheckContext, threshold: float) -> Finding:
     counts = [int((~context.baseline(epsilon).fooled).sum()) for epsilon in context.tested]
     rises = [after - min(counts[: place + 1]) for place, after in enumerate(counts[1:])]
     worst = max(0, *rises)
-    figure = context.points(worst)
-    return judge(
-        figure,
+    return context.judge(
         worst,
         threshold,
         "Robust accuracy of independent attacks falls as epsilon grows, as it must.",
-        f"Robust accuracy rises by {figure:.1f} points when epsilon grows, which is impossible for a working attack: "
+        f"Robust accuracy rises by {context.points(worst):.1f} points when epsilon grows, which is impossible for a working attack: "
         "it gets stuck in this model, so use restarts, the margin and attacks without gradients.",
     )
 
@@ -184,14 +188,12 @@ def best_iterate(context: CheckContext, threshold: float) -> Finding:
             confirmed = int(context.fooled(run.best[lost], lost).sum())  # predicted again: the model may be random
             if confirmed > worst:
                 worst, where = confirmed, epsilon
-    figure = context.points(worst)
-    return judge(
-        figure,
+    return context.judge(
         worst,
         threshold,
         "The last iterate is as good as the best one.",
         f"At epsilon {context.written(where)} an earlier iterate fools {context.of(worst)} that the last one does not: keep the best "
-        f"iterate, or the attack overstates robust accuracy by {figure:.1f} points.",
+        f"iterate, or the attack overstates robust accuracy by {context.points(worst):.1f} points.",
     )
 
 
@@ -216,7 +218,7 @@ def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
             run = context.pgd(chosen[still], epsilon, 10 + restart)
             fooled[still], points[still] = run.fooled, run.last
     fooled &= context.fooled(points, chosen)
-    context.note("PGD with twice the steps and five restarts", epsilon, chosen[fooled])
+    context.note("PGD with twice the steps and five restarts", epsilon, chosen[fooled], points[fooled])
     again = context.fooled(context.baseline(epsilon).last[chosen], chosen)
     figure = max(context.points(int(fooled.sum()) - int(again.sum())), 0.0) * len(left) / len(chosen)
     what = f"Twice the steps and five restarts take away {figure:.1f} points of robust accuracy at epsilon {context.written(epsilon)}"

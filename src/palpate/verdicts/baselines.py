@@ -137,21 +137,21 @@ def noise(
     norm: Norm = "linf",
     draws: int = 10,
 ) -> Tensor:
-    """Which images (n,) any of `draws` random points and `draws` corners of the ball fools; a fooled image costs nothing more."""
-    fooled = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    """The first (n, C, H, W) of `draws` random points and as many corners of the ball that fools, else the last; a fooled image costs no more."""
+    found = images.clone()
+    left = torch.arange(len(images), device=images.device)
     for draw in range(2 * draws):
-        (left,) = (~fooled).nonzero(as_tuple=True)
         if not len(left):
             break
-        points = random_point(images[left], epsilon, generator, norm, corner=draw % 2 == 1)
-        fooled[left] = fools(access.logits(points), labels[left])
-    return fooled
+        found[left] = random_point(images[left], epsilon, generator, norm, corner=draw % 2 == 1)
+        left = left[~fools(access.logits(found[left]), labels[left])]
+    return found
 
 
 def random_search(
     access: ModelAccess, images: Tensor, labels: Tensor, epsilon: float, generator: torch.Generator, queries: int
 ) -> Tensor:
-    """Which images (n,) a random search fools: Square attack, l∞ (Andriushchenko et al. 2020, arXiv 1912.00049, algorithms 1 and 2).
+    """What a random search comes to (n, C, H, W): Square attack, l∞ (Andriushchenko et al. 2020, arXiv 1912.00049, algorithms 1 and 2).
 
     It starts from vertical stripes of ±ε and keeps a random square of ±ε whenever the margin rises. The squares' share of the image halves
     along the published schedule, shortened to `queries`. A fooled image costs nothing more.
@@ -186,7 +186,7 @@ def random_search(
         better = hit | (value > reached[left])
         best[left[better]], reached[left[better]] = trial[better], value[better]
         fooled[left] |= hit
-    return fooled
+    return best
 
 
 def _share(progress: float) -> float:

@@ -95,7 +95,8 @@ def status_of(figure: float, images: int, threshold: float) -> Status:
 def judge(figure: float, images: int, threshold: float, good: str, bad: str) -> Finding:
     """The finding about a figure that `images` images show: the first sentence where it passes, else the second."""
     status = status_of(figure, images, threshold)
-    return Finding(status, figure, good if status == "pass" else bad)
+    advice = {"pass": good, "fail": bad}.get(status, f"{bad[:-1]}; on fewer than {LEAST} images that may be chance.")
+    return Finding(status, figure, advice)
 
 
 def out_of(count: int, total: int) -> str:

@@ -3,12 +3,14 @@
 That is the sweep where one is given, else baseline PGD.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from palpate.attacks.losses import margin
 from palpate.verdicts import baselines
 from palpate.verdicts.baselines import STEPS, pgd, price
-from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, judge
+from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.minimum_norm import NORMS as FMN_NORMS
 from palpate.verdicts.minimum_norm import STEPS as FMN_STEPS
@@ -30,13 +32,11 @@ DRAWS = 10
 @check("noise", 190, 1.0, "points", f"{ATHALYE} 3.1", "either")
 def noise(context: CheckContext, threshold: float) -> Finding:
     """Random points of the ball fool images that the attack does not."""
-    epsilon = context.informative_epsilon(examined=True)
-    (left,) = context.not_fooled(epsilon).nonzero(as_tuple=True)
-    context.need(2 * DRAWS * len(left))
-    fooled = baselines.noise(
-        context.access, context.x[left], context.y[left], epsilon, context.generator(4), context.norm, DRAWS
-    )
-    return _beaten(context, threshold, "random noise", epsilon, left[fooled])
+
+    def attack(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+        return baselines.noise(context.access, x, y, epsilon, context.generator(4), context.norm, DRAWS)
+
+    return _against(context, threshold, "random noise", len(context.labels), 2 * DRAWS, attack)
 
 
 @check("square", 240, 0.2, "points", "Andriushchenko et al. 2020, arXiv 1912.00049", "either")
@@ -44,52 +44,60 @@ def square(context: CheckContext, threshold: float) -> Finding:
     """A random search without gradients fools images that the attack does not."""
     if context.norm != "linf":
         raise NotRun(f"the random search is in linf, and the epsilons in {context.norm}")
-    epsilon = context.informative_epsilon(examined=True)
-    (left,) = context.not_fooled(epsilon).nonzero(as_tuple=True)
-    tried = left[: context.some(SEARCHED)]
-    context.need(QUERIES * len(tried))
-    fooled = baselines.random_search(
-        context.access, context.x[tried], context.y[tried], epsilon, context.generator(5), QUERIES
-    )
-    share = len(left) / max(len(tried), 1)
-    return _beaten(context, threshold, "a random search without gradients (Square)", epsilon, tried[fooled], share)
+
+    def attack(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+        return baselines.random_search(context.access, x, y, epsilon, context.generator(5), QUERIES)
+
+    name = "a random search without gradients (Square)"
+    return _against(context, threshold, name, context.some(SEARCHED), QUERIES, attack)
 
 
 @check("transfer", 210, 1.0, "points", f"{CARLINI} 5.4", "either")
 def transfer(context: CheckContext, threshold: float) -> Finding:
     """Images made for an independently trained sibling fool images that the attack does not."""
-    if context.sibling is None:
+    sibling = context.sibling
+    if sibling is None:
         raise NotRun("no sibling model was given; pass one trained from another seed")
+
+    def attack(x: Tensor, y: Tensor, epsilon: float) -> Tensor:
+        return pgd(sibling, x, y, epsilon, context.generator(6), STEPS, margin, context.norm).last
+
+    name, price_each = "an attack on the sibling model", price(1, STEPS)
+    return _against(context, threshold, name, context.some(TRIED), price_each, attack)
+
+
+def _against(
+    context: CheckContext,
+    threshold: float,
+    name: str,
+    most: int,
+    price_each: int,
+    attack: Callable[[Tensor, Tensor, float], Tensor],
+) -> Finding:
+    """The finding about an attack that is tried on at most so many of the images that the examined attack does not fool.
+
+    Args:
+        price_each: its passes per image, at most.
+        attack: from images (n, C, H, W), labels and epsilon to images in the ball, which are predicted again: a random model may be fooled once.
+    """
     epsilon = context.informative_epsilon(examined=True)
     (left,) = context.not_fooled(epsilon).nonzero(as_tuple=True)
-    tried = left[: context.some(TRIED)]
-    context.need(price(len(tried), STEPS) + len(tried))
+    tried = left[:most]
+    context.need((price_each + 1) * len(tried))
     fooled = tried
     if len(tried):
-        x, y = context.x[tried], context.y[tried]
-        run = pgd(context.sibling, x, y, epsilon, context.generator(6), STEPS, margin, context.norm)
-        fooled = tried[context.fooled(run.last, tried)]
-    share = len(left) / max(len(tried), 1)
-    return _beaten(context, threshold, "images made for the sibling model", epsilon, fooled, share)
-
-
-def _beaten(
-    context: CheckContext, threshold: float, attack: str, epsilon: float, fooled: Tensor, share: float = 1.0
-) -> Finding:
-    """The finding about an attack that fools images at the places `fooled` that the examined attack does not fool.
-
-    `share` is how many times more images it could have been tried on.
-    """
-    context.note(attack, epsilon, fooled)
-    figure = share * context.points(len(fooled))
-    what = f"{attack[0].upper()}{attack[1:]} at epsilon {context.written(epsilon)}"
-    return judge(
-        figure,
+        points = attack(context.x[tried], context.y[tried], epsilon)
+        won = context.confirmed(points, tried, epsilon)
+        fooled = tried[won]
+        context.note(name, epsilon, fooled, points[won])
+    what = f"{name[0].upper()}{name[1:]} at epsilon {context.written(epsilon)}"
+    return context.judge(
         len(fooled),
         threshold,
         f"{what} fools no more than {context.examined} does.",
         f"{what} fools {context.of(len(fooled))} that {context.examined} does not: gradients of this model mislead, or that "
         "attack is broken (steps, sign or unit of epsilon), so its robust accuracy is too high.",
+        whole=len(left) / max(len(tried), 1),
     )
 
 
@@ -102,19 +110,18 @@ def independent_attacks(context: CheckContext, threshold: float) -> Finding:
     _reference(context)
     largest = max(context.swept.whole.epsilons) * (1 + 1e-9)
     best, where, by = 0, context.tested[0], "baseline PGD"
-    for attack, epsilon, fooled in context.attacks():
-        count = int(context.not_fooled(epsilon)[fooled].sum()) if epsilon <= largest else 0
-        if count > best:
-            best, where, by = count, epsilon, attack
-    figure = context.points(best)
-    return judge(
-        figure,
+    for attack, epsilon, places, points in context.attacks():
+        new = context.not_fooled(epsilon)[places] if epsilon <= largest else places < 0
+        if int(new.sum()) > best:
+            count = int(context.confirmed(points[new], places[new], epsilon).sum())
+            if count > best:
+                best, where, by = count, epsilon, attack
+    return context.judge(
         best,
         threshold,
         "None of the independent attacks fools noticeably more than the sweep.",
         f"{by[0].upper()}{by[1:]} fools {context.of(best)} that the sweep does not at epsilon {context.written(where)}, so its robust "
-        f"accuracy is at least {figure:.1f} points too high: look at its number of steps, its step size, the sign of its loss and the unit of its "
-        "epsilon.",
+        f"accuracy is at least {context.points(best):.1f} points too high: look at its steps, the sign of its loss and the unit of its epsilon.",
     )
 
 
@@ -130,4 +137,5 @@ def _reference(context: CheckContext) -> None:
     for _ in range(CONFIRMED if context.varies else 1):  # a random model may have said so once
         fooled &= context.fooled(points, tried)
     for epsilon in context.tested:
-        context.note(f"FMN with {FMN_STEPS} steps", epsilon, tried[fooled & (radius <= epsilon)])
+        inside = fooled & (radius <= epsilon)
+        context.note(f"FMN with {FMN_STEPS} steps", epsilon, tried[inside], points[inside])

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import Loss, cross_entropy, margin, unusable
 from palpate.attacks.norms import Norm, seeded
+from palpate.attacks.quantize import to_levels
 from palpate.attacks.result import Sweep
 from palpate.core.formatting import epsilon as write_epsilon
 from palpate.models.predict import Images
 from palpate.models.resume import to_device
 from palpate.verdicts.baselines import STEPS, Run, fools, pgd, price
-from palpate.verdicts.check import LEAST, NotRun, out_of
+from palpate.verdicts.check import LEAST, Finding, NotRun, judge, out_of
 from palpate.verdicts.difference import ROUNDED, differ
 
 LOSSES = (cross_entropy, margin)
@@ -35,16 +36,12 @@ class SweepUnderTest:
     """The sweep that is examined.
 
     Attributes:
-        sweep: its result on all N images; None where it cannot belong to them.
-        images: all N clean images.
-        places: (m,), which of them are the context's.
-        reason: why it cannot belong to them, or "".
+        sweep: its result on all images; None where it cannot belong to them.
+        reason: why it cannot, or "".
         relabelled: on how many images it has another label than was given.
     """
 
     sweep: Sweep | None
-    images: Images
-    places: Tensor
     reason: str = ""
     relabelled: int = 0
 
@@ -59,16 +56,6 @@ class SweepUnderTest:
             raise NotRun(self.reason)
         return self.sweep
 
-    @property
-    def radius(self) -> Tensor:
-        """Its radii (m,) for the context's images, NaN where it failed."""
-        return self.whole.radius[self.places]
-
-    @property
-    def levels(self) -> int:
-        """Grey levels that it was held to, or 0."""
-        return 0 if self.sweep is None else int(self.sweep.how.get("levels") or 0)
-
 
 @dataclasses.dataclass(eq=False)
 class CheckContext:
@@ -79,11 +66,13 @@ class CheckContext:
         outputs: access to what it returns itself.
         access: access to its logits (n, K), K ≥ 2.
         sibling: access to the logits of a model that was trained independently, or None. All three spend one budget.
+        every_image, every_label: all that were given; of them the checks look at those at `places` (m,).
         images: (m, C, H, W) on the model's device, supposedly in [0, 1].
         labels: (m,).
         epsilons: radii above 0, rising.
         swept: the sweep under examination, or None.
         norm: of the radii.
+        levels: grey levels that the examined attack is held to, or 0.
         finding: the attacked column of a multi-label head, or None.
         expect: the clean accuracy in [0, 1] that was measured elsewhere, or None.
         training: the model's modules that were in training mode when it was handed over.
@@ -94,11 +83,15 @@ class CheckContext:
     outputs: ModelAccess
     access: ModelAccess
     sibling: ModelAccess | None
+    every_image: Images
+    every_label: Tensor
+    places: Tensor
     images: Tensor
     labels: Tensor
     epsilons: tuple[float, ...]
     swept: SweepUnderTest | None = None
     norm: Norm = "linf"
+    levels: int = 0
     finding: int | None = None
     expect: float | None = None
     training: frozenset[nn.Module] = frozenset()
@@ -106,7 +99,7 @@ class CheckContext:
 
     def __post_init__(self) -> None:
         self._runs: dict[tuple[Loss, float], Run] = {}
-        self._noted: list[tuple[str, float, Tensor]] = []
+        self._noted: list[tuple[str, float, Tensor, Tensor]] = []
 
     def state(self) -> dict[str, Any]:
         """What the checks so far have computed and later ones use, so that it is not computed, and paid for, again."""
@@ -148,6 +141,10 @@ class CheckContext:
     def points(self, count: float) -> float:
         """So many images as points of accuracy on the context's images."""
         return 100 * count / len(self.labels)
+
+    def judge(self, images: int, threshold: float, good: str, bad: str, whole: float = 1.0) -> Finding:
+        """The finding about so many of the context's images, in points; of `whole` times as many where only a share was tried."""
+        return judge(whole * self.points(images), images, threshold, good, bad)
 
     @cached_property
     def tested(self) -> tuple[float, ...]:
@@ -222,7 +219,7 @@ class CheckContext:
     @cached_property
     def median_margin(self) -> float:
         """Median clean margin of the right images: true logit minus the best other."""
-        return float(-margin(self.clean, self.labels)[self.right].quantile(0.5))
+        return float(-margin(self.clean, self.labels)[self.right].float().quantile(0.5))
 
     def gradient(self, points: Tensor, loss: Callable[..., Tensor], *given: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients (n, C, H, W), zero where they are not numbers, and for which points (n,) they are not."""
@@ -246,14 +243,17 @@ class CheckContext:
             self._runs[key] = self.pgd(torch.arange(len(self.right)), epsilon, 1, STEPS, loss)
         return self._runs[key]
 
-    def note(self, attack: str, epsilon: float, places: Tensor) -> None:
-        """Remember the places among the right images that an attack of the checks fooled."""
-        self._noted.append((attack, epsilon, places))
+    def note(self, attack: str, epsilon: float, places: Tensor, points: Tensor) -> None:
+        """Remember the images (n, C, H, W), made from the right images at `places` (n,), with which an attack of the checks fooled the model."""
+        self._noted.append((attack, epsilon, places, points))
 
-    def attacks(self) -> list[tuple[str, float, Tensor]]:
-        """Name, epsilon and places of the fooled images, among the right ones, of every attack that was run so far."""
+    def attacks(self) -> list[tuple[str, float, Tensor, Tensor]]:
+        """Name, epsilon, places among the right images and fooling images of every attack that was run so far."""
         names: dict[Loss, str] = {cross_entropy: "baseline PGD", margin: "PGD on the margin"}
-        runs = [(names[loss], epsilon, run.fooled.nonzero()[:, 0]) for (loss, epsilon), run in self._runs.items()]
+        runs = [
+            (names[loss], epsilon, run.fooled.nonzero()[:, 0], run.last[run.fooled])
+            for (loss, epsilon), run in self._runs.items()
+        ]
         return self._noted + runs
 
     def not_fooled(self, epsilon: float) -> Tensor:
@@ -263,7 +263,8 @@ class CheckContext:
         largest = max(self.swept.whole.epsilons)
         if epsilon > largest * (1 + 1e-9):
             raise NotRun(f"the sweep ends at epsilon {self.written(largest)}")
-        return (self.swept.radius.to(self.labels.device) > epsilon)[self.right]
+        radius = self.swept.whole.radius[self.places].to(self.labels.device)
+        return (radius > epsilon)[self.right]
 
     def informative_epsilon(self, examined: bool = False) -> float:
         """The largest tested epsilon at which an attack leaves at least a tenth of the images, and three: where another could do better.
@@ -288,3 +289,9 @@ class CheckContext:
     def fooled(self, points: Tensor, places: Tensor) -> Tensor:
         """Which points (n, C, H, W), made from the right images at `places` (n,), fool the model, for a forward pass each."""
         return fools(self.access.logits(points), self.y[places])
+
+    def confirmed(self, points: Tensor, places: Tensor, epsilon: float) -> Tensor:
+        """The same of an attack that is compared with the examined one, so held to the grey levels to which that is held."""
+        if self.levels and len(points):
+            points = to_levels(points, self.x[places], epsilon, self.levels).to(points)
+        return self.fooled(points, places)

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from palpate.attacks.norms import distance
 from palpate.attacks.quantize import through_png
+from palpate.attacks.result import Sweep
 from palpate.core import formatting
 from palpate.models.predict import as_tensor
 from palpate.verdicts.baselines import fools
 from palpate.verdicts.check import CARLINI, Finding, NotRun, check, out_of, status_of
-from palpate.verdicts.context import CheckContext, SweepUnderTest
+from palpate.verdicts.context import CheckContext
 
 ROUNDING = 2.0**-23
 """One unit in the last place of a float32 at 1: x + δ is rounded, so the norm read back may exceed the radius by so much."""
@@ -24,8 +25,7 @@ ASKED = 5
 @check("ball and box", 120, 0.0, "points", f"{CARLINI} 5.5", "result")
 def ball_and_box(context: CheckContext, threshold: float) -> Finding:
     """Every stored image inside its ball and [0, 1], about as far from the clean one as is claimed, and still fooling."""
-    swept, stored_all = _stored(context)
-    sweep = swept.whole
+    sweep, stored_all = _stored(context)
     claimed = (sweep.radius > 0) & sweep.radius.isfinite()
     places = claimed.nonzero()[:, 0].tolist()
     context.need(len(places))
@@ -40,7 +40,7 @@ def ball_and_box(context: CheckContext, threshold: float) -> Finding:
     for start in range(0, len(places), context.access.batch):
         batch = places[start : start + context.access.batch]
         stored, radius = stored_all[batch], sweep.radius[batch]
-        clean = torch.cat([as_tensor(swept.images[place : place + 1]) for place in batch]).to(stored)
+        clean = torch.cat([as_tensor(context.every_image[place : place + 1]) for place in batch]).to(stored)
         reached = distance(stored, clean, sweep.norm).cpu()  # pyright: ignore[reportArgumentType]
         inside = ((stored >= 0) & (stored <= 1)).flatten(1).all(1).cpu()
         fooling = _fooling(context, stored.to(context.images), sweep.labels[batch].to(context.labels.device)).cpu()
@@ -113,12 +113,13 @@ def eight_bits(context: CheckContext, threshold: float) -> Finding:
     Looked at are baseline PGD's images at the largest epsilon, since a sweep's own stop just beyond the decision boundary, where any rounding can
     take them back. Only a sweep that says it kept to a file's grey levels is held to it, and its own images are read.
     """
-    levels = 0 if context.swept is None else context.swept.levels
+    levels = context.levels if context.swept is not None else 0
     epsilon = context.tested[-1]
     if levels:
-        swept, stored = _stored(context)
-        inside = swept.places[(swept.radius > 0) & swept.radius.isfinite()]
-        stored, labels = stored[inside].to(context.images), swept.whole.labels[inside].to(context.labels.device)
+        sweep, stored = _stored(context)
+        radius = sweep.radius[context.places]
+        inside = context.places[(radius > 0) & radius.isfinite()]
+        stored, labels = stored[inside].to(context.images), sweep.labels[inside].to(context.labels.device)
     else:
         run = context.baseline(epsilon)
         stored, labels = run.last[run.fooled], context.y[run.fooled]
@@ -126,7 +127,7 @@ def eight_bits(context: CheckContext, threshold: float) -> Finding:
     if not len(stored):
         raise NotRun("no image was fooled, so there is none to save")
     context.need(len(stored))
-    depth = levels or formatting.scale().levels or 256
+    depth = context.levels or formatting.scale().levels or 256
     read = through_png(stored, depth).to(context.images)
     lost = int((~fools(context.access.logits(read), labels)).sum())
     share = lost / len(stored)
@@ -146,10 +147,10 @@ def eight_bits(context: CheckContext, threshold: float) -> Finding:
     return Finding(status, share, advice)
 
 
-def _stored(context: CheckContext) -> tuple[SweepUnderTest, Tensor]:
+def _stored(context: CheckContext) -> tuple[Sweep, Tensor]:
     """The sweep and its adversarial images (N, C, H, W), of all its images."""
     if context.swept is None:
         raise NotRun("no sweep was given")
     if context.swept.whole.adversarials is None:
         raise NotRun('the sweep did not keep its images; call it with keep="all"')
-    return context.swept, context.swept.whole.adversarials
+    return context.swept.whole, context.swept.whole.adversarials

@@ -1,8 +1,20 @@
 """The honest networks, which no check may accuse, whatever their architecture, training and scale of logits."""
 
 from tests.verdicts.known_failures import failures, misleading
-from tests.verdicts.known_failures.example import CLASSES, TWO, Example, Made, in_front, logits, net, then
-from tests.verdicts.known_failures.networks import Average, LessMean, Plus, copied
+from tests.verdicts.known_failures.example import CLASSES, TWO, Example, Made, Make, in_front, logits, net, then
+from tests.verdicts.known_failures.networks import (
+    Average,
+    Halved,
+    InBfloat16,
+    LessMean,
+    MeanOfProbabilities,
+    MirrorMean,
+    Plus,
+    Rejecting,
+    Residual,
+    copied,
+    initialised,
+)
 from tests.verdicts.known_failures.trained import Trained
 from torch import nn
 
@@ -10,6 +22,24 @@ from torch import nn
 def _only_right(nets: Trained) -> Made:
     right = logits(nets.plain, nets).argmax(1) == nets.y
     return Made(copied(nets.plain), images=nets.x[right], labels=nets.y[right])
+
+
+def _rejecting(nets: Trained) -> Made:
+    surest = logits(nets.plain, nets).amax(1)
+    return Made(nn.Sequential(copied(nets.plain), Rejecting(float(surest.quantile(0.1)))).eval())
+
+
+def _probabilities(nets: Trained) -> Made:
+    return Made(MeanOfProbabilities([nets.plain, nets.sibling, nets.third]).eval())
+
+
+def _learned(*steps: nn.Module) -> Make:
+    """A network that was trained behind the steps."""
+    return lambda nets: Made(copied(nets.learn(lambda: nn.Sequential(*steps, nets.cnn()))))
+
+
+def _residual(nets: Trained) -> Made:
+    return Made(copied(nets.learn(lambda: Residual(nets.task.classes, nets.x.shape[1]))))
 
 
 HONEST: tuple[Example, ...] = (
@@ -27,7 +57,7 @@ HONEST: tuple[Example, ...] = (
     Example("a class at −∞", "B", then("plain", failures.Excluded(float("-inf"))), tasks=CLASSES),
     # Added after the others, when the checks of more than two classes were measured.
     Example("small logits", "A", then("plain", misleading.Times(1e-3))),
-    Example("tiny logits", "B", then("plain", misleading.Times(1e-6))),
+    Example("tiny logits", "A", then("plain", misleading.Times(1e-6))),
     Example("small batches", "A", net("small_batches")),
     Example("smoothed labels", "B", net("smoothed")),
     Example("linear", "A", net("linear")),
@@ -40,4 +70,13 @@ HONEST: tuple[Example, ...] = (
     Example("average of three", "B", lambda nets: Made(Average([nets.plain, nets.sibling, nets.third]))),
     Example("trained with noise", "A", net("noised")),
     Example("cosine head", "B", net("cosine")),
+    # Added as a stranger would try them.
+    Example("a class for rejection", "B", _rejecting, tasks=CLASSES),
+    Example("bfloat16", "A", lambda nets: Made(InBfloat16(copied(nets.plain)).eval())),
+    Example("mean with the mirror image", "A", lambda nets: Made(MirrorMean(copied(nets.plain)).eval())),
+    Example("logarithm of mean probabilities", "B", _probabilities, tasks=CLASSES),
+    Example("blurred", "B", _learned(nn.AvgPool2d(7, 1, 3))),
+    Example("half of the pixels", "B", _learned(Halved())),
+    Example("residual blocks", "A", _residual),
+    Example("untrained", "A", lambda nets: Made(initialised(nets.seed, nets.cnn).eval())),
 )

@@ -1,7 +1,10 @@
 """Modules whose gradient is not that of what they compute, or that answer by other things than the image."""
 
+import hashlib
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class TimesGradient(nn.Module):
@@ -126,4 +129,66 @@ class AlwaysDropout(nn.Module):
     """Half of the features, drawn at every forward (Gal & Ghahramani 2016, arXiv 1506.02142)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.dropout(x, 0.5, training=True)
+        return F.dropout(x, 0.5, training=True)
+
+
+class HashedNoise(nn.Module):
+    """Noise that depends on every bit of the image: the same image always gets the same answer, and any other image another noise."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.deviation = deviation
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = torch.empty_like(x)
+        for place, image in enumerate(x.detach()):
+            digest = hashlib.md5(image.numpy().tobytes()).digest()
+            noise[place].normal_(generator=torch.Generator().manual_seed(int.from_bytes(digest[:4], "big")))
+        return x + self.deviation * noise
+
+
+class NoisyGradient(torch.autograd.Function):
+    """The identity, with noise of three times its size on the gradient."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        return gradient + 3 * gradient.std() * torch.randn_like(gradient)
+
+
+class GradientNoise(nn.Module):
+    """Right answers, and a gradient that is mostly noise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return NoisyGradient.apply(x)  # pyright: ignore[reportReturnType]
+
+
+class Cached(nn.Module):
+    """Answers kept by a coarse hash of the image, as a service keeps them: an image that is nearly one seen before gets the answer of that one.
+
+    Args:
+        live: the gradient is that of the network itself, which has no part in the answer; else there is none.
+    """
+
+    def __init__(self, inner: nn.Module, live: bool) -> None:
+        super().__init__()
+        self.inner, self.live = inner, live
+        self.kept: dict[tuple[int, ...], Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.inner(x)
+        keys = (20 * F.adaptive_avg_pool2d(x.detach(), 4)).round().int().flatten(1).tolist()
+        old = torch.stack([self.kept.setdefault(tuple(key), row) for key, row in zip(keys, z.detach(), strict=True)])
+        return old + (z - z.detach() if self.live else 0 * z)
+
+
+class Equalised(nn.Module):
+    """Every pixel's rank in its channel in place of its value: histogram equalisation, which no gradient passes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        ranks = x.detach().flatten(2).argsort(-1).argsort(-1).to(x) / (x.shape[2] * x.shape[3])
+        return ranks.view_as(x) + 0 * x
