@@ -144,3 +144,14 @@ def test_a_sweep_with_other_labels_fails_and_one_of_other_images_is_not_examined
     assert verdicts["independent attacks"].status == "not run"
     verdicts = {each.name: each for each in trust(Line(), x[1:], y[1:], EPSILONS, found)}
     assert verdicts["clean accuracy"].status == "not run"
+
+
+def test_an_expected_accuracy_is_compared_on_all_images_where_that_is_cheap():
+    """On 64 images 80 % where 90 % was expected may be chance; on 300 it is not."""
+    x, _, _ = images(300)
+    y = Line()(x).argmax(1)
+    wrong = torch.arange(300) % 5 == 0
+    labels = torch.where(wrong, 1 - y, y)
+    verdict = {each.name: each for each in trust(Line(0.5), x, labels, EPSILONS, expect=0.9)}["clean accuracy"]
+    assert verdict.status == "fail"
+    assert "80% of 300 images" in verdict.advice

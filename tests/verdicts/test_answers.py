@@ -103,6 +103,27 @@ def test_probabilities_are_told_from_logits_whatever_they_are_multiplied_by(chan
     assert ("probabilities" in finding.advice) == (status == "fail")
 
 
+@pytest.mark.parametrize("classes", [2, 5])
+def test_probabilities_of_a_model_that_is_nowhere_sure_show_far_outside_the_images(classes):
+    """No output of these images lies near 0 or 1, and none is negative for what it is, so only where they lead to tells."""
+    x, y, _ = images(20)
+    weight = torch.randn(classes, x[0].numel(), generator=torch.Generator().manual_seed(0)) / 200
+
+    class Unsure(nn.Module):
+        def __init__(self, probabilities):
+            super().__init__()
+            self.probabilities = probabilities
+
+        def forward(self, points):
+            z = points.flatten(1) @ weight.T
+            return 20 * z.softmax(1) - 8 if self.probabilities else z - z.mean(1, keepdim=True)
+
+    table = Unsure(True)(x)
+    assert table.min() > -8 + 0.05 * 20 / classes
+    assert mode_and_logits(context_of(Unsure(True), x, y), 0.05).status == "fail"
+    assert mode_and_logits(context_of(Unsure(False), x, y), 0.05).status == "pass"
+
+
 @pytest.mark.parametrize("classes", [3, 7, 10])
 def test_shifted_probabilities_of_an_unsure_model_are_told_from_logits_of_the_same_sum(classes):
     generator = torch.Generator().manual_seed(0)

@@ -184,3 +184,13 @@ def test_more_attempts_on_a_noisy_model_are_no_stronger_attack():
     x, y, _ = images(64, (0.0405, 0.0415))
     finding = baseline_pgd.steps_and_restarts(context_of(Noisy(), x, y, (0.04,)), 1.0)
     assert finding.status != "fail"
+
+
+def test_a_model_of_one_answer_is_not_said_to_mislead():
+    class One(Line):
+        def forward(self, x):
+            return super().forward(x) * 1e-6 + torch.tensor([1.0, 0.0])
+
+    x, y, _ = images()
+    with pytest.raises(NotRun, match="answers all images alike"):
+        baseline_pgd.unbounded(context_of(One(), x, y), 5.0)

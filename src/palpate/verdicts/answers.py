@@ -16,6 +16,9 @@ ALIKE, OFTEN = 0.05, 0.2
 """Outputs that vary by less than the first share of their range say nothing. Those of constant sum are probabilities, scaled and shifted,
 if so often as the second a class that is not answered comes close to the smallest output."""
 
+FAR = 1e4, 1e6
+"""Factors of the images far outside of [0, 1] at which logits grow without bound and probabilities are 0 or 1."""
+
 CLOSE, CLOSE_OF_TWO = 0.05, 0.01
 """How close, as a share of the range. Logits less their mean have a constant sum too, but few of them lie near the smallest; of two classes there
 may be many where all images are classified with about the same margin."""
@@ -28,7 +31,8 @@ def mode_and_logits(context: CheckContext, threshold: float) -> Finding:
     outputs = context.outputs.logits(context.images)
     outputs = outputs[:, None] if outputs.ndim == 1 else outputs
     column = 0 if outputs.shape[1] == 1 else context.finding
-    seem = total if _probabilities(outputs if column is None else outputs[:, column, None], context.labels) else 0
+    table = outputs if column is None else outputs[:, column, None]
+    seem = total if _probabilities(table, context.labels) or (column is None and _saturated_far(context, table)) else 0
     status = status_of(seem / total, seem, threshold)
     if status != "pass":
         return Finding(
@@ -57,18 +61,41 @@ def _probabilities(table: Tensor, labels: Tensor) -> bool:
     if not bool(table.isfinite().all()):
         return False
     low, high = table.amin(), table.amax()
-    if bool((table - table[0]).abs().amax() <= ALIKE * (high - low)):  # one answer for all, whatever it is
-        return False
     if table.shape[1] > 1:
-        sums = table.sum(1)
-        if bool((sums - sums.mean()).abs().amax() > 0.1 * SAME * (high - low)):
+        if not _constant_sum(table):
             return False
         rest = table.scatter(1, table.argmax(1, keepdim=True), float("inf"))  # the classes that are not answered
         close = CLOSE if table.shape[1] > 2 else CLOSE_OF_TWO
         none = int((rest <= low + close * (high - low)).sum())
         return bool(low >= 0) or none >= max(LEAST, OFTEN * len(table) * (table.shape[1] - 1))
+    if _alike(table):
+        return False
     as_logit, as_probability = (table[:, 0] > 0).long() == labels, (table[:, 0] > high / 2).long() == labels
     return bool(low >= 0) and int(as_probability.sum()) - int(as_logit.sum()) >= LEAST
+
+
+def _saturated_far(context: CheckContext, table: Tensor) -> bool:
+    """Whether outputs (n, K) of constant sum are one large and the others small, always the same two values, for images far outside of [0, 1]."""
+    if not _constant_sum(table):
+        return False
+    context.need(len(FAR) * len(table))
+    far = [context.outputs.logits(factor * context.images) for factor in FAR]
+    low, high = far[0].amin(), far[0].amax()
+    slack = CLOSE_OF_TWO * (high - low)
+    alike = all(bool(((each.amin() - low).abs() <= slack) & ((each.amax() - high).abs() <= slack)) for each in far)
+    ends = ((far[0] >= high - slack).sum(1) == 1) & ((far[0] <= low + slack).sum(1) == table.shape[1] - 1)
+    return alike and int(ends.sum()) >= max(LEAST, len(table) / 2)
+
+
+def _alike(table: Tensor) -> bool:
+    """Whether the model gives all images one answer, whatever that is."""
+    return bool((table - table[0]).abs().amax() <= ALIKE * (table.amax() - table.amin()))
+
+
+def _constant_sum(table: Tensor) -> bool:
+    """Whether the outputs of every image have the same sum, though they differ."""
+    sums = table.sum(1)
+    return not _alike(table) and bool((sums - sums.mean()).abs().amax() <= 0.1 * SAME * (table.amax() - table.amin()))
 
 
 def _changed_by_mode(context: CheckContext, evaluated: Tensor) -> int:

@@ -12,7 +12,7 @@ import palpate
 from palpate.attacks.result import Sweep
 from palpate.models.adapt import as_logits_model
 
-WEAK = {"independent attacks": "its number of steps, its step size, the sign of its loss and the unit of its epsilon"}
+WEAK = {"independent attacks": "look at its steps, the sign of its loss and the unit of its epsilon"}
 ERRORS = {"clean accuracy": "counts"}
 STORED = {"ball and box": "radii are larger"}
 
