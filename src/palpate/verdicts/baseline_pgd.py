@@ -7,12 +7,11 @@ Each repeats the attack in a way that cannot help against a model that is merely
 import dataclasses
 
 import torch
-from torch import Tensor
 
 from palpate.attacks.losses import cross_entropy, margin
 from palpate.attacks.norms import distance, project, steepest
 from palpate.verdicts.baselines import STEPS, price
-from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, judge
+from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, judge
 from palpate.verdicts.context import CheckContext
 
 RESTARTED = 16
@@ -23,12 +22,6 @@ TRIED = 32
 
 UNBOUNDED = (1.0, 0.3)
 """Radii, as shares of the box [0, 1], of balls that hold any image, or nearly: in the second the steps are smaller."""
-
-WIDER = 2.0
-"""How many times larger a ball must not let baseline PGD catch up with a stronger attack before the model is said to mislead it.
-
-Of two classes cross-entropy and margin share a direction. Of many, cross-entropy pulls towards all wrong classes at once, the more evenly the smaller
-the logits are: on independent linear logits that costs a factor of up to √2 in radius, whatever number of images that is."""
 
 NOTABLE = 5.0
 """Points from which a difference is a warning where a wider ball does let it catch up."""
@@ -81,22 +74,13 @@ def margin_loss(context: CheckContext, threshold: float) -> Finding:
     what = f"At epsilon {context.written(epsilon)} cross-entropy and margin leave {one:.1f} and {two:.1f} % of the images right"
     return _judge(
         figure,
-        _misled(context, epsilon, (other & ~plain).nonzero()[:, 0]),
+        context.out_of_reach((other & ~plain).nonzero()[:, 0], epsilon),
         threshold,
         f"{what}.",
         f"{what}: cross-entropy spreads its steps over all wrong classes, so report the margin's figure.",
         f"At epsilon {context.written(epsilon)} cross-entropy PGD reports {one:.1f} % robust accuracy where the margin leaves {two:.1f} %, "
         f"{figure:.1f} points too many: {why}, so report the margin's figure.",
     )
-
-
-def _misled(context: CheckContext, epsilon: float, lost: Tensor) -> int:
-    """How many of the right images at places `lost` (n,), which a stronger attack fooled, baseline PGD does not fool in a wider ball either."""
-    if len(lost) < LEAST:
-        return 0
-    context.need(price(len(lost), STEPS))
-    count = int((~context.pgd(lost, WIDER * epsilon, 12).ever).sum())
-    return count if count >= LEAST else 0
 
 
 def _judge(figure: float, misled: int, threshold: float, good: str, notable: str, bad: str) -> Finding:
@@ -223,5 +207,5 @@ def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
     figure = max(context.points(int(fooled.sum()) - int(again.sum())), 0.0) * len(left) / len(chosen)
     what = f"Twice the steps and five restarts take away {figure:.1f} points of robust accuracy at epsilon {context.written(epsilon)}"
     advice = f"{what}: a single run of PGD does not find what is there, so report the stronger attack."
-    misled = _misled(context, epsilon, chosen[fooled & ~again])
+    misled = context.out_of_reach(chosen[fooled & ~again], epsilon)
     return _judge(figure, misled, threshold, f"{what}, no more than is usual.", advice, advice)

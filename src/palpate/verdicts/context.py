@@ -27,6 +27,13 @@ from palpate.verdicts.difference import ROUNDED, differ
 LOSSES = (cross_entropy, margin)
 """Of the attacks that several checks share."""
 
+WIDER = 2.0
+"""How many times larger a ball must not let baseline PGD catch up before the model is said to mislead it, or to know the images themselves.
+
+Of two classes cross-entropy and margin share a direction. Of many, cross-entropy pulls towards all wrong classes at once, the more evenly the smaller
+the logits are: on independent linear logits that costs a factor of up to √2 in radius, whatever number of images that is. Moved copies are farther
+from what a model was trained on, and its decision boundary is nearer to them, by a factor too."""
+
 CALLS = 8
 """How often the clean images are predicted to see whether the answers vary."""
 
@@ -242,6 +249,14 @@ class CheckContext:
             self.need(price(len(self.right), STEPS))
             self._runs[key] = self.pgd(torch.arange(len(self.right)), epsilon, 1, STEPS, loss)
         return self._runs[key]
+
+    def out_of_reach(self, places: Tensor, epsilon: float) -> int:
+        """How many of the right images at these places (n,), if three or more, baseline PGD does not fool in a ball `WIDER` times as large either."""
+        if len(places) < LEAST:
+            return 0
+        self.need(price(len(places), STEPS))
+        count = int((~self.pgd(places, WIDER * epsilon, 12).ever).sum())
+        return count if count >= LEAST else 0
 
     def note(self, attack: str, epsilon: float, places: Tensor, points: Tensor) -> None:
         """Remember the images (n, C, H, W), made from the right images at `places` (n,), with which an attack of the checks fooled the model."""

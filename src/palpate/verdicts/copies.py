@@ -37,7 +37,8 @@ def moved_copies(context: CheckContext, threshold: float) -> Finding:
     """How many points more of moved copies than of the images themselves baseline PGD fools; copies that the model gets wrong are left out.
 
     Of the copies of an image that are right, the one farthest from it is attacked, since memory may reach to the others. A model that memorised
-    the images, with a neighbourhood, answers like itself only where nothing was memorised.
+    the images, with a neighbourhood, answers like itself only where nothing was memorised. Copies are easier to fool of many honest models, too, but
+    then the images themselves are fooled in a ball twice as large.
     """
     epsilon = context.informative_epsilon()
     places = context.right[: context.some(COPIED)]
@@ -54,13 +55,14 @@ def moved_copies(context: CheckContext, threshold: float) -> Finding:
         raise NotRun("the model gets nearly all moved copies wrong")
     run = pgd(context.access, copies[known], y[known], epsilon, context.generator(9), STEPS, norm=context.norm)
     before = context.baseline(epsilon).fooled[: context.some(COPIED)][known]
-    easier, harder = int((run.fooled & ~before).sum()), int((before & ~run.fooled).sum())
-    count = easier - harder
-    unlikely = count > 0 and binomtest(easier, easier + harder).pvalue <= CHANCE
+    easier, harder = run.fooled & ~before, int((before & ~run.fooled).sum())
+    gained = int(easier.sum())
+    count = gained - harder
+    sure = count > 0 and binomtest(gained, gained + harder).pvalue <= CHANCE
     figure = 100 * max(count, 0) / int(known.sum())
     return judge(
         figure,
-        count if unlikely else 0,
+        context.out_of_reach(known.nonzero()[:, 0][easier], epsilon) if sure and figure > threshold else 0,
         threshold,
         "Moved copies of the images are about as hard to attack as the images.",
         f"At epsilon {context.written(epsilon)} PGD fools {out_of(count, int(known.sum()))} more when they are shifted, enlarged or mirrored: "

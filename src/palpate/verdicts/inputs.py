@@ -25,6 +25,9 @@ INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 BLIND = 10.0
 """Points above always answering one class, up to which a model may be blind to images in [0, 1]."""
 
+CLEAR, GOOD = 20.0, 0.75
+"""Points gained, or accuracy reached, with another input from which a model is said to expect it: a hardly trained one may gain a little anywhere."""
+
 CHANCE = 0.01
 """Largest p (exact McNemar, times the inputs tried) at which another input is not called better by luck."""
 
@@ -60,12 +63,12 @@ def input_range(context: CheckContext, threshold: float) -> Finding:
     status = status_of(gain, best, threshold)
     if status == "pass":
         return Finding(status, gain, "Images lie in [0, 1], and the model classifies them in no other range better.")
-    if p > CHANCE:
+    if p > CHANCE or (gain < CLEAR and int(right.sum()) + best < GOOD * total):
         return Finding(
             "warn",
             gain,
             f"The model does little better than one answer for all, and with images {name} instead of [0, 1] it is right {out_of(best, total)} more "
-            f"often, which may be luck (p = {p:.2g}): see that it is trained, and on which range.",
+            f"often, which may be luck (p = {p:.2g}) or little training: see that it is trained, and on which range.",
         )
     return Finding(
         status,
