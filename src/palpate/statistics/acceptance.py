@@ -61,10 +61,8 @@ def judge(criterion: Criterion, rows: pl.DataFrame, baseline: pl.DataFrame | Non
             chosen = kept
     metric = METRICS[criterion.metric]
     attacked = chosen.filter(pl.col("attack_id") != "none")
-    if criterion.severity is not None:
-        attacked = attacked.filter(pl.col("norm") == "severity")
-    elif criterion.epsilon is not None:
-        attacked = attacked.filter(pl.col("norm") != "severity")
+    if criterion.severity is not None or criterion.epsilon is not None:
+        attacked = attacked.filter((pl.col("norm") == "severity") == (criterion.severity is not None))
     of_attack = metric.attacked or metric.is_radius
     parts = (attacked if of_attack else chosen.filter(pl.col("epsilon_index") == 0)).partition_by(
         KEYS if of_attack else KEYS[:3], maintain_order=True
@@ -79,15 +77,12 @@ def _judge(criterion: Criterion, part: pl.DataFrame, chosen: pl.DataFrame, basel
     task, finding, model, attack = part.select(KEYS).row(0)
     of_attack = metric.attacked or metric.is_radius
     subject = " · ".join(str(name) for name in (task, finding, model, *([attack] if of_attack else [])) if name)
-    here, condition = part, "clean"
     if metric.attacked:
         at = criterion.at(norm_of(part))
         here = _at(criterion, part, chosen, at)
         condition = f"severity {at:g}" if criterion.severity is not None else f"epsilon {criterion.epsilon}"
-    elif metric.is_radius:  # each image's radius is the same in every row
-        here, condition = part.unique("image_id", maintain_order=True), attack
-    else:
-        here = part.unique("image_id", maintain_order=True)
+    else:  # each image's radius is the same in every row
+        here, condition = part.unique("image_id", maintain_order=True), attack if metric.is_radius else "clean"
     if criterion.no_worse_by is not None:
         measured = _difference(criterion, here, chosen, baseline)
         limit, least = -criterion.no_worse_by, True
@@ -101,16 +96,9 @@ def _judge(criterion: Criterion, part: pl.DataFrame, chosen: pl.DataFrame, basel
 def _at(criterion: Criterion, part: pl.DataFrame, chosen: pl.DataFrame, at: float) -> pl.DataFrame:
     """The rows of an attack at one epsilon; of its clean images where that is 0."""
     if at == 0:
-        return (
-            chosen.filter(pl.col("epsilon_index") == 0, pl.col("model_id") == part["model_id"][0])
-            .join(
-                part.select("task", "finding", "image_id").unique(),
-                on=["task", "finding", "image_id"],
-                how="semi",
-                nulls_equal=True,
-            )
-            .unique(["task", "finding", "image_id"], maintain_order=True)
-        )
+        image = ["task", "finding", "image_id"]
+        clean = chosen.filter(pl.col("epsilon_index") == 0, pl.col("model_id") == part["model_id"][0])
+        return clean.join(part, on=image, how="semi", nulls_equal=True).unique(image, maintain_order=True)
     tried = part["epsilon"].unique().sort().to_list()
     near = min(tried, key=lambda epsilon: abs(epsilon - at))
     if abs(near - at) > 1e-9 * max(at, 1):
@@ -128,10 +116,9 @@ def _difference(
     if baseline is None:
         raise InputError(f"criterion {criterion.name!r}: no_worse_by compares with another run; give --baseline RUN")
     first = here.row(0, named=True)
-    same = pl.lit(True)
-    for key in ("task", "finding"):
-        same &= pl.col(key).eq_missing(pl.lit(first[key], dtype=pl.String))
-    old = baseline.filter(same & (pl.col("split") == "test"))
+    same = [pl.col(key).eq_missing(pl.lit(first[key], dtype=pl.String)) for key in ("task", "finding")]
+    same.append(pl.col("attack_id").is_in([first["attack_id"], "none"]))
+    old = baseline.filter(*same, pl.col("split") == "test")
     models = old["model_id"].unique().to_list()
     name = first["model_id"] if first["model_id"] in models else models[0] if len(models) == 1 else None
     if name is None:
@@ -139,10 +126,8 @@ def _difference(
             f"criterion {criterion.name!r}: the baseline holds no model {first['model_id']!r} for {first['task']!r}; "
             f"found {', '.join(sorted(models)) or 'none'}"
         )
-    old = old.filter(pl.col("model_id") == name, pl.col("attack_id").is_in([first["attack_id"], "none"]))
-    new = chosen.filter(
-        same, pl.col("model_id") == first["model_id"], pl.col("attack_id").is_in([first["attack_id"], "none"])
-    )
+    old = old.filter(pl.col("model_id") == name)
+    new = chosen.filter(*same, pl.col("model_id") == first["model_id"])
     if not set(here["image_id"]) == set(old.filter(pl.col("attack_id") == first["attack_id"])["image_id"]):
         raise InputError(
             f"criterion {criterion.name!r}: the baseline is of other images; measure both runs on the same test images"

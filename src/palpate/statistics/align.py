@@ -16,6 +16,9 @@ from palpate.statistics.intervals import Floats
 
 CLEAN = "none"
 
+ONE_OF = {"architecture": ["backbone", "attention", "training"], "task": ["task"], "finding": ["finding"]}
+"""What all rows of one side must share."""
+
 
 @dataclass(frozen=True)
 class Side:
@@ -90,9 +93,8 @@ def align(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None = None) -> Ali
     tables = {"a": a, "b": b}
     for name, table in tables.items():
         tables[name] = table = check_rows(table, name, needed=["radius"])
-        _one(table, name, ["backbone", "attention", "training"], "architecture")
-        _one(table, name, ["task"], "task")
-        _one(table, name, ["finding"], "finding")
+        for noun, columns in ONE_OF.items():
+            _one(table, name, columns, noun)
     if a["finding"][0] != b["finding"][0]:
         raise InputError(f"a, b: the same finding is needed, {a['finding'][0]!r} and {b['finding'][0]!r} were given")
     split, notes = _split(a, b)

@@ -172,12 +172,13 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
                 "the attack stops at the first success: AUROC, sensitivity and specificity under it do not apply"
             )
         else:
-            threshold = thresholds.get(
-                model, "no validation split: sensitivity and specificity need a threshold fixed on it"
-            )
-            _two_class_figures(line, notes, answered, threshold, level)
+            absent = "no validation split: sensitivity and specificity need a threshold fixed on it"
+            found = [_two_class_figures(answered, thresholds.get(model, absent), level)]
             if first["epsilon_index"] == 0:
-                _calibration(line, notes, answered, level, seed, repetitions)
+                found.append(_calibration(answered, level, seed, repetitions))
+            for figures, note in found:
+                line |= figures
+                notes += [note] if note else []
         lines.append(line | {"note": "; ".join(notes)})
     return pl.DataFrame(lines, schema=OPERATING).sort(KEYS)
 
@@ -207,39 +208,35 @@ def _threshold(part: pl.DataFrame) -> float | str:
         return f"no threshold from the validation split ({error})"
 
 
-def _two_class_figures(line: dict, notes: list[str], part: pl.DataFrame, threshold: float | str, level: float) -> None:
+def _two_class_figures(part: pl.DataFrame, threshold: float | str, level: float) -> tuple[dict, str]:
+    """AUROC, and sensitivity and specificity where there is a threshold; and what does not apply, or ""."""
     if part["classes"][0] > 2:
-        notes.append(f"{part['classes'][0]} classes: AUROC, sensitivity and specificity are for two")
-        return
+        return {}, f"{part['classes'][0]} classes: AUROC, sensitivity and specificity are for two"
     labels, scores, groups = part["label"].to_numpy(), _scores(part), part["group"].to_numpy()
     if part["label"].n_unique() == 1:
-        notes.append("one class: AUROC, sensitivity and specificity do not apply")
-        return
+        return {}, "one class: AUROC, sensitivity and specificity do not apply"
     if not np.isfinite(scores).all():
-        notes.append("logits that are not finite: AUROC, sensitivity and specificity do not apply")
-        return
-    _fill(line, "auroc", auroc(labels, scores, groups, level))
+        return {}, "logits that are not finite: AUROC, sensitivity and specificity do not apply"
+    figures = _limits("auroc", auroc(labels, scores, groups, level))
     if isinstance(threshold, str):
-        notes.append(threshold)
-        return
+        return figures, threshold
     sensitivity, specificity = sensitivity_specificity(labels, scores, threshold, groups, level)
-    line["threshold"] = threshold
-    _fill(line, "sensitivity", sensitivity)
-    _fill(line, "specificity", specificity)
+    figures |= _limits("sensitivity", sensitivity) | _limits("specificity", specificity)
+    return figures | {"threshold": threshold}, ""
 
 
-def _calibration(line: dict, notes: list[str], part: pl.DataFrame, level: float, seed: int, repetitions: int) -> None:
+def _calibration(part: pl.DataFrame, level: float, seed: int, repetitions: int) -> tuple[dict, str]:
+    """Brier score and calibration error; and what does not apply, or ""."""
     logits = np.array(part["logits"].to_list(), float)
     if not np.isfinite(logits).all():
-        notes.append("logits that are not finite: Brier score and calibration error do not apply")
-        return
+        return {}, "logits that are not finite: Brier score and calibration error do not apply"
     labels, groups, predicted = part["label"].to_numpy(), part["group"].to_numpy(), probabilities(logits)
-    _fill(line, "brier", brier(labels, predicted, groups, level))
+    figures = _limits("brier", brier(labels, predicted, groups, level))
     if part["group"].n_unique() < 2:
-        notes.append("one patient or lesion: the calibration error does not apply")
-        return
-    _fill(line, "calibration_error", calibration_error(labels, predicted, groups, level, seed, repetitions))
+        return figures, "one patient or lesion: the calibration error does not apply"
+    found = calibration_error(labels, predicted, groups, level, seed, repetitions)
+    return figures | _limits("calibration_error", found), ""
 
 
-def _fill(line: dict, name: str, found: tuple[float, float, float]) -> None:
-    line |= dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+def _limits(name: str, found: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))

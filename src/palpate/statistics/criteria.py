@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
@@ -48,38 +49,27 @@ class Metric:
     is_radius: bool = False
 
 
-def _accuracy(balanced: bool) -> Callable[[pl.DataFrame, float], Measured | None]:
-    start = "balanced_" if balanced else ""
+def _accuracy(start: str, rows: pl.DataFrame, level: float) -> Measured | None:
     names = (f"{start}accuracy", f"{start}low", f"{start}high", "n")
-
-    def measure(rows: pl.DataFrame, level: float) -> Measured | None:
-        value, low, high, n = curve(rows, level).select(names).row(0)
-        return None if value is None else Measured(value, low, high, n)
-
-    return measure
+    value, low, high, n = curve(rows, level).select(names).row(0)
+    return None if value is None else Measured(value, low, high, n)
 
 
-def _errors(label: int) -> Callable[[pl.DataFrame, float], Measured | None]:
+def _errors(label: int, rows: pl.DataFrame, level: float) -> Measured | None:
     """The share of the images of a label that are not classified correctly."""
-
-    def measure(rows: pl.DataFrame, level: float) -> Measured | None:
-        part = with_result(rows).filter(pl.col("label") == label)
-        if part.is_empty():
-            return None
-        wrong = part.select(~survived()).to_series().to_numpy()
-        low, high = clustered_wilson(wrong, part.select(group_names()).to_series().to_numpy(), level)
-        return Measured(float(wrong.mean()), low, high, len(part))
-
-    return measure
+    part = with_result(rows).filter(pl.col("label") == label).select(wrong=~survived(), group=group_names())
+    if part.is_empty():
+        return None
+    wrong = part["wrong"].to_numpy()
+    return Measured(float(wrong.mean()), *clustered_wilson(wrong, part["group"].to_numpy(), level), len(part))
 
 
 def _median_radius(rows: pl.DataFrame, level: float) -> Measured | None:
-    part = with_result(rows)
     # An image on which the attack failed has no radius: it counts as one that the smallest change fools.
-    clean = part.select((pl.col("radius") != 0).fill_null(True)).to_series().to_numpy()
-    found = median_radius(
-        part["radius"].fill_null(0).to_numpy(), clean, part.select(group_names()).to_series().to_numpy(), level
+    part = with_result(rows).select(
+        pl.col("radius").fill_null(0), clean=(pl.col("radius") != 0).fill_null(True), group=group_names()
     )
+    found = median_radius(*(part[name].to_numpy() for name in ("radius", "clean", "group")), level)
     if found is None:
         return None
     value, low, high = (np.inf if limit is None else limit for limit in (found.value, found.low, found.high))
@@ -87,12 +77,12 @@ def _median_radius(rows: pl.DataFrame, level: float) -> Measured | None:
 
 
 METRICS = {
-    "clean accuracy": Metric(_accuracy(False), attacked=False),
-    "clean balanced accuracy": Metric(_accuracy(True), attacked=False),
-    "robust accuracy": Metric(_accuracy(False), attacked=True),
-    "robust balanced accuracy": Metric(_accuracy(True), attacked=True),
-    "missed disease": Metric(_errors(1), attacked=True),  # of two classes, or of one finding
-    "false alarm": Metric(_errors(0), attacked=True),
+    "clean accuracy": Metric(partial(_accuracy, ""), attacked=False),
+    "clean balanced accuracy": Metric(partial(_accuracy, "balanced_"), attacked=False),
+    "robust accuracy": Metric(partial(_accuracy, ""), attacked=True),
+    "robust balanced accuracy": Metric(partial(_accuracy, "balanced_"), attacked=True),
+    "missed disease": Metric(partial(_errors, 1), attacked=True),  # of two classes, or of one finding
+    "false alarm": Metric(partial(_errors, 0), attacked=True),
     "median radius": Metric(_median_radius, attacked=False, is_radius=True),
 }
 """What a criterion may be about; "missed disease" and "false alarm" at epsilon 0 are those of the clean images."""

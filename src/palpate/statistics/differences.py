@@ -38,24 +38,6 @@ class Difference:
     architectures: bool
 
 
-def mcnemar(only_a: int, only_b: int) -> float:
-    """Exact two-sided McNemar test: p-value from the images that only one of two models gets right.
-
-    Raises:
-        InputError: a negative count.
-
-    Source: McNemar 1947, Psychometrika 12:153–157; exact form: binomial with probability ½.
-
-    >>> mcnemar(1, 5)
-    0.21875
-    """
-    if only_a < 0 or only_b < 0:
-        raise InputError(
-            f"only_a, only_b: counts from 0 are needed, {only_a} and {only_b} were given; count them again"
-        )
-    return float(min(1.0, 2 * stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
-
-
 def sign_flip(differences: ArrayLike) -> float:
     """Exact two-sided p-value of a sum when the sign of each group's total could as well be the other.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from palpate.core.errors import InputError
 from palpate.statistics.intervals import Floats, check_level, clustered_wilson, group_codes
@@ -218,8 +218,7 @@ def probabilities(logits: ArrayLike) -> Floats:
     z = np.asarray(logits, float)
     if z.shape[1] == 1:
         z = np.concatenate([np.zeros_like(z), z], axis=1)
-    z = np.exp(z - z.max(1, keepdims=True))
-    return z / z.sum(1, keepdims=True)
+    return special.softmax(z, axis=1)
 
 
 def _two_classes(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:

@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from palpate.core import formatting
-from palpate.statistics.align import CLEAN, Aligned, Side, align
+from palpate.statistics.align import CLEAN, Aligned, align
 from palpate.statistics.comparison import Area, Comparison, PairedPoint
 from palpate.statistics.curves import curve
 from palpate.statistics.differences import Difference, holm, mean_interval, paired_difference
-from palpate.statistics.radius import MedianRadius, median_radius
+from palpate.statistics.radius import median_radius
 from palpate.statistics.sentences import sentence
 from palpate.statistics.tables import Comparable, read_rows
 
@@ -73,8 +73,8 @@ def compare(
         len(np.unique(groups)),
         points,
         _area(both, level) if attacked else None,
-        _median_radius(both.a, groups, level) if attacked else None,
-        _median_radius(both.b, groups, level) if attacked else None,
+        median_radius(both.a.radius, both.a.correct[0], groups, level) if attacked else None,
+        median_radius(both.b.radius, both.b.correct[0], groups, level) if attacked else None,
         sentence(both, points, differences[0].architectures, 1 - level, unit),
         tuple(notes),
     )
@@ -132,10 +132,6 @@ def _area(both: Aligned, level: float) -> Area:
     a, b = (np.trapezoid(side.correct.astype(float), epsilons, axis=0) / span for side in (both.a, both.b))  # (S, N)
     found = paired_difference(a, b, both.groups, level)
     return Area(100 * found.value, 100 * found.low, 100 * found.high, found.p)
-
-
-def _median_radius(side: Side, groups: np.ndarray, level: float) -> MedianRadius | None:
-    return median_radius(side.radius, side.correct[0], groups, level)
 
 
 def _notes(both: Aligned, tables: list[pl.DataFrame], unit: str) -> list[str]:

@@ -3,7 +3,7 @@
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,25 +11,11 @@ import polars as pl
 from palpate.core import rows
 from palpate.core.errors import InputError
 
+Comparable = pl.DataFrame | str | Path | Any
+"""Rows, a file of rows or of a sweep, the folder of a stage, or a sweep (`palpate.attacks.result.Sweep`, which needs torch)."""
 
-class SweepLike(Protocol):
-    """What a sweep is here; `palpate.attacks.result.Sweep` is one."""
-
-    @property
-    def radius(self) -> Any: ...
-    @property
-    def labels(self) -> Any: ...
-    @property
-    def epsilons(self) -> tuple[float, ...]: ...
-    @property
-    def status(self) -> tuple[str, ...]: ...
-    @property
-    def norm(self) -> str: ...
-    @property
-    def how(self) -> dict[str, Any]: ...
-
-
-Comparable = pl.DataFrame | SweepLike | str | Path
+PARTS = ("radius", "labels", "epsilons", "status", "norm", "how")
+"""What a sweep is here."""
 
 
 def read_rows(given: Comparable, name: str) -> pl.DataFrame:
@@ -55,66 +41,49 @@ def read_rows(given: Comparable, name: str) -> pl.DataFrame:
             listed = f"; this run has {', '.join(found)}" if found else ""
             raise InputError(f"{path}: holds no images.parquet; give the folder of one attack stage{listed}")
         return rows.read(path / "images.parquet" if path.is_dir() else path)
-    if not all(hasattr(given, part) for part in ("radius", "labels", "epsilons", "status", "how")):
+    if not all(hasattr(given, part) for part in PARTS):
         raise InputError(
             f"{name} must be rows, a sweep, or a saved file of either (.parquet, .npz), given {type(given).__name__}"
         )
-    return _sweep_rows(
-        name, np.asarray(given.radius), np.asarray(given.labels), given.epsilons, given.status, given.norm, given.how
-    )
+    return _sweep_rows(name, {part: getattr(given, part) for part in PARTS})
 
 
 def _saved_sweep(path: Path) -> pl.DataFrame:
     try:
         with np.load(path, allow_pickle=False) as file:
-            parts = {key: file[key] for key in ("radius", "labels", "epsilons", "status", "norm", "how")}
-        how = json.loads(str(parts["how"]))
+            parts = {part: file[part] for part in PARTS}
+        return _sweep_rows(path.stem, parts | {"how": json.loads(str(parts["how"])), "norm": str(parts["norm"])})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: is not a saved sweep ({error}); write one with Sweep.save") from None
-    epsilons, status = tuple(parts["epsilons"].tolist()), tuple(parts["status"].tolist())
-    return _sweep_rows(path.stem, parts["radius"], parts["labels"], epsilons, status, str(parts["norm"]), how)
 
 
-def _sweep_rows(
-    name: str,
-    radius: np.ndarray,
-    labels: np.ndarray,
-    epsilons: tuple[float, ...],
-    status: tuple[str, ...],
-    norm: str,
-    how: dict[str, Any],
-) -> pl.DataFrame:
+def _sweep_rows(name: str, sweep: dict[str, Any]) -> pl.DataFrame:
     """A row for each image and epsilon, clean first; images that were never reached are left out."""
-    done = np.array([state != "not run" for state in status])
-    blind = np.array([state == "no gradient" for state in status])
-    failed = np.array([state == "failed" for state in status])
-    places, labels = np.flatnonzero(done), labels.reshape(len(radius), -1)[:, 0]
+    radius, status, how = np.asarray(sweep["radius"]), np.asarray(sweep["status"]), sweep["how"]
+    blind = status == "no gradient"
+    places = np.flatnonzero(status != "not run")
     attack = str(how.get("name", how.get("attack", "attack")))
+    labels = np.asarray(sweep["labels"]).reshape(len(radius), -1)[places, 0]
+    ids = [f"{place:06d}" for place in places]
+    same = {"task": "images", "split": "test", "finding": "class", "model_id": name, "backbone": name}
+    same |= {"attention": "none", "training": "not known", "inherited": False}
     tables = []
-    for index, epsilon in enumerate((0.0, *epsilons)):
-        right = np.where(blind, epsilon == 0, np.nan_to_num(radius, nan=-1.0) > epsilon)[places]
-        bad = (failed | blind if index else failed)[places]
-        count = len(places)
-        columns: dict[str, Any] = dict.fromkeys(rows.SCHEMA, [None] * count) | {
-            "task": ["images"] * count,
-            "split": ["test"] * count,
-            "image_id": [f"{place:06d}" for place in places],
-            "group_id": [f"{place:06d}" for place in places],
-            "finding": ["class"] * count,
-            "label": labels[places],
-            "model_id": [name] * count,
-            "backbone": [name] * count,
-            "attention": ["none"] * count,
-            "training": ["not known"] * count,
-            "attack_id": [attack if index else "none"] * count,
-            "attack": [str(how.get("attack", attack)) if index else "none"] * count,
-            "norm": [norm if index else None] * count,
-            "epsilon": [epsilon] * count,
-            "epsilon_index": [index] * count,
-            "inherited": [False] * count,
-            "correct": right & ~bad,
-            "radius": np.nan_to_num(radius, nan=0.0, posinf=np.inf)[places] if index else [None] * count,
-            "status": np.where(bad, "failed", "ok").tolist(),
+    for index, epsilon in enumerate((0.0, *np.asarray(sweep["epsilons"]).tolist())):
+        bad = (status == "failed") | (blind & (index > 0))
+        right = np.where(blind, index == 0, np.nan_to_num(radius, nan=-1.0) > epsilon) & ~bad
+        about: dict[str, Any] = same | {
+            "epsilon": epsilon,
+            "epsilon_index": index,
+            "attack_id": "none",
+            "attack": "none",
         }
-        tables.append(pl.DataFrame(columns, schema=rows.SCHEMA, strict=False))
+        columns: dict[str, Any] = {"image_id": ids, "group_id": ids, "label": labels, "correct": right[places]}
+        columns["status"] = np.where(bad, "failed", "ok")[places]
+        if index:
+            about |= {"attack_id": attack, "attack": str(how.get("attack", attack)), "norm": sweep["norm"]}
+            columns["radius"] = np.nan_to_num(radius, nan=0.0, posinf=np.inf)[places]
+        constant = [pl.lit(value).alias(key) for key, value in about.items()]
+        absent = [pl.lit(None).alias(key) for key in rows.SCHEMA if key not in about and key not in columns]
+        table = pl.DataFrame(columns).with_columns(*constant, *absent)
+        tables.append(table.select(list(rows.SCHEMA)).cast(rows.SCHEMA))  # pyright: ignore[reportArgumentType]
     return pl.concat(tables)
