@@ -28,11 +28,10 @@ LOSSES = (cross_entropy, margin)
 """Of the attacks that several checks share."""
 
 WIDER = 2.0
-"""How many times larger a ball must not let baseline PGD catch up before the model is said to mislead it, or to know the images themselves.
+"""How many times larger a ball must not let baseline PGD catch up with a stronger attack before the model is said to mislead it.
 
 Of two classes cross-entropy and margin share a direction. Of many, cross-entropy pulls towards all wrong classes at once, the more evenly the smaller
-the logits are: on independent linear logits that costs a factor of up to √2 in radius, whatever number of images that is. Moved copies are farther
-from what a model was trained on, and its decision boundary is nearer to them, by a factor too."""
+the logits are: on independent linear logits that costs a factor of up to √2 in radius, whatever number of images that is."""
 
 CALLS = 8
 """How often the clean images are predicted to see whether the answers vary."""

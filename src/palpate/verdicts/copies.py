@@ -14,6 +14,9 @@ from palpate.verdicts.context import CheckContext
 COPIED = 24
 """Images of which copies are attacked."""
 
+WIDER = 1.5
+"""How many times larger a ball must not let PGD fool the images whose copies it fools: copies are farther from what a model was trained on."""
+
 CHANCE = 0.01
 """Largest p (exact McNemar) at which copies are not called easier by luck."""
 
@@ -38,7 +41,7 @@ def moved_copies(context: CheckContext, threshold: float) -> Finding:
 
     Of the copies of an image that are right, the one farthest from it is attacked, since memory may reach to the others. A model that memorised
     the images, with a neighbourhood, answers like itself only where nothing was memorised. Copies are easier to fool of many honest models, too, but
-    then the images themselves are fooled in a ball twice as large.
+    then most images themselves are fooled in a ball that is half as large again.
     """
     epsilon = context.informative_epsilon()
     places = context.right[: context.some(COPIED)]
@@ -59,10 +62,14 @@ def moved_copies(context: CheckContext, threshold: float) -> Finding:
     gained = int(easier.sum())
     count = gained - harder
     sure = count > 0 and binomtest(gained, gained + harder).pvalue <= CHANCE
+    if sure and 100 * count > threshold * int(known.sum()):
+        places = known.nonzero()[:, 0][easier]
+        context.need(price(len(places), STEPS))
+        count = int((~context.pgd(places, WIDER * epsilon, 12).ever).sum()) - harder
     figure = 100 * max(count, 0) / int(known.sum())
     return judge(
         figure,
-        context.out_of_reach(known.nonzero()[:, 0][easier], epsilon) if sure and figure > threshold else 0,
+        count if sure else 0,
         threshold,
         "Moved copies of the images are about as hard to attack as the images.",
         f"At epsilon {context.written(epsilon)} PGD fools {out_of(count, int(known.sum()))} more when they are shifted, enlarged or mirrored: "
