@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from palpate.attacks.access import ModelAccess, PassBudget
 from palpate.attacks.result import Sweep
 from palpate.models.adapt import as_logits_model
-from palpate.verdicts.context import CheckContext, SweepUnderTest
+from palpate.verdicts.context import CheckContext
+from palpate.verdicts.swept import SweepUnderTest
 
 EPSILONS = (0.01, 0.02, 0.04, 0.08)
 SIZE = 8

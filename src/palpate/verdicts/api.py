@@ -25,7 +25,8 @@ from palpate.models.predict import Images, Progress, as_tensor, device_of, evalu
 from palpate.models.resume import Resume
 from palpate.verdicts.baselines import GreyStaysGrey
 from palpate.verdicts.check import Check, NotRun, checks
-from palpate.verdicts.context import CheckContext, SweepUnderTest
+from palpate.verdicts.context import CheckContext
+from palpate.verdicts.swept import SweepUnderTest
 from palpate.verdicts.towards import Towards, towards
 
 MOST = 64

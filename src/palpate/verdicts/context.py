@@ -16,13 +16,13 @@ from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import Loss, cross_entropy, margin, unusable
 from palpate.attacks.norms import Norm, seeded
 from palpate.attacks.quantize import to_levels
-from palpate.attacks.result import Sweep
 from palpate.core.formatting import epsilon as write_epsilon
 from palpate.models.predict import Images
 from palpate.models.resume import to_device
 from palpate.verdicts.baselines import STEPS, Run, fools, pgd, price
 from palpate.verdicts.check import LEAST, Finding, NotRun, judge, out_of
 from palpate.verdicts.difference import ROUNDED, differ
+from palpate.verdicts.swept import SweepUnderTest
 
 LOSSES = (cross_entropy, margin)
 """Of the attacks that several checks share."""
@@ -35,32 +35,6 @@ the logits are: on independent linear logits that costs a factor of up to √2 i
 
 CALLS = 8
 """How often the clean images are predicted to see whether the answers vary."""
-
-
-@dataclasses.dataclass(frozen=True)
-class SweepUnderTest:
-    """The sweep that is examined.
-
-    Attributes:
-        sweep: its result on all images; None where it cannot belong to them.
-        reason: why it cannot, or "".
-        relabelled: on how many images it has another label than was given.
-    """
-
-    sweep: Sweep | None
-    reason: str = ""
-    relabelled: int = 0
-
-    @property
-    def whole(self) -> Sweep:
-        """The sweep.
-
-        Raises:
-            NotRun: it belongs to other images.
-        """
-        if self.sweep is None:
-            raise NotRun(self.reason)
-        return self.sweep
 
 
 @dataclasses.dataclass(eq=False)

@@ -2,19 +2,8 @@
 
 from tests.verdicts.known_failures import failures, misleading
 from tests.verdicts.known_failures.example import CLASSES, TWO, Example, Made, Make, in_front, logits, net, then
-from tests.verdicts.known_failures.networks import (
-    Average,
-    Halved,
-    InBfloat16,
-    LessMean,
-    MeanOfProbabilities,
-    MirrorMean,
-    Plus,
-    Rejecting,
-    Residual,
-    copied,
-    initialised,
-)
+from tests.verdicts.known_failures.honest_steps import Halved, InBfloat16, MeanOfProbabilities, MirrorMean, Rejecting
+from tests.verdicts.known_failures.networks import Average, LessMean, Plus, Residual, copied, initialised
 from tests.verdicts.known_failures.trained import Trained
 from torch import nn
 
