@@ -69,7 +69,8 @@ def _median_radius(rows: pl.DataFrame, level: float) -> Measured | None:
     part = with_result(rows).select(
         pl.col("radius").fill_null(0), clean=(pl.col("radius") != 0).fill_null(True), group=group_names()
     )
-    found = median_radius(*(part[name].to_numpy() for name in ("radius", "clean", "group")), level)
+    radius, clean, group = (part[name].to_numpy() for name in ("radius", "clean", "group"))
+    found = median_radius(radius, clean, group, level)
     if found is None:
         return None
     value, low, high = (np.inf if limit is None else limit for limit in (found.value, found.low, found.high))
