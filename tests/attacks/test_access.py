@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from palpate.attacks.access import BudgetExceeded, ModelAccess, PassBudget
+from palpate.attacks.access import IN_VAIN, ModelAccess
+from palpate.attacks.budget import BudgetExceeded, PassBudget
 from palpate.attacks.losses import cross_entropy, margin
 
 
@@ -128,3 +129,26 @@ def test_a_budget_is_kept_by_all_who_share_it(five):
         one.logits(five.images[:6])
     assert budget.left == 4
     assert PassBudget().left == float("inf")
+
+
+def test_a_gradient_that_is_no_number_is_asked_again_in_float64():
+    """exp(−200 x) rounds to 0 in float32 for x = 1, so that its logarithm has no gradient; in float64 it is −200. At x = 5 neither has one."""
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        low = (-200 * x.mean((1, 2, 3))).exp().log()
+        return torch.stack([torch.zeros_like(low), low], 1)
+
+    careful = ModelAccess(model, careful=lambda: lambda x: model(x.double()).float())
+    x = torch.tensor([0.1, 1.0, 5.0]).view(3, 1, 1, 1)
+    for access, blind in ((careful, [False, False, True]), (ModelAccess(model), [False, True, True])):
+        access.begin(3)
+        _, value, gradient = access.gradient(x, margin, torch.zeros(3, dtype=torch.long))
+        assert access.blind.tolist() == blind
+        torch.testing.assert_close(gradient.flatten(), torch.where(torch.tensor(blind), 0.0, -200.0), rtol=1e-5, atol=0)
+    careful.begin(3)
+    _, value, _ = careful.gradient(x, margin, torch.zeros(3, dtype=torch.long))
+    torch.testing.assert_close(value, torch.tensor([-20.0, -200.0, float("-inf")]), rtol=1e-5, atol=0)
+    assert careful.passes.tolist() == [[1, 1], [2, 2], [2, 2]]
+    for _ in range(20):
+        careful.gradient(x[2:], margin, torch.zeros(1, dtype=torch.long), image=torch.tensor([2]))
+    assert careful.passes[2].tolist() == [21 + IN_VAIN, 21 + IN_VAIN]

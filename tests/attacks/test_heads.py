@@ -1,5 +1,7 @@
 """Heads other than K logits: one sigmoid logit, one finding of many, and gradients that say nothing."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -121,3 +123,31 @@ def test_a_random_model_is_warned_of_and_its_mean_can_be_attacked(two):
     plain = palpate.sweep(two.model, two.images[:16], two.labels[:16], GRID)
     assert (result.passes % 8 == 0).all()
     assert result.radius.isfinite().sum() >= plain.radius.isfinite().sum() - 2
+
+
+class Probabilities(nn.Module):
+    """The model's logits times a factor as probabilities, or as their logarithms."""
+
+    def __init__(self, model: nn.Module, factor: float, log: bool) -> None:
+        super().__init__()
+        self.model, self.factor, self.log = model, factor, log
+
+    def forward(self, x):
+        p = (self.factor * self.model(x)).softmax(1)
+        return p.log() if self.log else p
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_probabilities_that_round_to_zero_hide_nothing(five, log):
+    """The gradient of log 0 is no number and that of 0 is zero; in float64 these probabilities are larger than 0."""
+    x, y = five.images[:32], five.labels[:32]
+    spread = float(five.model(x).detach().diff(dim=1).abs().mean())
+    model = Probabilities(five.model, 200 / spread, log).eval()
+    assert (model(x).exp() if log else model(x)).eq(0).any(1).double().mean() > 0.5
+    plain = palpate.sweep(five.model, x, y, GRID)
+    with contextlib.nullcontext() if log else pytest.warns(match="probabilities instead of logits"):
+        bent = palpate.sweep(model, x, y, GRID)
+    assert bent.status == ("ok",) * 32
+    found = plain.radius.isfinite() & (plain.radius > 0)
+    near = (bent.radius / plain.radius - 1)[found] <= 0.05
+    assert near.double().mean() >= 0.95

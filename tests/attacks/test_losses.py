@@ -2,7 +2,7 @@
 
 import torch
 
-from palpate.attacks.losses import certain_margin, cross_entropy, log_odds, margin, margin_towards
+from palpate.attacks.losses import certain_margin, cross_entropy, log_odds, margin, margin_towards, rounding_tolerance
 
 LOGITS = torch.tensor([[4.0, 1.0, 2.5, 0.5], [0.0, 3.0, 1.0, 2.0]])
 LABELS = torch.tensor([0, 2])
@@ -40,3 +40,8 @@ def test_a_margin_counts_beyond_the_rounding_of_its_two_logits_and_of_no_other()
     for low in (-50.0, -1e9, -float("inf")):
         logits[:, 2] = low
         assert (certain_margin(logits, labels) > 0).tolist() == [True, False]
+
+
+def test_a_true_class_at_minus_infinity_is_fooled_for_certain():
+    assert certain_margin(torch.tensor([[float("-inf"), 0.0]]), torch.tensor([0])) == float("inf")
+    assert rounding_tolerance(torch.tensor([[float("-inf"), 2.0]]), torch.tensor([0])) == 2.0**-23

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from palpate.attacks.access import ModelAccess, PassBudget
+from palpate.attacks.access import ModelAccess
+from palpate.attacks.budget import PassBudget
 from palpate.attacks.result import Sweep
 from palpate.models.adapt import as_logits_model
 from palpate.verdicts.context import CheckContext

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from palpate.attacks.budget import PassBudget
 from palpate.attacks.losses import certain_margin, one_against_rest
 from palpate.attacks.norms import dual_norm, per_image
 from palpate.models.memory import free_memory, out_of_memory
@@ -16,51 +17,12 @@ from palpate.models.memory import free_memory, out_of_memory
 Model = Callable[[Tensor], Tensor]
 """From images (n, C, H, W) to logits (n, K)."""
 
+Part = slice | Tensor
+"""Which of the points are meant."""
 
-class BudgetExceeded(Exception):
-    """Fewer passes are left than are needed; the message says so as the end of a sentence."""
 
-
-class PassBudget:
-    """Passes spent, forward and backward apart, and how many of both together may be; one budget may serve several models.
-
-    Args:
-        limit: passes, one per image; None for no limit.
-
-    >>> budget = PassBudget(10)
-    >>> budget.spend(6, 2)
-    >>> budget.left
-    2
-    """
-
-    def __init__(self, limit: int | None = None) -> None:
-        self.limit, self.forward, self.backward = limit, 0, 0
-
-    @property
-    def left(self) -> float:
-        """Passes that may still be spent; infinity without a limit."""
-        return float("inf") if self.limit is None else self.limit - self.forward - self.backward
-
-    def need(self, passes: int) -> None:
-        """Stop a check before it starts what it could not finish.
-
-        Raises:
-            BudgetExceeded: fewer passes are left.
-        """
-        if passes > self.left:
-            raise BudgetExceeded(
-                f"it needs up to {passes} passes and {self.left} of {self.limit} are left; raise budget"
-            )
-
-    def spend(self, forward: int, backward: int = 0) -> None:
-        """Count passes, one per image.
-
-        Raises:
-            BudgetExceeded: they would exceed the budget; nothing is counted.
-        """
-        self.need(forward + backward)
-        self.forward += forward
-        self.backward += backward
+IN_VAIN = 8
+"""Passes in a row for which float64 did not help an image, after which it is no longer tried."""
 
 
 class ModelAccess:
@@ -72,6 +34,7 @@ class ModelAccess:
         model: from images (n, C, H, W) to logits (n, K), K ≥ 2; frozen, in evaluation mode, unless the caller wants it otherwise.
         fast: the same function up to rounding, quicker; the model itself when absent.
         confirm: `fast` is of lower precision, so that logits, on which success rests, are the model's.
+        careful: gives the same function in float64, or None where there is none; asked where a gradient is zero or not a number.
         batch: points per call of the model, which halves when memory runs out; all at once when absent.
         draws: calls averaged per answer, for models that are not deterministic (expectation over transformation, arXiv 1707.07397).
         budget: where passes are counted in sum; may be shared.
@@ -79,7 +42,7 @@ class ModelAccess:
 
     Attributes:
         passes: forward and backward passes of each image since `begin` (N, 2), on the CPU; empty where `begin` was not called.
-        blind: images whose gradient was not a number (N,), on the CPU; such a gradient counts as zero.
+        blind: images whose gradient was not a number, in float64 neither, (N,), on the CPU; such a gradient counts as zero.
         tied: images whose channels move together (N,), on the CPU: their gradients are the mean over the channels.
         targets: classes (N,), on the CPU, where logits are to be `one_against_rest`, so that to reach the target is to fool class 0; or None.
     """
@@ -90,12 +53,13 @@ class ModelAccess:
         *,
         fast: Model | None = None,
         confirm: bool = False,
+        careful: Callable[[], Model | None] = lambda: None,
         batch: int | None = None,
         draws: int = 1,
         budget: PassBudget | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.model, self.fast, self.confirm = model, fast or model, confirm
+        self.model, self.fast, self.confirm, self._careful = model, fast or model, confirm, careful
         self.draws, self.device = draws, device or torch.device("cpu")
         self.budget = budget or PassBudget()
         self._batch = batch
@@ -116,6 +80,7 @@ class ModelAccess:
         self.passes = torch.zeros(count, 2, dtype=torch.long)
         self._selected = torch.arange(count)
         self.blind, self.tied = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
+        self._in_vain = torch.zeros(count, dtype=torch.long)
         self.targets: Tensor | None = None
 
     def select(self, image: Tensor) -> None:
@@ -161,19 +126,17 @@ class ModelAccess:
         differentiable way the gradient is zero.
         """
 
-        def ask(part: slice) -> tuple[Tensor, ...]:
+        def ask(model: Model, part: Part) -> tuple[Tensor, ...]:
             answers = []
             for _ in range(self.draws):
-                leaf, logits = self._differentiable(points[part], targets, part)
+                leaf, logits = self._differentiable(model, points[part], targets, part)
                 values = loss(logits, *(each[part] for each in given))
-                answers.append((logits.detach(), values.detach(), _slope(values.sum(), leaf)))
+                answers.append((logits.detach(), values.detach(), _slope(values.sum(), leaf)[:, None]))
             return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
         targets = self._targets(image)
-        self._count(len(points), image, 1, 1)
-        with torch.enable_grad():
-            logits, values, gradient = self._in_parts(len(points), ask)
-        return logits, values, self._usable(gradient, image)
+        logits, values, gradients = self._ask_carefully(len(points), image, ask)
+        return logits, values, gradients[0]
 
     def class_gradients(
         self, points: Tensor, label: Tensor, ranks: range, image: Tensor | None = None
@@ -183,10 +146,10 @@ class ModelAccess:
         One forward and k backward passes each; of the ranks those below K − 1 count.
         """
 
-        def ask(part: slice) -> tuple[Tensor, ...]:
+        def ask(model: Model, part: Part) -> tuple[Tensor, ...]:
             answers = []
             for _ in range(self.draws):
-                leaf, logits = self._differentiable(points[part], targets, part)
+                leaf, logits = self._differentiable(model, points[part], targets, part)
                 last = min(ranks.stop, logits.shape[1] - 1)
                 true = logits.gather(1, label[part][:, None])
                 if not answers:  # the classes must stay the same for every draw
@@ -199,10 +162,8 @@ class ModelAccess:
             return logits, classes, gradients
 
         targets = self._targets(image)
-        with torch.enable_grad():
-            logits, classes, gradients = self._in_parts(len(points), ask)
-        self._count(len(points), image, 1, classes.shape[1])
-        return logits, classes, torch.stack([self._usable(each, image) for each in gradients.transpose(0, 1)])
+        logits, classes, gradients = self._ask_carefully(len(points), image, ask)
+        return logits, classes, gradients
 
     def unit_gradients(self, points: Tensor, label: Tensor, classes: Tensor, image: Tensor | None = None) -> Tensor:
         """Directions (k, n, C, H, W) that raise each class (n, k) and lower the true one, each logit's gradient taken at unit l2 norm.
@@ -210,24 +171,66 @@ class ModelAccess:
         They do not depend on a monotone function that a head applies to every logit. One forward and k + 1 backward passes each.
         """
 
-        def ask(part: slice) -> tuple[Tensor, ...]:
-            leaf, logits = self._differentiable(points[part], targets, part)
+        def ask(model: Model, part: Part) -> tuple[Tensor, ...]:
+            leaf, logits = self._differentiable(model, points[part], targets, part)
             chosen = logits.gather(1, torch.cat([label[part][:, None], classes[part]], 1)).sum(0)
             return (torch.stack([_slope(each, leaf, retain=True) for each in chosen], 1),)
 
         targets = self._targets(image)
-        self._count(len(points), image, 1, classes.shape[1] + 1)
-        with torch.enable_grad():
-            gradients = self._in_parts(len(points), ask)[0].transpose(0, 1)
-        usable = [self._usable(each, image) for each in gradients]
-        true, *wrong = [each / per_image(dual_norm(each, "l2").clamp(min=1e-37), each) for each in usable]
+        (gradients,) = self._ask_carefully(len(points), image, ask)
+        true, *wrong = [each / per_image(dual_norm(each, "l2").clamp(min=1e-37), each) for each in gradients]
         return torch.stack([each - true for each in wrong])
 
-    def _usable(self, gradient: Tensor, image: Tensor | None) -> Tensor:
+    def _ask_carefully(
+        self, count: int, image: Tensor | None, ask: Callable[[Model, Part], tuple[Tensor, ...]]
+    ) -> list[Tensor]:
+        """What `ask` answers for so many points, its gradients (n, k, C, H, W) as k usable ones (k, n, C, H, W).
+
+        Where a gradient is zero or not a number, float32 may have rounded a probability to 0: those points are asked again in float64, unless that
+        was in vain for their image `IN_VAIN` times.
+        """
+        with torch.enable_grad():
+            answers = list(self._in_parts(count, lambda part: ask(self.fast, part)))
+        self._count(count, image, 1, answers[-1].shape[1])
+        sizes = _sizes(answers[-1])
+        doubtful = ~((sizes > 0) & sizes.isfinite()).all(1).cpu()
+        if bool(doubtful.any()):
+            sizes = self._in_float64(answers, sizes, doubtful, image, ask)
+        gradients = [self._usable(*each, image) for each in zip(answers[-1].unbind(1), sizes.unbind(1), strict=True)]
+        return [*answers[:-1], gradients[0][None] if len(gradients) == 1 else torch.stack(gradients)]
+
+    def _in_float64(
+        self,
+        answers: list[Tensor],
+        sizes: Tensor,
+        doubtful: Tensor,
+        image: Tensor | None,
+        ask: Callable[[Model, Part], tuple[Tensor, ...]],
+    ) -> Tensor:
+        """Replace the answers of doubtful points (n,) by those of float64 where these are better; the sizes of all gradients (n, k) afterwards."""
+        if len(self.passes):
+            doubtful = doubtful & (self._in_vain[self._chosen(image)] < IN_VAIN)
+        rows, model = doubtful.nonzero()[:, 0], self._careful() if bool(doubtful.any()) else None
+        if model is None:
+            return sizes
+        with torch.enable_grad():
+            better = self._in_parts(len(rows), lambda part: ask(model, rows[part]))
+        chosen = torch.arange(len(answers[0]))[rows] if image is None else image[rows.to(image.device)]
+        self._count(len(rows), chosen, 1, better[-1].shape[1])
+        found, at = _sizes(better[-1]), rows.to(sizes.device)
+        gained = ((found > 0) & found.isfinite()).sum(1) > ((sizes[at] > 0) & sizes[at].isfinite()).sum(1)
+        for old, new in zip([*answers, sizes], [*better, found], strict=True):
+            old[at[gained]] = new[gained].to(old)
+        if len(self.passes):
+            self._in_vain[self._chosen(chosen)[gained.cpu()]] = 0
+            self._in_vain[self._chosen(chosen)[~gained.cpu()]] += 1
+        return sizes
+
+    def _usable(self, gradient: Tensor, size: Tensor, image: Tensor | None) -> Tensor:
         """Gradients (n, C, H, W) without what is no number, and of images whose channels move together the mean over the channels."""
         if len(self.passes):
             chosen = self._chosen(image)
-            bad = ~gradient.flatten(1).sum(1).isfinite().cpu()
+            bad = ~size.isfinite().cpu()
             if bool(bad.any()):
                 self.blind[chosen[bad]] = True
             if bool(self.tied.any()):
@@ -235,11 +238,13 @@ class ModelAccess:
                 gradient = torch.where(tied, gradient.mean(1, keepdim=True).expand_as(gradient), gradient)
         return gradient.nan_to_num(0.0, 0.0, 0.0)
 
-    def _differentiable(self, points: Tensor, targets: Tensor | None, part: slice) -> tuple[Tensor, Tensor]:
+    def _differentiable(
+        self, model: Model, points: Tensor, targets: Tensor | None, part: Part
+    ) -> tuple[Tensor, Tensor]:
         leaf = points.detach().requires_grad_(True)
-        return leaf, self._answer(self.fast, leaf, targets, part)
+        return leaf, self._answer(model, leaf, targets, part)
 
-    def _answer(self, model: Model, points: Tensor, targets: Tensor | None, part: slice) -> Tensor:
+    def _answer(self, model: Model, points: Tensor, targets: Tensor | None, part: Part) -> Tensor:
         logits = model(points)
         return logits if targets is None else one_against_rest(logits, targets[part].to(logits.device))
 
@@ -281,6 +286,11 @@ def _slope(value: Tensor, leaf: Tensor, retain: bool = False) -> Tensor:
         return torch.zeros_like(leaf)
     (gradient,) = torch.autograd.grad(value, leaf, retain_graph=retain, allow_unused=True)
     return torch.zeros_like(leaf) if gradient is None else gradient
+
+
+def _sizes(gradients: Tensor) -> Tensor:
+    """The l1 norms (n, k) of gradients (n, k, C, H, W)."""
+    return torch.linalg.vector_norm(gradients.flatten(2), 1, dim=2)
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

@@ -73,9 +73,9 @@ def rounding_tolerance(logits: Tensor, labels: Tensor) -> Tensor:
     Nothing else counts: neither a logit that cannot win, such as a masked class at −1e9 or −∞, nor the size of other images' logits. A difference
     of batch, memory layout or fused layers may be larger; it is dealt with where a result is predicted again.
     """
-    best = others(logits, labels).amax(1).double().abs()
-    true = logits.gather(1, labels[:, None])[:, 0].double().abs()
-    return torch.finfo(logits.dtype).eps / 2 * torch.maximum(torch.where(best.isfinite(), best, 0.0), true)
+    best, true = others(logits, labels).amax(1).double(), logits.gather(1, labels[:, None])[:, 0].double()
+    larger = torch.stack([torch.where(each.isfinite(), each.abs(), 0.0) for each in (best, true)]).amax(0)
+    return torch.finfo(logits.dtype).eps / 2 * larger
 
 
 def certain_margin(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """Access to a network as fast as its device and the precision asked for allow, while every success is confirmed by the network itself."""
 
+import copy
+import functools
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +29,10 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     confirm = half or device.type == "cuda"
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
-    return ModelAccess(judge, fast=fast, confirm=confirm, batch=batch, draws=draws, device=device)
+    careful = functools.cache(lambda: _in_float64(model, example[:1].to(device)))
+    return ModelAccess(
+        judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device
+    )  # fmt: skip
 
 
 def _in_bfloat16(model: nn.Module) -> Model:
@@ -34,6 +40,23 @@ def _in_bfloat16(model: nn.Module) -> Model:
         with torch.autocast(points.device.type, torch.bfloat16):
             return model(points).float()
 
+    return ask
+
+
+def _in_float64(model: nn.Module, example: Tensor) -> Model | None:
+    """The model in float64 between points and logits in float32; None where it cannot be copied, or its code asks for float32."""
+
+    def ask(points: Tensor) -> Tensor:
+        return precise(points.double()).float()
+
+    try:
+        precise = copy.deepcopy(model).to(example.device, torch.float64).eval()
+        for parameter in precise.parameters():
+            parameter.requires_grad_(False)
+        with torch.no_grad():
+            ask(example)
+    except (RuntimeError, TypeError, NotImplementedError):
+        return None
     return ask
 
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from palpate.attacks.access import BudgetExceeded, ModelAccess, PassBudget
+from palpate.attacks.access import ModelAccess
+from palpate.attacks.budget import BudgetExceeded, PassBudget
 from palpate.attacks.norms import ORDERS, Norm, seeded
 from palpate.attacks.quantize import on_grid
 from palpate.attacks.result import Sweep

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from palpate.verdicts.baselines import STEPS, fools, pgd, price
 from palpate.verdicts.check import CARLINI, LEAST, Finding, NotRun, check, judge, out_of
-from palpate.verdicts.context import CheckContext
+from palpate.verdicts.context import WIDER, CheckContext
 
 COPIED = 24
 """Images of which copies are attacked."""
@@ -32,12 +32,13 @@ MOVES: tuple[Callable[[Tensor], Tensor], ...] = (_shifted, _enlarged, lambda x: 
 """Ways to move an image that leave its class as it is for most tasks: shifted by two pixels, enlarged by an eighth, mirrored."""
 
 
-@check("moved copies", 200, 60.0, "points", f"{CARLINI} 5")
+@check("moved copies", 200, 40.0, "points", f"{CARLINI} 5")
 def moved_copies(context: CheckContext, threshold: float) -> Finding:
-    """How many points more of moved copies than of the images themselves baseline PGD fools; copies that the model gets wrong are left out.
+    """How many points more of moved copies, in a ball half as large, than of the images themselves baseline PGD fools; wrong copies are left out.
 
     Of the copies of an image that are right, the one farthest from it is attacked, since memory may reach to the others. A model that memorised
-    the images, with a neighbourhood, answers like itself only where nothing was memorised.
+    the images, with a neighbourhood, answers like itself only where nothing was memorised. Copies that are merely less usual, such as mirrored
+    digits, are easier to fool, too, but not in a ball so much smaller.
     """
     epsilon = context.informative_epsilon()
     places = context.right[: context.some(COPIED)]
@@ -52,7 +53,8 @@ def moved_copies(context: CheckContext, threshold: float) -> Finding:
     known = far > 0
     if int(known.sum()) < LEAST:
         raise NotRun("the model gets nearly all moved copies wrong")
-    run = pgd(context.access, copies[known], y[known], epsilon, context.generator(9), STEPS, norm=context.norm)
+    smaller = epsilon / WIDER
+    run = pgd(context.access, copies[known], y[known], smaller, context.generator(9), STEPS, norm=context.norm)
     before = context.baseline(epsilon).fooled[: context.some(COPIED)][known]
     easier, harder = int((run.fooled & ~before).sum()), int((before & ~run.fooled).sum())
     count = easier - harder
@@ -63,6 +65,7 @@ def moved_copies(context: CheckContext, threshold: float) -> Finding:
         count if unlikely else 0,
         threshold,
         "Moved copies of the images are about as hard to attack as the images.",
-        f"At epsilon {context.written(epsilon)} PGD fools {out_of(count, int(known.sum()))} more when they are shifted, enlarged or mirrored: "
+        f"On copies that are shifted, enlarged or mirrored PGD at epsilon {context.written(smaller)} fools {out_of(count, int(known.sum()))} "
+        f"more than at {context.written(epsilon)} on the images: "
         "the model has memorised the images themselves, so its robustness does not hold for others.",
     )
