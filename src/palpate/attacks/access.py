@@ -190,47 +190,31 @@ class ModelAccess:
         was in vain for their image `IN_VAIN` times.
         """
         with torch.enable_grad():
-            answers = list(self._in_parts(count, lambda part: ask(self.fast, part)))
-        self._count(count, image, 1, answers[-1].shape[1])
-        sizes = _sizes(answers[-1])
-        doubtful = ~((sizes > 0) & sizes.isfinite()).all(1).cpu()
-        if bool(doubtful.any()):
-            sizes = self._in_float64(answers, sizes, doubtful, image, ask)
-        gradients = [self._usable(*each, image) for each in zip(answers[-1].unbind(1), sizes.unbind(1), strict=True)]
+            answers = self._in_parts(count, lambda part: ask(self.fast, part))
+            self._count(count, image, 1, answers[-1].shape[1])
+            sound = _sound(answers[-1])
+            rows = (sound < answers[-1].shape[1]).nonzero()[:, 0]
+            if len(rows) and len(self.passes):
+                rows = rows[self._in_vain[self._chosen(image)[rows]] < IN_VAIN]
+            careful = self._careful() if len(rows) else None
+            if careful is not None:
+                better = self._in_parts(len(rows), lambda part: ask(careful, rows[part]))
+                images = rows if image is None else image.cpu()[rows]
+                self._count(len(rows), images, 1, better[-1].shape[1])
+                gained = _sound(better[-1]) > sound[rows]
+                for old, new in zip(answers, better, strict=True):
+                    old[rows[gained]] = new[gained].to(old)
+                if len(self.passes):
+                    self._in_vain[self._chosen(images)] += 1
+                    self._in_vain[self._chosen(images[gained])] = 0
+        gradients = [self._usable(each, image) for each in answers[-1].unbind(1)]
         return [*answers[:-1], gradients[0][None] if len(gradients) == 1 else torch.stack(gradients)]
 
-    def _in_float64(
-        self,
-        answers: list[Tensor],
-        sizes: Tensor,
-        doubtful: Tensor,
-        image: Tensor | None,
-        ask: Callable[[Model, Part], tuple[Tensor, ...]],
-    ) -> Tensor:
-        """Replace the answers of doubtful points (n,) by those of float64 where these are better; the sizes of all gradients (n, k) afterwards."""
-        if len(self.passes):
-            doubtful = doubtful & (self._in_vain[self._chosen(image)] < IN_VAIN)
-        rows, model = doubtful.nonzero()[:, 0], self._careful() if bool(doubtful.any()) else None
-        if model is None:
-            return sizes
-        with torch.enable_grad():
-            better = self._in_parts(len(rows), lambda part: ask(model, rows[part]))
-        chosen = torch.arange(len(answers[0]))[rows] if image is None else image[rows.to(image.device)]
-        self._count(len(rows), chosen, 1, better[-1].shape[1])
-        found, at = _sizes(better[-1]), rows.to(sizes.device)
-        gained = ((found > 0) & found.isfinite()).sum(1) > ((sizes[at] > 0) & sizes[at].isfinite()).sum(1)
-        for old, new in zip([*answers, sizes], [*better, found], strict=True):
-            old[at[gained]] = new[gained].to(old)
-        if len(self.passes):
-            self._in_vain[self._chosen(chosen)[gained.cpu()]] = 0
-            self._in_vain[self._chosen(chosen)[~gained.cpu()]] += 1
-        return sizes
-
-    def _usable(self, gradient: Tensor, size: Tensor, image: Tensor | None) -> Tensor:
+    def _usable(self, gradient: Tensor, image: Tensor | None) -> Tensor:
         """Gradients (n, C, H, W) without what is no number, and of images whose channels move together the mean over the channels."""
         if len(self.passes):
             chosen = self._chosen(image)
-            bad = ~size.isfinite().cpu()
+            bad = ~gradient.flatten(1).sum(1).isfinite().cpu()
             if bool(bad.any()):
                 self.blind[chosen[bad]] = True
             if bool(self.tied.any()):
@@ -288,9 +272,10 @@ def _slope(value: Tensor, leaf: Tensor, retain: bool = False) -> Tensor:
     return torch.zeros_like(leaf) if gradient is None else gradient
 
 
-def _sizes(gradients: Tensor) -> Tensor:
-    """The l1 norms (n, k) of gradients (n, k, C, H, W)."""
-    return torch.linalg.vector_norm(gradients.flatten(2), 1, dim=2)
+def _sound(gradients: Tensor) -> Tensor:
+    """How many gradients of each point (n, k, C, H, W) are numbers and not zero (n,), on the CPU."""
+    sizes = torch.linalg.vector_norm(gradients.flatten(2), 1, dim=2)
+    return ((sizes > 0) & sizes.isfinite()).sum(1).cpu()
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

@@ -224,8 +224,6 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     best.lost[at.image[lost]] = True  # unless the prediction held for another candidate of the image
     best.lost[at.image[first & ~(miss > LOST)]] = False
     _find_again(block, at, after, lost.nonzero()[:, 0], fooled)
-    # A probability that rounds to 0 has a logarithm that is infinite, and no gradient.
-    _find_again(block, at, after, (keep & ~lost & aim.isinf()).nonzero()[:, 0], fooled, again=False)
     over = early | (after.step >= after.end) & ~_further_round(block, config, after, close)
     if bool((keep & ~over).all()):
         return after, no_candidates(block)
@@ -262,14 +260,12 @@ def _to_optimum(
     radius[where] = least
 
 
-def _find_again(
-    block: Block, at: Candidates, after: Candidates, lost: Tensor, fooled: Tensor, again: bool = True
-) -> None:
-    """Bracket the boundary for candidates (by place) that the linear model misled, and let them take their step again, or the next, from there."""
+def _find_again(block: Block, at: Candidates, after: Candidates, lost: Tensor, fooled: Tensor) -> None:
+    """Bracket the boundary for candidates (by place) whose first prediction failed, and let them take their step again from there."""
     if not len(lost):
         return
     near = bracket(block, at.take(lost), fooled[lost])
-    for name in ("point", "radius", "momentum", *(["step"] if again else [])):
+    for name in ("point", "radius", "step", "momentum"):
         getattr(after, name)[lost] = getattr(near, name)
     after.trust[lost], after.expected[lost] = TRUST / 4, float("nan")
 

@@ -50,9 +50,10 @@ def _in_float64(model: nn.Module, example: Tensor) -> Model | None:
         return precise(points.double()).float()
 
     try:
-        precise = copy.deepcopy(model).to(example.device, torch.float64).eval()
-        for parameter in precise.parameters():
-            parameter.requires_grad_(False)
+        precise = copy.deepcopy(model)
+        if set(precise.modules()) & set(model.modules()):  # a module that gives itself for its copy
+            return None
+        precise.to(example.device, torch.float64).requires_grad_(False)
         with torch.no_grad():
             ask(example)
     except (RuntimeError, TypeError, NotImplementedError):
