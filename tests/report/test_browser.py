@@ -32,6 +32,29 @@ def test_every_figure_and_picture_is_drawn_without_a_network_or_an_error(page):
     assert page.troubles == []
 
 
+def test_the_first_screen_holds_question_answer_leaderboard_and_curve(browser, make_run, tmp_path):
+    """Four models and one task, whole; on a phone the answer and the first model."""
+    models = tuple((name, attention) for name in ("resnet18", "densenet121") for attention in ("none", "full"))
+    run = make_run(models=models, tasks={"phantom-chest": ["a", "b"]}, weak=(), samples=1, verdicts=True)
+    page = opened(browser, write_report(run, tmp_path / "page.html"))
+    page.evaluate("window.scrollTo({ top: 0, behavior: 'instant' })")
+    answer = ["h1", "#leaderboard h2", "#leaderboard .answer"]
+    for width, height, parts in (
+        (1440, 900, [*answer, "#leaderboard table", "#leaderboard .plot"]),
+        (1280, 800, [*answer, "#leaderboard table", "#leaderboard .plot"]),
+        (390, 844, [*answer, "#leaderboard tbody tr"]),
+    ):
+        page.set_viewport_size({"width": width, "height": height})
+        until(page, f"document.querySelector('#leaderboard .main-svg').getBoundingClientRect().right <= {width}")
+        for part in parts:
+            box = page.locator(part).first.bounding_box()
+            assert box["y"] + box["height"] <= height, (width, part, box)
+        assert page.locator("#leaderboard .plot").bounding_box()["height"] >= 240
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.troubles == []
+    page.close()
+
+
 def test_it_fits_narrow_screens_and_its_tick_labels_keep_apart(page):
     overlaps = """() => {
         const boxes = [...document.querySelectorAll("#curve-phantom-skin-foolbox-pgd-20 .xtick text")].map((one) => one.getBoundingClientRect());
@@ -64,7 +87,7 @@ def test_a_click_on_a_column_sorts_its_table_and_keeps_models_without_signal_bel
     run = make_run(models=models, tasks={"phantom-skin": ["a", "b", "c"], "phantom-chest": ["a", "b"]}, samples=1, n=24)
     page = opened(browser, write_report(run, tmp_path / "page.html"))
     table = page.locator("#t-phantom-skin-leaderboard-foolbox-pgd-20")
-    assert table.locator("tbody tr:visible").count() == 10
+    assert table.locator("tbody tr:visible").count() == 4
     cells = "(table) => [...table.tBodies[0].rows].map((row) => Number(row.cells[5].dataset.key))"
     for direction, reverse in (("descending", True), ("ascending", False)):
         table.get_by_role("button", name="ε 0.00125").click()

@@ -91,7 +91,7 @@ def test_no_signal_takes_the_place_of_numbers_under_attack(page):
 
 
 def test_it_says_what_it_is_and_what_was_not_checked(page):
-    assert "research software, not a medical device" in page
+    assert "Research software, not a medical device: nothing here may guide the care of a patient." in page
     assert "no trust checks were run" in page
     assert page.count("A phantom: no claim about patients.") == 4  # of two tasks, there and in the methods
 

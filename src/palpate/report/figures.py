@@ -30,16 +30,19 @@ def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
         _curve(figure, entry, along, styles[entry.name], norm)
     for rate in sorted({entry.majority_rate for entry in board.entries}):
         figure.add_shape(type="line", x0=-0.03, x1=1.03, y0=rate, y1=rate, line=_line(NEUTRAL, "2px,3px", 1.5))
-        _label(figure, 1.03, rate, f"majority rate {formatting.percent(rate)}", "right", "bottom")
+        _label(figure, -0.03, rate, f"majority rate {formatting.percent(rate)}", "left", "top")
     scale = formatting.scale()
     rounding = along.place(0.5 / scale.steps) if norm == "linf" else None
     if rounding is not None:
         figure.add_shape(type="line", x0=rounding, x1=rounding, y0=-0.03, y1=1.04, line=_line(NEUTRAL, "6px,4px", 1))
-        text, side = f"← lost in {lost_in(scale)}", "right" if rounding > 0.5 else "left"
-        _label(figure, rounding, 1.04, text, side, "top")
+        _label(figure, rounding, 0, f"← lost in {lost_in(scale)}", "right" if rounding > 0.5 else "left", "bottom")
     figure.update_layout(
         xaxis=_epsilons(along, norm),
-        yaxis={"range": [-0.03, 1.04], "tickformat": ".0%", "title": {"text": "classified correctly"}},
+        yaxis={
+            "range": [-0.03, 1.04],
+            "tickformat": ".0%",
+            "title": {"text": "classified correctly", "font": {"size": 12}},
+        },
     )
     return figure_json(figure)
 

@@ -55,17 +55,16 @@
     if (!entry.target.dataset.drawn) draw(entry.target);
   }), { rootMargin: "600px" });
 
-  const ROWS = 10; // shown of a longer table until all are asked for
-
   function table(node) {
     const bodies = [...node.tBodies];
     const rows = () => bodies.flatMap((body) => [...body.rows]);
-    let all = rows().length <= ROWS + 2;
+    const shown = Number(node.dataset.shown); // of a longer table until all are asked for
+    let all = rows().length <= shown + 2;
     let wanted = "";
     const show = () => {
       const found = rows().filter((row) => row.textContent.toLowerCase().includes(wanted));
       rows().forEach((row) => { row.hidden = true; });
-      found.forEach((row, i) => { row.hidden = !all && i >= ROWS; });
+      found.forEach((row, i) => { row.hidden = !all && i >= shown; });
     };
     if (!all) {
       const tools = make("div", { class: "tools" });

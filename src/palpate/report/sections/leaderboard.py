@@ -31,7 +31,7 @@ def section(data: RunData) -> Section:
             parts.append((task, found.title, sentence(found), made, plot))
         tables += [made] if made else []
     html = render("leaderboard.html", parts=parts, checked=bool(data.results.checks))
-    return Section("Robustness at a glance", html, "Robustness", tuple(tables))
+    return Section("Up to which ε does each model keep its predictions?", html, "Robustness", tuple(tables))
 
 
 def sentence(found: TaskResults) -> str:
