@@ -6,6 +6,9 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from tests.sources import ROOT
 
+import palpate
+from palpate.attacks.minimum_norm import MinimumNorm
+
 
 def test_the_site_is_made_and_every_page_has_its_place(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
@@ -24,3 +27,7 @@ def test_the_site_is_made_and_every_page_has_its_place(tmp_path, monkeypatch):
     assert {page for page in pages if page != "index"} <= made
     text = (tmp_path / "site" / "faq" / "index.html").read_text(encoding="utf-8")
     assert "fonts.googleapis" not in text
+    reference = (tmp_path / "site" / "reference" / "index.html").read_text(encoding="utf-8")
+    assert [name for name in palpate._PUBLIC if f'id="palpate.{name}"' not in reference] == []
+    draws = MinimumNorm.model_fields["draws"]
+    assert f"<p>{draws.description}</p>" in reference  # the settings of a specification, in a table

@@ -47,7 +47,9 @@ def corrupt(
     smallest severity at which half of the draws are misclassified. Up to eight severities cost at most 12 forward passes per image and draw.
 
     Args:
-        model, images, labels, finding, keep, batch_size, progress: as for `palpate.sweep`. No gradient is needed.
+        model: as for `palpate.sweep`. No gradient is needed.
+        images: as for `palpate.sweep`.
+        labels: as for `palpate.sweep`.
         corruption: a registered name, or a `Corruption`.
         severities: from 0, the clean image, in the corruption's unit; for lengths in pixels also such as "2 mm". Five that halve from the end of
             the range on when absent.
@@ -56,6 +58,10 @@ def corrupt(
             which one is: a random search for the worst case with a budget of so many draws, 32 when absent.
         seed: of all draws, which depend on seed, image and draw alone.
         pixel_spacing: millimetres per pixel of these images, for severities in mm.
+        finding: as for `palpate.sweep`.
+        keep: as for `palpate.sweep`.
+        batch_size: as for `palpate.sweep`.
+        progress: as for `palpate.sweep`.
 
     Returns:
         A `Sweep` with norm "severity": `radius` is the smallest severity, `epsilons` the severities, `adversarials` the images at the

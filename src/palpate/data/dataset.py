@@ -35,7 +35,8 @@ class Dataset:
     """Labelled images, split.
 
     Attributes:
-        size: side in pixels.   notes: what was decided and done to the data, to be printed beside results.
+        size: side in pixels.
+        notes: what was decided and done to the data, to be printed beside results.
         identity: SHA-256 over ids, labels, groups, splits and pixels, equal on every machine with the same data.
         findings: names of the columns of the labels where each image has several; () for a single label.
         scale: the values of the files that are served as 0 and 1, their unit, and how many levels the files can hold between.
@@ -170,7 +171,8 @@ class Dataset:
         """Read a table of images: CSV, TSV or parquet, a row per image.
 
         Args:
-            path: of the table.   images: the folder below which all images lie; the table's own where None.
+            path: of the table.
+            images: the folder below which all images lie; the table's own where None.
             columns: which column holds what, as {"path": "image_id", "label": "dx", "group": "lesion_id"}; see
                 `palpate.data.table.Columns`. All other columns are kept as metadata.
             options: `palpate.data.options.ImageOptions`.
@@ -261,8 +263,9 @@ def load(
         root: the folder of the publishers' folders; `PALPATE_DATA` where None. Synthetic tasks need none.
         size: side in pixels, 8 to 1024 (synthetic images from 28).
         seed: of the split, of the subsets and of synthetic images.
-        train_images, val_images, test_images: at most so many, in the split's class proportions; exactly so many
-            synthetic images.
+        train_images: at most so many, in the split's class proportions; exactly so many synthetic images.
+        val_images: likewise.
+        test_images: likewise.
         filter: a registered image filter, instead of the task's own; None for the task's own, which most tasks lack.
         filter_at: whether `filter` runs "before" or, where None, "after" the resize.
 

@@ -60,12 +60,15 @@ def build(
             (−1 … 1) or "pretrained" (what the published weights were trained with; the default with those); or a mapping with "mean" and "std",
             "value_range", or all three, as in `wrap`. A file of `save_weights` brings its own. To be stated where a source does not know it.
         output_stride: 32, or 16 or 8 where the network can trade strides for dilation, for small images.
-        heads, window, relu: see `SoftAttention`.
+        heads: see `SoftAttention`.
+        window: see `SoftAttention`.
+        relu: see `SoftAttention`.
         dropout: probability before the dense layer (a pooled head without attention has none).
         head: of a timm network: "own" keeps its classifier, which makes it a whole network; "new" replaces it. When absent, "own" where weights
             are a file with a classifier of `num_classes` logits and no attention is asked for.
         arguments: for the function that makes the network.
-        output, classes: of a whole network, see `wrap`; a hub's repository names its classes itself.
+        output: of a whole network, see `wrap`.
+        classes: of a whole network, see `wrap`; a hub's repository names its classes itself.
         order: the classes in the order in which the logits are to come; as the network has them when absent.
 
     Raises:

@@ -35,7 +35,8 @@ def wrap(
     Args:
         module: normalised images (N, C, H, W) to logits, not probabilities: a tensor (N, K), (N, 1) or (N,), or a tuple, mapping or object
             that holds one. It is used as it is, not copied. A single logit stays single: num_classes is 1, and class 1 is a logit above 0.
-        mean, std: a number for each channel, or one for all, in units of `value_range`; both or neither.
+        mean: a number for each channel, or one for all, in units of `value_range`; both this and `std`, or neither.
+        std: likewise.
         size: side in pixels of the square images that it is tried on; others are taken where the network takes them.
         channels: of the images, where mean and std do not tell; 3 where nothing does.
         value_range: the least and the greatest value of a pixel: (0, 255), (−1, 1), (−1024, 1024) …; (0, 1) when mean and std are given. One
