@@ -73,7 +73,10 @@ class _Program:
             if result.status != 2:
                 raise RuntimeError(f"no solution within {seconds:g} seconds: {result.message}")
             return np.inf, np.inf, np.zeros(0)
-        return float(result.fun), float(result.mip_dual_bound), result.x
+        bound = (
+            result.fun if result.mip_dual_bound is None else result.mip_dual_bound
+        )  # None where presolving was enough
+        return float(result.fun), float(bound), result.x
 
 
 def _towards(layers: Layers, x: np.ndarray, label: int, target: int, upper: float, seconds: float) -> float:

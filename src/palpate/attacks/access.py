@@ -33,7 +33,7 @@ class ModelAccess:
     Args:
         model: from images (n, C, H, W) to logits (n, K), K ≥ 2; frozen, in evaluation mode, unless the caller wants it otherwise.
         fast: the same function up to rounding, quicker; the model itself when absent.
-        confirm: `fast` is of lower precision, so that logits, on which success rests, are the model's.
+        confirm: `fast` serves for gradients only, so that logits, on which success rests, are the model's.
         careful: gives the same function in float64, or None where there is none; asked where a gradient is zero or not a number.
         batch: points per call of the model, which halves when memory runs out; all at once when absent.
         draws: calls averaged per answer, for models that are not deterministic (expectation over transformation, arXiv 1707.07397).

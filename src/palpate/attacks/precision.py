@@ -10,6 +10,9 @@ from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.fuse import fuse_batchnorm
 from palpate.models.adapt import Contiguous, takes_channels_last
 
+EDGE = 2.0**-22
+"""How far inwards a pixel at 0 or 1 is moved: four float32 steps at 1, so that it stays inside when the network scales its input."""
+
 
 def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, precision: str) -> ModelAccess:
     """Access to a frozen model in evaluation mode, as fast as its device allows.
@@ -26,13 +29,41 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     fused = fuse_batchnorm(model, example)
     fast: Model = _in_bfloat16(fused) if half else fused
     judge: Model = _in_float32(model) if device.type == "cuda" else model
-    confirm = half or device.type == "cuda"
+    clamped = _clamps(model, example)
+    fast = _inwards(fast) if clamped else fast
+    confirm = half or clamped or device.type == "cuda"
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
-    careful = functools.cache(lambda: _in_float64(model, example[:1].to(device)))
+    careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), clamped))
     return ModelAccess(
         judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device
     )  # fmt: skip
+
+
+def _clamps(model: nn.Module, example: Tensor) -> bool:
+    """Whether no pixel of 0, or none of 1, has a gradient, and some have one a little inwards: torch.clamp gives none at its ends."""
+
+    def live(value: float) -> bool:
+        points = torch.where(chosen, value, torch.full_like(example, 0.5))
+        _, _, gradient = ModelAccess(model).gradient(points, lambda logits: logits @ weights.to(logits))
+        return bool((gradient[chosen] != 0).any())
+
+    chosen = (torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) < 0.5).to(example.device)
+    try:
+        weights = torch.linspace(1, 2, model(example).shape[1])
+        return any(live(inside) and not live(end) for end, inside in ((0.0, EDGE), (1.0, 1 - EDGE)))
+    except (RuntimeError, NotImplementedError):  # it has no gradient at all
+        return False
+
+
+def _inwards(model: Model) -> Model:
+    """The model with its gradients taken a little inwards."""
+
+    def ask(points: Tensor) -> Tensor:
+        fixed = points.detach()
+        return model(points + (fixed.clamp(EDGE, 1 - EDGE) - fixed))
+
+    return ask
 
 
 def _in_bfloat16(model: nn.Module) -> Model:
@@ -43,7 +74,7 @@ def _in_bfloat16(model: nn.Module) -> Model:
     return ask
 
 
-def _in_float64(model: nn.Module, example: Tensor) -> Model | None:
+def _in_float64(model: nn.Module, example: Tensor, clamped: bool) -> Model | None:
     """The model in float64 between points and logits in float32; None where it cannot be copied, or its code asks for float32."""
 
     def ask(points: Tensor) -> Tensor:
@@ -58,7 +89,7 @@ def _in_float64(model: nn.Module, example: Tensor) -> Model | None:
             ask(example)
     except (RuntimeError, TypeError, NotImplementedError):
         return None
-    return ask
+    return _inwards(ask) if clamped else ask
 
 
 def _visit(model: Model, device: torch.device) -> Model:
