@@ -66,7 +66,7 @@ def test_places_between_the_epsilons_are_found_on_both_scales():
 def test_a_model_without_signal_is_faint_and_says_so(whole_run):
     figure = json.loads(figures.curve_figure(*board(whole_run, "phantom-chest")))
     assert [trace["name"].endswith("(no signal)") for trace in figure["data"]] == [True, True]
-    assert all(trace["opacity"] < 0.5 and not trace["showlegend"] for trace in figure["data"])
+    assert all(trace["line"]["width"] == 1 and not trace["showlegend"] for trace in figure["data"])
 
 
 def test_of_many_models_the_best_are_in_colour_without_bands(whole_run):
@@ -76,6 +76,7 @@ def test_of_many_models_the_best_are_in_colour_without_bands(whole_run):
     figure = json.loads(figures.curve_figure(many, line_styles.line_styles([entry.name for entry in entries])))
     coloured = [trace["name"] for trace in figure["data"] if trace.get("opacity") is None]
     assert coloured == [f"m{place}" for place in range(1, 9)]
+    assert all(trace["opacity"] < 0.5 for trace in figure["data"] if trace["name"] not in coloured)
     assert len(figure["data"]) == 30
 
 

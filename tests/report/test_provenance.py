@@ -1,7 +1,7 @@
 """Provenance repeats what the stages recorded, and counts passes from the rows."""
 
 import polars as pl
-from tests.runs import rewrite, unmake
+from tests.runs import edit, rewrite, unmake
 
 from palpate.core import rows
 from palpate.report.run_data import read
@@ -31,6 +31,13 @@ def test_images_outside_the_ball_are_counted(make_run):
     )
     found = dict(facts(read(run), "phantom-skin", "resnet10t#0"))
     assert "3 outside their ball and 1 outside [0, 1]" in found["attacked images"]
+
+
+def test_maps_of_a_method_that_was_not_asked_for_by_name_are_named(make_run):
+    run = make_run(samples=2)
+    for stage in read(run).complete("explain"):
+        edit(stage.folder / "stage.json", spec={}, facts={"method": "grad-cam", "layer": "layer4"})
+    assert dict(facts(read(run), "phantom-skin", "resnet10t#0"))["maps"] == "method grad-cam, layer layer4"
 
 
 def test_software_lists_every_version_once(whole_run):

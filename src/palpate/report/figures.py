@@ -55,6 +55,7 @@ def _epsilons(along: Axis, norm: str) -> dict:
         "range": [-0.03, 1.03],
         "tickvals": list(along.positions.values()),
         "ticktext": texts,
+        "tickangle": 0,
         "title": {"text": f"ε in [0, 1], below in {scale.name}" if linf else f"ε ({norm})", "font": {"size": 12}},
     }
 
@@ -178,7 +179,7 @@ def _faint(figure: go.Figure, entry: Entry, along: Axis) -> None:
         y=[point.value for point in entry.accuracy],
         mode="lines",
         line=_line(NEUTRAL, "solid" if entry.rank else "3px,3px", 1),
-        opacity=0.45,
+        opacity=0.45 if entry.rank else 0.8,
         showlegend=False,
         name=entry.name if entry.rank else f"{entry.name} (no signal)",
         hovertemplate="%{fullData.name}<extra></extra>",
@@ -224,7 +225,7 @@ def figure_json(figure: go.Figure, legend: float = 1.02) -> str:
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 56, "r": 12, "t": 8, "b": 52},
+        margin={"l": 56, "r": 12, "t": 8, "b": 54},
         font={"family": "system-ui, sans-serif", "size": 13, "color": NEUTRAL},
         legend={"orientation": "h", "x": 0, "y": legend, "yanchor": "bottom"},
         hoverlabel={"align": "left"},

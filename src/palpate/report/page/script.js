@@ -1,7 +1,7 @@
 // Draws the figures, and sorts and filters the tables; everything it needs is in the page.
 "use strict";
 (function () {
-  const LABEL = 46; // pixels that a tick label needs
+  const LABEL = 56; // pixels that a tick label needs, such as 0.000392
 
   function make(tag, attributes, text) {
     const node = document.createElement(tag);

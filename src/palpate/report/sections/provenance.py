@@ -43,7 +43,7 @@ def facts(data: RunData, task: str, model: str) -> list[tuple[str, str]]:
     for stage in data.complete("attack", task, model):
         found += _attack(data, stage)
     for stage in data.complete("explain", task, model):
-        found.append(("maps", _settings(stage.planned.spec)))
+        found.append(("maps", _settings(stage.planned.spec | stage.facts)))
     stages = [stage for kind in ("train", "predict", "attack") for stage in data.of(kind, task, model)]
     found.append(("stages", ", ".join(f"{stage.id} ({stage.state})" for stage in stages)))
     return found
