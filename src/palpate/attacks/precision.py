@@ -10,8 +10,9 @@ from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.fuse import fuse_batchnorm
 from palpate.models.adapt import Contiguous, takes_channels_last
 
-EDGE = 2.0**-22
-"""How far inwards a pixel at 0 or 1 is moved: four float32 steps at 1, so that it stays inside when the network scales its input."""
+EDGES = (2.0**-22, 2.0**-16, 2.0**-9, 2.0**-7)
+"""How far inwards pixels at 0 and 1 may be moved. The first, four float32 steps at 1, stays inside when the network scales its input; the others
+are for networks that compute in half precision, or clamp a little above 0, such as at one grey level, before a logarithm."""
 
 
 def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, precision: str) -> ModelAccess:
@@ -29,19 +30,22 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     fused = fuse_batchnorm(model, example)
     fast: Model = _in_bfloat16(fused) if half else fused
     judge: Model = _in_float32(model) if device.type == "cuda" else model
-    clamped = _clamps(model, example)
-    fast = _inwards(fast) if clamped else fast
-    confirm = half or clamped or device.type == "cuda"
+    edge = _dead_edge(model, example)
+    fast = _inwards(fast, edge) if edge else fast
+    confirm = half or edge > 0 or device.type == "cuda"
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
-    careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), clamped))
+    careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), edge))
     return ModelAccess(
         judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device
     )  # fmt: skip
 
 
-def _clamps(model: nn.Module, example: Tensor) -> bool:
-    """Whether no pixel of 0, or none of 1, has a gradient, and some have one a little inwards: torch.clamp gives none at its ends."""
+def _dead_edge(model: nn.Module, example: Tensor) -> float:
+    """How far inwards pixels must be moved to have a gradient, where at 0, or at 1, none has: torch.clamp gives none at its ends. 0 where some have.
+
+    Also a gradient that is no number, as of the square root at 0, counts as none.
+    """
 
     def live(value: float) -> bool:
         points = torch.where(chosen, value, torch.full_like(example, 0.5))
@@ -51,17 +55,18 @@ def _clamps(model: nn.Module, example: Tensor) -> bool:
     chosen = (torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) < 0.5).to(example.device)
     try:
         weights = torch.linspace(1, 2, model(example).shape[1])
-        return any(live(inside) and not live(end) for end, inside in ((0.0, EDGE), (1.0, 1 - EDGE)))
+        dead = [end for end in (0.0, 1.0) if not live(end)]
+        return next((edge for edge in EDGES if any(live(abs(end - edge)) for end in dead)), 0.0)
     except (RuntimeError, NotImplementedError):  # it has no gradient at all
-        return False
+        return 0.0
 
 
-def _inwards(model: Model) -> Model:
-    """The model with its gradients taken a little inwards."""
+def _inwards(model: Model, edge: float) -> Model:
+    """The model with pixels kept so far from 0 and 1, for gradients."""
 
     def ask(points: Tensor) -> Tensor:
         fixed = points.detach()
-        return model(points + (fixed.clamp(EDGE, 1 - EDGE) - fixed))
+        return model(points + (fixed.clamp(edge, 1 - edge) - fixed))
 
     return ask
 
@@ -74,7 +79,7 @@ def _in_bfloat16(model: nn.Module) -> Model:
     return ask
 
 
-def _in_float64(model: nn.Module, example: Tensor, clamped: bool) -> Model | None:
+def _in_float64(model: nn.Module, example: Tensor, edge: float) -> Model | None:
     """The model in float64 between points and logits in float32; None where it cannot be copied, or its code asks for float32."""
 
     def ask(points: Tensor) -> Tensor:
@@ -89,7 +94,7 @@ def _in_float64(model: nn.Module, example: Tensor, clamped: bool) -> Model | Non
             ask(example)
     except (RuntimeError, TypeError, NotImplementedError):
         return None
-    return _inwards(ask) if clamped else ask
+    return _inwards(ask, edge) if edge else ask
 
 
 def _visit(model: Model, device: torch.device) -> Model:
