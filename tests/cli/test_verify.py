@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import polars
 import pytest
 from tests.study.helpers import quiet, tiny
 from typer.testing import CliRunner
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from palpate.cli.main import application
 from palpate.core.errors import InputError
 from palpate.core.run_folder import RunFolder
+from palpate.report.stages import open_tables
 from palpate.study.run import run as run_study
 
 STUDY = tiny(models=[{"backbone": "test_resnet", "output_stride": 8}], attacks=[{"attack": "fast", "images": 8}])
@@ -89,3 +91,18 @@ def test_status_says_what_is_wrong(run):
     assert found["train"]["state"] == "damaged"
     assert "has 5 bytes" in found["train"]["error"]
     assert (found["trust"]["state"], found["trust"]["error"]) == ("failed", "bad [/red] tag")
+
+
+def test_changed_subgroup_columns_are_named_not_shown_and_written_again_by_the_study(run):
+    file = run / "metadata" / "phantom-skin.parquet"
+    whole = file.read_bytes()
+    polars.DataFrame({"image_id": ["a"], "sex": ["female"]}).write_parquet(file)
+    code, text = _call("verify", str(run))
+    assert code == 1
+    assert f"{file}: was changed after it was written; run the study again" in text
+    assert open_tables(run).metadata("phantom-skin").is_empty()
+    run_study(STUDY, run, device="cpu", console=quiet())
+    assert file.read_bytes() == whole
+    assert _call("verify", str(run))[0] == 0
+    file.unlink()
+    assert f"{file}: is missing" in _call("verify", str(run))[1]

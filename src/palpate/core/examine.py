@@ -2,11 +2,13 @@
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 from palpate.core.errors import Damaged
 from palpate.core.io import CHECKSUMS, MOST_BYTES, is_abandoned, remove, sha256, sweep
-from palpate.core.records import STAGE_ID, StageOutput
+from palpate.core.records import STAGE_ID, StageOutput, TaskRecord
+from palpate.core.rows import metadata_file
 from palpate.core.run_folder import RunFolder, State
 
 
@@ -32,7 +34,8 @@ class Examination:
 
     Attributes:
         study: what is wrong with study.json, or "".   outputs: of the stages, in the study's order, then others.
-        report: what is wrong with the report's files.   left_over: drafts of processes that ended, which harm nothing.
+        report: what is wrong with the report's files, and with the columns that make subgroups.
+        left_over: drafts of processes that ended, which harm nothing.
     """
 
     study: str
@@ -63,9 +66,10 @@ def examine(run: RunFolder) -> Examination:
         InputError: the folder is not a run, or one of another version of palpate.
     """
     planned: tuple[StageOutput, ...] = ()
-    study = ""
+    study, report = "", _report(run)
     try:
-        planned = run.study().stages
+        planned, tasks = run.study().stages, run.study().tasks
+        report += filter(None, (metadata_problem(run.path, name, tasks[name]) for name in tasks))
     except Damaged as error:
         study = str(error)
     records = {record.id: record for record in run.stage_records()}
@@ -78,7 +82,15 @@ def examine(run: RunFolder) -> Examination:
         )
         outputs.append(Output(name, known.title if known else name, False, state, problem))
     left = sorted(path.name for path in run.path.glob(".*.part") if is_abandoned(path))
-    return Examination(study, tuple(outputs), tuple(_report(run)), tuple(left))
+    return Examination(study, tuple(outputs), tuple(report), tuple(left))
+
+
+def metadata_problem(path: Path, task: str, record: TaskRecord) -> str:
+    """What is wrong with the columns of a task's images that make subgroups, which a study writes whenever it is run; "" where nothing is."""
+    file = metadata_file(path, task)
+    if not record.metadata or (file.is_file() and sha256(file) == record.metadata):
+        return ""
+    return f"{file}: {'was changed after it was written' if file.is_file() else 'is missing'}; run the study again"
 
 
 def clear(run: RunFolder, found: Examination) -> None:

@@ -112,6 +112,7 @@ class TaskRecord(Spec):
         scale: the values of the files that became 0 and 1, their unit, and how many levels lie between.
         disease: the labels that count as disease; none where any misclassification counts.
         part_of, whole: the task with several findings of which this is one, and the identity of its data; or "".
+        metadata: SHA-256 of the file with the columns that make subgroups.
     """
 
     title: str
@@ -131,6 +132,7 @@ class TaskRecord(Spec):
     disease: tuple[int, ...] = ()
     part_of: str = ""
     whole: str = ""
+    metadata: str = ""
 
 
 class StudyFacts(Spec):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from palpate.core.errors import Damaged, InputError
+from palpate.core.examine import metadata_problem
 from palpate.core.records import Parent, StageOutput, StageRecord, StudyRecord
 from palpate.core.rows import DAMAGED, SCHEMA, metadata_file
 from palpate.core.run_folder import RunFolder
@@ -172,6 +173,9 @@ class StageTables:
     def metadata(self, task: str) -> pl.DataFrame:
         """Image_id and the columns that make subgroups; empty where there are none."""
         file = metadata_file(self.path, task)
+        if why := metadata_problem(self.path, task, self.study.tasks[task]):
+            self.problems.extend({why} - set(self.problems))
+            return pl.DataFrame()
         found = self.attempt(f"metadata/{file.name}", lambda: pl.read_parquet(file)) if file.is_file() else None
         return pl.DataFrame() if found is None else found
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from palpate.core.errors import InputError
-from palpate.core.io import atomic, named_errors
+from palpate.core.io import atomic, named_errors, sha256
 from palpate.core.provenance import source_commit
 from palpate.core.records import TaskRecord
 from palpate.core.rows import metadata_file
@@ -90,17 +90,18 @@ def run(
         disease_labels(datasets[task.name], task)
     stages = plan(study, datasets)
     folder = open_run(Path(out) if out is not None else Path("runs") / study.name, study.name)
+    metadata = _write_metadata(study, datasets, folder)
+    facts = (each for task in study.tasks for each in _facts(study, datasets[task.name], task))
     folder.write_study(
         name=study.name,
         title=study.title or study.name,
-        tasks=dict(facts for task in study.tasks for facts in _facts(study, datasets[task.name], task)),
+        tasks={name: record.model_copy(update={"metadata": metadata[name]}) for name, record in facts},
         stages=stages,
         spec=study.to_dict(),
     )
     done, place = sum(folder.complete(stage.id) for stage in stages), escape(str(folder.path))
     if 0 < done < len(stages):
         console.print(f"{done} of {len(stages)} stages are complete already; making the rest")
-    _write_metadata(study, datasets, folder)
     with StudyProgress(console, stages).shown() as show:
         context = Context(study, folder, data_root, where, devices, log, show.told, datasets)
         schedule = Schedule(stages, context, show)
@@ -172,14 +173,17 @@ def _facts(study: Study, dataset: Dataset, task: TaskSpec) -> Iterator[tuple[str
         )
 
 
-def _write_metadata(study: Study, datasets: dict[str, Dataset], folder: RunFolder) -> None:
-    """Write the columns of each task's images that make subgroups; of several findings once for each."""
+def _write_metadata(study: Study, datasets: dict[str, Dataset], folder: RunFolder) -> dict[str, str]:
+    """Write the columns of each task's images that make subgroups, of several findings once for each; the files' SHA-256 by task."""
+    written = {}
     for task in study.tasks:
         dataset = datasets[task.name]
         table = subgroup_columns(dataset, task)
         for name in [finding_task(task.name, finding) for finding in dataset.findings] or [task.name]:
             with atomic(metadata_file(folder.path, name)) as draft:
                 table.write_parquet(draft)
+            written[name] = sha256(metadata_file(folder.path, name))
+    return written
 
 
 def _record(dataset: Dataset, title: str, epsilons: tuple[float, ...]) -> TaskRecord:
