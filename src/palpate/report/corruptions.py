@@ -1,5 +1,6 @@
 """The numbers of a task's corruptions: for each the models by median severity, and whether an attack's radius predicts the severity."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from palpate.core.spec import Spec
 from palpate.report.contrasts import with_attack_id
 from palpate.report.stages import ATTACKED, Stage, StageTables
 from palpate.statistics.clinical import directed_curves
-from palpate.statistics.correlation import RankCorrelation, rank_correlation
+from palpate.statistics.correlation import rank_correlation
 from palpate.statistics.curves import group_names
 from palpate.statistics.leaderboard import Leaderboard, leaderboard
 
@@ -133,7 +134,8 @@ def _correlations(radii: pl.DataFrame | None, corrupted: pl.DataFrame) -> tuple[
     if len(models) > 1:
         every.append(("all models", rank_correlation(values["radius"], values["severity"], known, groups)))
     medians = [[_median(values[name][m][known[m]]) for m in range(len(models))] for name in values]
-    return tuple(_record(model, one) for model, one in every if one is not None), _between(medians)
+    found = tuple(Correlation(model_id=model, **dataclasses.asdict(one)) for model, one in every if one)
+    return found, _between(medians)
 
 
 def _median(values: np.ndarray) -> float:
@@ -146,10 +148,6 @@ def _between(medians: list[list[float]]) -> float | None:
     if kept.shape[1] < 4 or any(len(np.unique(row)) < 2 for row in kept):
         return None
     return float(spearmanr(*kept)[0])  # pyright: ignore[reportArgumentType]  # it ranks, so that infinite values are the largest
-
-
-def _record(model: str, one: RankCorrelation) -> Correlation:
-    return Correlation(model_id=model, value=one.value, low=one.low, high=one.high, images=one.images)
 
 
 def severity_text(found: CorruptionResults, value: float | None) -> str:

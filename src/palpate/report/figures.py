@@ -1,5 +1,7 @@
 """Plotly figures as JSON: curves of accuracy by epsilon, and training histories. Text and grid lines are coloured by the page's style sheet."""
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 import polars as pl
@@ -27,7 +29,7 @@ def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
         if entry not in drawn:
             _faint(figure, entry, along)
     for entry in drawn:
-        _curve(figure, entry, along, styles[entry.name], norm)
+        curve(figure, entry, along, styles[entry.name], norm)
     for rate in sorted({entry.majority_rate for entry in board.entries}):
         figure.add_shape(type="line", x0=-0.03, x1=1.03, y0=rate, y1=rate, line=_line(NEUTRAL, "2px,3px", 1.5))
         _label(figure, -0.03, rate, f"majority rate {formatting.percent(rate)}", "left", "top")
@@ -186,10 +188,13 @@ def _faint(figure: go.Figure, entry: Entry, along: Axis) -> None:
     )
 
 
-def _curve(figure: go.Figure, entry: Entry, along: Axis, style: LineStyle, norm: str) -> None:
+def curve(
+    figure: go.Figure, entry: Entry, along: Axis, style: LineStyle, norm: str, size: float = 9, **where: Any
+) -> None:
+    """Draw the line of a model, its markers `size` pixels wide; `where` in a figure of several panels, and whether the legend names it."""
     texts = [
         [
-            formatting.epsilon(point.epsilon, norm),
+            "ε = " * (norm != "severity") + formatting.epsilon(point.epsilon, norm),
             formatting.percent_interval(point.value, point.low, point.high, entry.images),
         ]
         for point in entry.accuracy
@@ -199,11 +204,12 @@ def _curve(figure: go.Figure, entry: Entry, along: Axis, style: LineStyle, norm:
         y=[point.value for point in entry.accuracy],
         customdata=texts,
         mode="lines+markers",
-        line=_line(style.colour, style.dash, 2.5),
-        marker={"symbol": style.symbol, "size": 9, "color": style.colour},
+        line=_line(style.colour, style.dash, 1 + size / 6),
+        marker={"symbol": style.symbol, "size": size, "color": style.colour},
         name=entry.name,
         legendgroup=entry.name,
-        hovertemplate="%{fullData.name}<br>ε = %{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+        hovertemplate="%{fullData.name}<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
+        **where,
     )
 
 

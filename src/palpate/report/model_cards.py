@@ -33,34 +33,21 @@ def _card(data: RunData, task: str, curves: list[Curve]) -> str:
         "metrics": ["accuracy"],
         "model-index": [{"name": model, "results": _results(task, record.title, curves)}],
     }
+    checks = [one for one in data.results.checks if (one.task, one.model_id) == (task, model)]
+    source = f"{record.title}, {record.cite}, licence {record.licence}. Classes: {', '.join(record.classes)}."
+    notes = _plain(" ".join(map(formatting.sentence, record.notes)))
+    header = ["| attack | ε | images | classified correctly [95% interval] |", "|---|---|--:|--:|"]
+    parts = {
+        "Model": _about(data, task, model),
+        "Data": [_plain(source), f"Test images: {record.images.get('test', 0)}. {notes}"],
+        "Evaluation": [*header, *(line for one in curves for line in _rows(one))],
+        "Checks of the attack": [_plain(f"- {one.summary}") for one in checks] or ["Not verified: no checks were run."],
+        "Limits": [f"- {one}" for one in ALWAYS],
+    }
     lines = ["---", *(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()), "---", ""]
-    lines += [
-        f"# {_plain(model)} on {_plain(record.title)}",
-        "",
-        "**Research software, not a medical device: not for the care of patients.**",
-        "",
-    ]
-    lines += ["## Model", "", *_about(data, task, model), ""]
-    lines += [
-        "## Data",
-        "",
-        f"{_plain(record.title)}, {_plain(record.cite)}, licence {_plain(record.licence)}. Classes: {_plain(', '.join(record.classes))}.",
-    ]
-    lines += [
-        f"Test images: {record.images.get('test', 0)}. " + _plain(" ".join(map(formatting.sentence, record.notes))),
-        "",
-    ]
-    lines += ["## Evaluation", "", "| attack | ε | images | classified correctly [95% interval] |", "|---|---|--:|--:|"]
-    lines += [line for one in curves for line in _rows(one)]
-    lines += [
-        "",
-        "## Checks of the attack",
-        "",
-        *(_plain(f"- {one.summary}") for one in data.results.checks if (one.task, one.model_id) == (task, model)),
-    ]
-    if lines[-1] == "":
-        lines.append("Not verified: no checks were run.")
-    return "\n".join([*lines, "", "## Limits", "", *(f"- {one}" for one in ALWAYS), ""])
+    lines += [f"# {_plain(model)} on {_plain(record.title)}", ""]
+    lines += ["**Research software, not a medical device: not for the care of patients.**", ""]
+    return "\n".join([*lines, *(line for title, part in parts.items() for line in (f"## {title}", "", *part, ""))])
 
 
 def _results(task: str, title: str, curves: list[Curve]) -> list[dict[str, Any]]:

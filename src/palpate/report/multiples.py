@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from plotly.subplots import make_subplots
 
 from palpate.core import formatting
-from palpate.report.figures import figure_json
+from palpate.report.figures import curve, figure_json
 from palpate.report.line_styles import NEUTRAL, LineStyle, axis
 from palpate.statistics.leaderboard import Leaderboard
 
@@ -31,24 +31,7 @@ def multiples_figure(
         where = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
         along = axis([point.epsilon for entry in board.entries for point in entry.accuracy])
         for entry in board.entries:
-            style = styles[entry.name]
-            texts = [
-                [formatting.epsilon(point.epsilon, board.norm), formatting.percent_interval(point.value, point.low, point.high, entry.images)]
-                for point in entry.accuracy
-            ]  # fmt: skip
-            figure.add_scatter(
-                x=[along.positions[point.epsilon] for point in entry.accuracy],
-                y=[point.value for point in entry.accuracy],
-                customdata=texts,
-                mode="lines+markers",
-                line={"color": style.colour, "dash": style.dash, "width": 2},
-                marker={"symbol": style.symbol, "size": 6, "color": style.colour},
-                name=entry.name,
-                legendgroup=entry.name,
-                showlegend=place == 0,
-                hovertemplate="%{fullData.name}<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
-                **where,
-            )
+            curve(figure, entry, along, styles[entry.name], board.norm, size=6, showlegend=place == 0, **where)
         marks = sorted(
             {spot for levels in anchors.values() for level in levels if (spot := along.place(level)) is not None}
         )

@@ -150,6 +150,11 @@ def share(value: float | None, low: float | None, high: float | None, n: int, ma
     return Cell(formatting.percent(value, n), formatting.interval(low, high, n), mark, value)
 
 
+def rate_at(line: Mapping[int, Mapping[str, Any]], index: int) -> Cell:
+    """The share at an epsilon of a line of `by_epsilon`."""
+    return rate(line.get(index))
+
+
 def rate(record: Mapping[str, Any] | None, name: str = "rate") -> Cell:
     """The share in a record with "n", "low" and "high"; where it has none, its "note"."""
     if record is None or record[name] is None:
@@ -186,12 +191,12 @@ def of_line(make: Callable[[Mapping[str, Any]], Any]) -> Callable[[dict[int, Map
     return lambda line: make(next(iter(line.values())))
 
 
-def epsilon_columns(steps: Mapping[int, tuple[float, str]], make: Callable[[Any], Cell]) -> list[Column]:
-    """A column for each epsilon, by index with its norm; `make` is given what a line (a mapping by index) holds there, or None."""
+def epsilon_columns(steps: Mapping[int, tuple[float, str]], make: Callable[[Any, int], Cell]) -> list[Column]:
+    """A column for each epsilon, by index with its norm; `make` is given a line and the index."""
     return [
         (
             epsilon_column(epsilon, norm, "severity " if norm == "severity" else "ε "),
-            lambda line, index=index: make(line.get(index)),
+            lambda line, index=index: make(line, index),
         )
         for index, (epsilon, norm) in sorted(steps.items())
     ]

@@ -62,11 +62,11 @@ def notes(results: Results) -> list[str]:
 
 def _table(results: Results, task: str, board: Leaderboard) -> RenderableType:
     """Numbers are never cut: an interval stands below its value, and a model's name is broken where its parts meet."""
-    steps = {0: 0.0, **some_steps(board)}
+    steps = {0: (0.0, board.norm), **some_steps(board)}
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=0, pad_edge=False)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold", min_width=12)
-    for name in (*(epsilon_column(epsilon, board.norm) for epsilon in steps.values()), "median radius"):
+    for name in (*(epsilon_column(*step) for step in steps.values()), "median radius"):
         table.add_column(Text(name.replace("|", "\n")), justify="right", no_wrap=True)  # its unit comes from a file
     shown = board.entries[:ROWS]
     for entry in shown:

@@ -119,27 +119,25 @@ def check_table(data: RunData, task: str) -> Table:
 def error_table(task: str, found: TaskResults) -> Table | None:
     """False negatives and false positives at the severity nearest to the median, of tasks of two classes."""
     rows = [row for row in found.corruption_errors if row["epsilon_index"] > 0]
+    if not rows:
+        return None
     kept: dict[tuple[str, str, int], dict[str, Any]] = {}
     for row in rows:  # the last one below half is kept, else the first
         key = (row["attack_id"], row["model_id"], row["label"])
         if key not in kept or row["rate"] <= 0.5:
             kept[key] = row
-    return (
-        table(
-            f"{task}-corruption-errors",
-            "Errors of each class at the largest severity tried at which they are not more than half; all severities are in the CSV.",
-            [
-                ("corruption", field("attack_id")),
-                ("model", field("model_id")),
-                ("error", field("error")),
-                ("severity", lambda row: Cell(formatting.number(row["epsilon"]), key=row["epsilon"])),
-                ("rate", rate),
-            ],
-            kept.values(),
-            rows,
-        )
-        if rows
-        else None
+    return table(
+        f"{task}-corruption-errors",
+        "Errors of each class at the largest severity tried at which they are not more than half; all severities are in the CSV.",
+        [
+            ("corruption", field("attack_id")),
+            ("model", field("model_id")),
+            ("error", field("error")),
+            ("severity", lambda row: Cell(formatting.number(row["epsilon"]), key=row["epsilon"])),
+            ("rate", rate),
+        ],
+        kept.values(),
+        rows,
     )
 
 

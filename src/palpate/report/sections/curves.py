@@ -6,7 +6,7 @@ from palpate.report.results import NO_ATTACK, Curve, Point
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked, render
 from palpate.report.sections.leaderboard import board_plot, board_table, counted
-from palpate.report.tables import NONE, Cell, Table, epsilon_column, percent, share, table
+from palpate.report.tables import NONE, Cell, Table, epsilon_columns, percent, share, table
 
 
 @SECTIONS.register("curves")
@@ -35,7 +35,7 @@ def run_tables(task: str, curves: tuple[Curve, ...]) -> list[Table]:
 
 
 def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
-    steps = dict(sorted({(point.epsilon_index, point.epsilon) for one in curves for point in one.attacked}))
+    steps = {point.epsilon_index: (point.epsilon, curves[0].norm) for one in curves for point in one.attacked}
     subject = ", ".join(part for part in (finding, "not attacked" if attack == NO_ATTACK else attack) if part)
     silent = [one.start for one in curves if one.signal is False]
     chance = (
@@ -50,10 +50,7 @@ def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
             ("clean accuracy", lambda one: share(one.start.accuracy, one.start.low, one.start.high, one.start.n)),
             ("majority rate", lambda one: percent(one.start.majority_rate, one.start.n)),
             ("balanced accuracy", lambda one: _balanced(one.start)),
-            *(
-                (epsilon_column(epsilon, curves[0].norm), lambda one, index=index: _accuracy(one, index))
-                for index, epsilon in steps.items()
-            ),
+            *epsilon_columns(steps, _accuracy),
         ],
         curves,
         [record for one in curves for record in _records(task, one)],

@@ -10,6 +10,7 @@ from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK, TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, of_tables, ranked
+from palpate.report.sections.leaderboard import counted
 from palpate.report.tables import (
     NONE,
     Cell,
@@ -22,6 +23,7 @@ from palpate.report.tables import (
     of_line,
     radius,
     rate,
+    rate_at,
     table,
 )
 from palpate.statistics.clinical import DIRECTIONS
@@ -62,7 +64,7 @@ def _errors(name: str, rows: list[Any], grid: dict[int, tuple[float, str]], clas
         name,
         f"False negatives: images of “{classes[1]}” classified as “{classes[0]}”; false positives: the reverse. "
         "Of the attacked images, 95% intervals in brackets.",
-        [*columns, *epsilon_columns(grid, rate)],
+        [*columns, *epsilon_columns(grid, rate_at)],
         by_epsilon(ordered, "model_id", "attack_id", "error"),
         rows,
     )
@@ -126,11 +128,7 @@ def _median(row: Mapping[str, Any] | None) -> Cell:
 
 
 def _images(row: Mapping[str, Any] | None) -> Cell:
-    return (
-        Cell("0", key=0)
-        if row is None
-        else Cell(str(row["n"]), f"{row['failed']} failed" * bool(row["failed"]), key=row["n"])
-    )
+    return counted(row["n"], row["failed"], 0) if row else counted(0, 0, 0)
 
 
 def _decimal(row: Mapping[str, Any], name: str) -> Cell:

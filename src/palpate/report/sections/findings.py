@@ -6,7 +6,7 @@ from palpate.report.results import TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, of_tables, ranked
 from palpate.report.sections.leaderboard import accuracy, balanced, median_radius, some_steps
-from palpate.report.tables import Table, decimal, epsilon_column, table
+from palpate.report.tables import Table, decimal, epsilon_columns, table
 from palpate.statistics.leaderboard import Entry
 
 
@@ -29,7 +29,7 @@ def _table(data: RunData, parent: str) -> Table | None:
     if not lines:
         return None
     first = every[0][1].leaderboards[0]
-    steps = {0: 0.0, **some_steps(first)}
+    steps = {0: (0.0, first.norm), **some_steps(first)}
     with formatting.native(every[0][1].scale):
         return table(
             f"{parent}-findings",
@@ -41,10 +41,7 @@ def _table(data: RunData, parent: str) -> Table | None:
                 ("n", lambda line: line[2].images),
                 ("AUROC", lambda line: decimal(_auroc(*line[1:]))),
                 ("balanced accuracy", lambda line: balanced(line[2])),
-                *(
-                    (epsilon_column(epsilon, first.norm), lambda line, index=index: accuracy(line[2], index))
-                    for index, epsilon in steps.items()
-                ),
+                *epsilon_columns(steps, lambda line, index: accuracy(line[2], index)),
                 ("median radius", lambda line: median_radius(line[1].leaderboards[0], line[2])),
             ],
             lines,

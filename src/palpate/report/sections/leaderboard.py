@@ -11,7 +11,7 @@ from palpate.report.line_styles import line_styles
 from palpate.report.results import Results, TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
-from palpate.report.tables import NONE, Cell, Column, Table, epsilon_column, radius, share, table
+from palpate.report.tables import NONE, Cell, Column, Table, epsilon_columns, radius, share, table
 from palpate.statistics.leaderboard import Entry, Leaderboard, radius_key
 from palpate.statistics.sentences import halfway
 
@@ -80,9 +80,10 @@ def radius_text(board: Leaderboard, entry: Entry, norm: str | None = None) -> st
     return text if board.continuous or found.value is None else f"≤ {text}"
 
 
-def some_steps(board: Leaderboard, every: bool = False) -> dict[int, float]:
-    """Index and value of two or three fixed epsilons, the smallest, the middle and the largest, or of every one."""
-    steps = sorted({(point.epsilon_index, point.epsilon) for entry in board.entries for point in entry.accuracy})[1:]
+def some_steps(board: Leaderboard, every: bool = False) -> dict[int, tuple[float, str]]:
+    """By index value and norm of two or three fixed epsilons, the smallest, the middle and the largest, or of every one."""
+    points = {(point.epsilon_index, point.epsilon) for entry in board.entries for point in entry.accuracy}
+    steps = [(index, (epsilon, board.norm)) for index, epsilon in sorted(points)][1:]
     return dict(steps if every else [steps[place] for place in sorted({0, len(steps) // 2, len(steps) - 1})])
 
 
@@ -114,10 +115,7 @@ def board_table(results: Results, task: str, board: Leaderboard, every: bool = F
         ("n", lambda one: counted(one.images, one.failed, one.no_gradient)),
         ("clean accuracy", lambda one: accuracy(one, 0)),
         ("balanced accuracy", balanced),
-        *(
-            (epsilon_column(epsilon, board.norm), lambda one, index=index: accuracy(one, index))
-            for index, epsilon in some_steps(board, every).items()
-        ),
+        *epsilon_columns(some_steps(board, every), accuracy),
     ]
     if not every:
         columns += [

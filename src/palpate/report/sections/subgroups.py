@@ -9,7 +9,7 @@ from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, of_tables, ranked
-from palpate.report.tables import Column, Table, by_epsilon, epsilon_columns, field, of_line, rate, table
+from palpate.report.tables import Column, Table, by_epsilon, epsilon_columns, field, of_line, rate_at, table
 
 
 @SECTIONS.register("subgroups")
@@ -48,7 +48,7 @@ def _table(task: str, attack: str, error: str, disease: str, rows: list[dict[str
     return table(
         f"{task}-subgroups-{attack}-{error}",
         f"{means[error]}; {where}, {decision}. 95% intervals in brackets; no rate of too few images.",
-        [*columns, *epsilon_columns(steps, rate)],
+        [*columns, *epsilon_columns(steps, rate_at)],
         by_epsilon(rows, "model_id", "column", "value"),
         rows,
     )
