@@ -24,13 +24,13 @@ def take(run: Path) -> list[Path]:
     with sync_playwright() as playwright, open_server([run], 0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1120})
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(page_file.as_uri())
         page.locator("#leaderboard .plot .main-svg").first.wait_for()
         found = [shot(page, "first-screen")]
         page.locator("#viewer").scroll_into_view_if_needed()
         missed(page)
-        page.locator("#viewer").evaluate("(one) => one.scrollIntoView()")
+        page.locator("#viewer").evaluate("(one) => one.scrollIntoView({ behavior: 'instant' })")
         found.append(shot(page, "viewer"))
         page.set_viewport_size({"width": 1440, "height": 900})
         page.goto(server.url)
