@@ -4,9 +4,13 @@ The public names are imported on first use, so that `import palpate` and `palpat
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Torch then asks for large pages for large arrays on the CPU; it looks at this when it makes its first one.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _PUBLIC = {
     "load": "palpate.data.dataset",

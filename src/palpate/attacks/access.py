@@ -135,6 +135,7 @@ class ModelAccess:
             return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
         targets = self._targets(image)
+        self._count(len(points), image, 1, 1)
         logits, values, gradients = self._ask_carefully(len(points), image, ask)
         return logits, values, gradients[0]
 
@@ -163,6 +164,7 @@ class ModelAccess:
 
         targets = self._targets(image)
         logits, classes, gradients = self._ask_carefully(len(points), image, ask)
+        self._count(len(points), image, 1, classes.shape[1])
         return logits, classes, gradients
 
     def unit_gradients(self, points: Tensor, label: Tensor, classes: Tensor, image: Tensor | None = None) -> Tensor:
@@ -177,6 +179,7 @@ class ModelAccess:
             return (torch.stack([_slope(each, leaf, retain=True) for each in chosen], 1),)
 
         targets = self._targets(image)
+        self._count(len(points), image, 1, classes.shape[1] + 1)
         (gradients,) = self._ask_carefully(len(points), image, ask)
         true, *wrong = [each / per_image(dual_norm(each, "l2").clamp(min=1e-37), each) for each in gradients]
         return torch.stack([each - true for each in wrong])
@@ -191,16 +194,15 @@ class ModelAccess:
         """
         with torch.enable_grad():
             answers = self._in_parts(count, lambda part: ask(self.fast, part))
-            self._count(count, image, 1, answers[-1].shape[1])
             sound = _sound(answers[-1])
             rows = (sound < answers[-1].shape[1]).nonzero()[:, 0]
             if len(rows) and len(self.passes):
                 rows = rows[self._in_vain[self._chosen(image)[rows]] < IN_VAIN]
             careful = self._careful() if len(rows) else None
             if careful is not None:
-                better = self._in_parts(len(rows), lambda part: ask(careful, rows[part]))
                 images = rows if image is None else image.cpu()[rows]
-                self._count(len(rows), images, 1, better[-1].shape[1])
+                self._count(len(rows), images, 1, answers[-1].shape[1])
+                better = self._in_parts(len(rows), lambda part: ask(careful, rows[part]))
                 gained = _sound(better[-1]) > sound[rows]
                 for old, new in zip(answers, better, strict=True):
                     old[rows[gained]] = new[gained].to(old)

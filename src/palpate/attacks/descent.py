@@ -35,7 +35,6 @@ from palpate.attacks.losses import margin_towards, rounding_tolerance, unusable
 from palpate.attacks.norms import per_image, project, round_bits, slack, total
 from palpate.attacks.problem import Block
 from palpate.attacks.reach import Reach, rate
-from palpate.models.memory import trim_memory
 
 OVERSHOOT = 1.05
 """The first point lies 5 % beyond the boundary of the linear model, since most margins flatten on their way there."""
@@ -86,7 +85,6 @@ def descend(block: Block, config: Config, image: Tensor, start: Callable[[Tensor
             waiting = join([waiting, ended])
         if len(waiting) >= access.batch or (begun == count and not len(active) and len(waiting)):
             search(block, config, waiting)
-            trim_memory()
             waiting = no_candidates(block)
             best.finish(image[:begun], active.image, words)
     best.finish(image, active.image, words)

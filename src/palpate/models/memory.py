@@ -5,6 +5,12 @@ import ctypes
 
 import torch
 
+M_MMAP_THRESHOLD = -3
+"""What malloc.h calls the size from which arrays are mapped by themselves."""
+
+LARGE = 2 * 2**20
+"""Bytes from which torch asks for large pages."""
+
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on an accelerator or on the CPU (where torch raises a plain RuntimeError).
@@ -28,10 +34,11 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def trim_memory() -> None:
-    """Give freed memory of the C library back to the system, where it can be asked to (glibc).
+def return_large_arrays() -> None:
+    """Have the C library (glibc) give large arrays back to the system as soon as they are freed, from now on in this process.
 
-    Arrays of many sizes leave gaps that later ones do not fit into, so that a process which works in blocks would grow with each of them.
+    Otherwise it keeps them, and since arrays of many sizes leave gaps that later ones do not fit into, a process that works in blocks grows with
+    each of them. Their pages are large ones (`palpate.__init__`), so that asking for them anew costs little.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another system or C library
-        ctypes.CDLL(None).malloc_trim(0)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)

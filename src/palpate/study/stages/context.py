@@ -25,6 +25,7 @@ from palpate.data.table import Columns
 from palpate.data.tasks import Task
 from palpate.models.checkpoint import read_spec
 from palpate.models.layout import use_channels_last
+from palpate.models.memory import return_large_arrays
 from palpate.models.predict import Images, Progress
 from palpate.models.weights import load_weights
 from palpate.statistics.subgroups import banded, choose_columns
@@ -69,6 +70,9 @@ class Context:
     log: str | None = None
     told: Callable[[StageOutput, int, int, str], None] = lambda stage, done, total, note: None
     _datasets: dict[str, Dataset] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        return_large_arrays()
 
     def progress(self, stage: StageOutput) -> Progress:
         """The function to be told how far the stage has come: work done, work in all, and a few words."""

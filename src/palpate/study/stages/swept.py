@@ -20,7 +20,6 @@ from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
 from palpate.core import rows
 from palpate.core.records import StageOutput
-from palpate.models.memory import trim_memory
 from palpate.models.predict import predict_logits
 from palpate.study.stages.context import Chosen, Context, blocks
 from palpate.study.stages.table import make_rows
@@ -108,7 +107,6 @@ class Swept:
             for part in blocks(0, len(found), JUDGED):
                 for judged in self._conditions(found.take(part)):
                     tables.append(make_rows(self.keys, self.split, where[part], target=self.goal, **judged))
-                trim_memory()
             yield place, Piece(pl.concat(tables), self.files(place, found, clean))
             del found  # before the next block is made
 
