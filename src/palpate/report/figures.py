@@ -43,7 +43,8 @@ def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
         yaxis={
             "range": [-0.03, 1.04],
             "tickformat": ".0%",
-            "title": {"text": "classified correctly", "font": {"size": 12}},
+            "title": {"text": "classified correctly", "font": {"size": 12}, "standoff": 6},
+            "automargin": True,
         },
     )
     return figure_json(figure)
