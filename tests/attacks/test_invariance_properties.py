@@ -104,3 +104,11 @@ def test_a_radius_of_one_image_does_not_depend_on_the_others(norm):
     whole = palpate.sweep(model, images[[3, 0, 1]], labels[[3, 0, 1]], [TOPS[norm]], {"attack": "fast", "norm": norm})
     torch.testing.assert_close(found.radius, whole.radius[:1], rtol=1e-6, atol=0)
     assert found.radius >= wanted[3] * 0.98
+
+
+@pytest.mark.parametrize("norm", sorted(TOPS))
+@pytest.mark.parametrize(("classes", "scale"), [(3, 1e-6), (7, 4e5)])
+def test_the_scale_of_the_logits_in_the_ensemble(norm, classes, scale):
+    """Its log-odds weigh the wrong classes by their logits, so these must have the same scale for every network."""
+    labels, wanted = plain(classes, 1, norm, "ensemble", None)
+    same(Headed(classes, 1, scale=scale), labels, wanted, 1, norm, "ensemble")

@@ -31,7 +31,7 @@ from palpate.attacks.candidates import (
     no_candidates,
     rank_within,
 )
-from palpate.attacks.losses import margin_towards, rounding_tolerance, unusable
+from palpate.attacks.losses import margin, margin_towards, rounding_tolerance, unusable
 from palpate.attacks.norms import per_image, project, round_bits, slack, total
 from palpate.attacks.problem import Block
 from palpate.attacks.reach import Reach, rate
@@ -97,6 +97,8 @@ def init(block: Block, config: Config, image: Tensor) -> Candidates:
     block.head.classes = logits.shape[1]
     sound = ~unusable(logits)
     best.fail(image[~sound])
+    sure = -margin(logits, label).double()
+    best.margin[image] = torch.where((sure > 0) & sure.isfinite(), sure, 1.0)
     wrong = sound & (logits.argmax(1) != label)
     best.update(image, block.clean[image], torch.zeros(len(image), dtype=torch.float64, device=image.device), wrong)
     return _start(block, config, image, row, gradient, missing, distance, (sound & ~wrong)[row])

@@ -5,6 +5,7 @@ survive an epsilon are those whose radius is larger, so lowering every image's r
 """
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from palpate.attacks.apgd import ascend
 from palpate.attacks.candidates import Candidates, Config, candidates_at
 from palpate.attacks.descent import descend
-from palpate.attacks.losses import Loss, log_odds, margin, others
+from palpate.attacks.losses import margin, others, scaled_log_odds
 from palpate.attacks.norms import round_bits
 from palpate.attacks.problem import Block
 from palpate.attacks.rescue import polish
@@ -83,11 +84,17 @@ def ensemble(block: Block, parts: Parts) -> None:
             return candidates_at(block, config, image, block.clean[image], aim(image), order[image, rank], 0)
 
         descend(block, config, alive, towards, "targets")
-    for stage, loss in ((APGD_STAGE, log_odds), (APGD_STAGE + 1, margin)):
+    for stage, loss, given in (
+        (APGD_STAGE, scaled_log_odds, (labels, best.margin)),
+        (APGD_STAGE + 1, margin, (labels,)),
+    ):
 
-        def loss_at(points: Tensor, rows: Tensor, loss: Loss = loss) -> tuple[Tensor, Tensor, Tensor]:
-            logits, values, gradient = access.gradient(points, loss, labels[alive[rows]], image=alive[rows])
-            return values, gradient, access.certain_margin(logits, labels[alive[rows]]) > 0
+        def loss_at(
+            points: Tensor, rows: Tensor, loss: Any = loss, given: Any = given
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            image = alive[rows]
+            logits, values, gradient = access.gradient(points, loss, *(each[image] for each in given), image=image)
+            return values, gradient, access.certain_margin(logits, labels[image]) > 0
 
         radius = aim(alive)
         start = block.random_start(alive, radius, stage)

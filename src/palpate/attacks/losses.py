@@ -67,6 +67,18 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     return others(logits, labels).logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
 
 
+SURE = 8.0
+"""The clean margin that `scaled_log_odds` gives every image: about what trained networks of two to ten classes have."""
+
+
+def scaled_log_odds(logits: Tensor, labels: Tensor, clean_margin: Tensor) -> Tensor:
+    """The log-odds after the logits were scaled to a margin of `SURE` at the clean image, whose margin (N,), above 0, is given.
+
+    Of more than two classes the log-odds of the logits themselves rise along other directions when all logits are multiplied by a number.
+    """
+    return log_odds(logits * (SURE / clean_margin).to(logits)[:, None], labels)
+
+
 def rounding_tolerance(logits: Tensor, labels: Tensor) -> Tensor:
     """How far rounding may move a margin (N,), float64: half a unit in the last place of the larger of the two logits that form it.
 

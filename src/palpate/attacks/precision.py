@@ -80,7 +80,9 @@ def _in_bfloat16(model: nn.Module) -> Model:
 
 
 def _in_float64(model: nn.Module, example: Tensor, edge: float) -> Model | None:
-    """The model in float64 between points and logits in float32; None where it cannot be copied, or its code asks for float32."""
+    """The model in float64 between points and logits in float32; None where it is in float64 itself, cannot be copied, or asks for float32."""
+    if example.dtype == torch.float64:
+        return None
 
     def ask(points: Tensor) -> Tensor:
         return precise(points.double()).float()

@@ -13,7 +13,7 @@ from torch import Tensor
 from palpate.attacks.boundary import bracket
 from palpate.attacks.candidates import TRUST, Candidates, Config, candidates_at, join, rank_within
 from palpate.attacks.descent import descend
-from palpate.attacks.losses import log_odds, margin_towards, others
+from palpate.attacks.losses import margin_towards, others, scaled_log_odds
 from palpate.attacks.norms import per_image, project, total
 from palpate.attacks.problem import Block
 from palpate.attacks.reach import Reach
@@ -100,7 +100,7 @@ def _at_largest(block: Block, config: Config, image: Tensor) -> None:
         if number == config.attempt:
             best.update(image, point, radius, access.certain_margin(access.logits(point, image), label) > 0)
             return
-        logits, _, gradient = access.gradient(point, log_odds, label, image=image)
+        logits, _, gradient = access.gradient(point, scaled_log_odds, label, best.margin[image], image=image)
         best.update(image, point, radius, (access.certain_margin(logits, label) > 0) & open_now & (number > 0))
         slope = total(gradient.abs())
         momentum = momentum + gradient / per_image(slope.clamp(min=1e-30), gradient)
