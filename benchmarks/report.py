@@ -31,7 +31,7 @@ from palpate.report.viewer.server import open_server
 
 TABLES = "[...document.querySelectorAll('#leaderboard table.data')]"
 ANSWER = TABLES + "[0].tBodies[0].rows[0].getBoundingClientRect().bottom"
-READY = "document.querySelector('.viewer').dataset.ready === 'yes'"
+READY = "document.querySelector('.viewer')?.dataset.ready === 'yes'"
 
 
 def write(run: Path) -> None:
