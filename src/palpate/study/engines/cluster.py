@@ -13,7 +13,7 @@ from palpate.core.errors import InputError
 from palpate.core.records import StageOutput
 from palpate.study.engines.engine import TOLD_SECONDS, Job, Outcome, Setup, Told, sparingly
 
-ANSWER_SECONDS = 15.0
+ANSWER_SECONDS = 10.0
 """That a cluster has to answer."""
 
 RETRIES = 3
