@@ -22,7 +22,7 @@ class Best:
         points: (N, C, H, W): the point at that radius, else the clean image.
         failed: (N,) the model gave NaN or infinity.
         pending: (N,) not finished yet.
-        margin: (N,) float64: true logit minus best other at the clean image, or 1 where that is no positive number.
+        lead: (N,) float64: by how much the true logit is the largest at the clean image; 1 where it is not, or where that is infinite.
         lost: (N,) the first linear prediction of the margin failed.
     """
 
@@ -31,7 +31,7 @@ class Best:
         self.limit = torch.full((len(clean),), float("inf"), dtype=torch.float64, device=clean.device)
         self.failed = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
         self.pending = ~self.failed
-        self.lost, self.margin = self.failed.clone(), torch.ones_like(self.limit)
+        self.lost, self.lead = self.failed.clone(), torch.ones_like(self.limit)
         self.offset, self._count, self._progress = offset, count, progress
 
     def tell(self, words: str) -> None:

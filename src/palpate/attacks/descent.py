@@ -97,8 +97,8 @@ def init(block: Block, config: Config, image: Tensor) -> Candidates:
     block.head.classes = logits.shape[1]
     sound = ~unusable(logits)
     best.fail(image[~sound])
-    sure = -margin(logits, label).double()
-    best.margin[image] = torch.where((sure > 0) & sure.isfinite(), sure, 1.0)
+    lead = -margin(logits, label).double()
+    best.lead[image] = torch.where((lead > 0) & lead.isfinite(), lead, 1.0)
     wrong = sound & (logits.argmax(1) != label)
     best.update(image, block.clean[image], torch.zeros(len(image), dtype=torch.float64, device=image.device), wrong)
     return _start(block, config, image, row, gradient, missing, distance, (sound & ~wrong)[row])

@@ -85,7 +85,7 @@ def ensemble(block: Block, parts: Parts) -> None:
 
         descend(block, config, alive, towards, "targets")
     for stage, loss, given in (
-        (APGD_STAGE, scaled_log_odds, (labels, best.margin)),
+        (APGD_STAGE, scaled_log_odds, (labels, best.lead)),
         (APGD_STAGE + 1, margin, (labels,)),
     ):
 

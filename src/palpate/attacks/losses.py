@@ -67,16 +67,16 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     return others(logits, labels).logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
 
 
-SURE = 8.0
-"""The clean margin that `scaled_log_odds` gives every image: about what trained networks of two to ten classes have."""
+LEAD = 8.0
+"""By how much the true logit leads at the clean image after `scaled_log_odds` has scaled it: about as in trained networks of two to ten classes."""
 
 
-def scaled_log_odds(logits: Tensor, labels: Tensor, clean_margin: Tensor) -> Tensor:
-    """The log-odds after the logits were scaled to a margin of `SURE` at the clean image, whose margin (N,), above 0, is given.
+def scaled_log_odds(logits: Tensor, labels: Tensor, lead: Tensor) -> Tensor:
+    """The log-odds of logits that are scaled so that the true one leads by `LEAD` at the clean image, where it leads by `lead` (N,), above 0.
 
     Of more than two classes the log-odds of the logits themselves rise along other directions when all logits are multiplied by a number.
     """
-    return log_odds(logits * (SURE / clean_margin).to(logits)[:, None], labels)
+    return log_odds(logits * (LEAD / lead).to(logits)[:, None], labels)
 
 
 def rounding_tolerance(logits: Tensor, labels: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ def _at_largest(block: Block, config: Config, image: Tensor) -> None:
         if number == config.attempt:
             best.update(image, point, radius, access.certain_margin(access.logits(point, image), label) > 0)
             return
-        logits, _, gradient = access.gradient(point, scaled_log_odds, label, best.margin[image], image=image)
+        logits, _, gradient = access.gradient(point, scaled_log_odds, label, best.lead[image], image=image)
         best.update(image, point, radius, (access.certain_margin(logits, label) > 0) & open_now & (number > 0))
         slope = total(gradient.abs())
         momentum = momentum + gradient / per_image(slope.clamp(min=1e-30), gradient)
