@@ -8,12 +8,12 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from huggingface_hub import ModelCard
 
-from palpate.report.limits import ALWAYS, limits
 from palpate.report.materials import bill_of_materials
-from palpate.report.methods import ATTACKS, MAPS, cited, methods
 from palpate.report.model_cards import model_cards
 from palpate.report.page.page import write_report
 from palpate.report.run_data import read
+from palpate.report.sections.limits import ALWAYS, limits
+from palpate.report.sections.methods import ATTACKS, MAPS, cited, methods
 
 EVIL = "</script><img src=x onerror=alert(1)>|a\n# b"
 

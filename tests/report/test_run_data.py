@@ -141,7 +141,7 @@ def test_the_clean_rows_of_two_attacks_are_counted_once_and_each_attack_keeps_it
     for number, stage in enumerate(read(run).complete("attack")):
         again = f"attack-{1000 + number:016x}"
         shutil.copytree(stage.folder, run / again)
-        entry = next(one for one in study["stages"] if one["fingerprint"] == stage.planned.fingerprint)
+        entry = next(one for one in study["stages"] if one["fingerprint"] == stage.fingerprint)
         study["stages"].append(entry | {"fingerprint": again.split("-")[1]})
         edit(run / again / "stage.json", fingerprint=again.split("-")[1])
         table = rows.read(run / again / "images.parquet").filter(pl.col("image_id") < "test_0030")

@@ -7,7 +7,7 @@ import typer
 
 from palpate.cli.check import answer, epsilons_of
 from palpate.cli.network import NetworkOptions
-from palpate.cli.options import DeviceOption, ModelArgument, TaskArgument, ThreadsOption
+from palpate.cli.options import DeviceOption, ModelArgument, TaskArgument, ThreadsOption, option
 from palpate.cli.running import run_study
 from palpate.core.errors import InputError
 from palpate.core.registry import COMMANDS
@@ -21,49 +21,29 @@ def attack(
     model: ModelArgument,
     task: TaskArgument = None,
     epsilons: Annotated[
-        str | None,
-        typer.Option("--epsilons", help=f"Radii, with commas between; in l∞ {USUAL} when absent.", show_default=False),
+        str | None, option("--epsilons", f"Radii, with commas between; in l∞ {USUAL} when absent.")
     ] = None,
     name: Annotated[
         str, typer.Option("--attack", help="fast, standard, ensemble, or another that `palpate doctor` lists.")
     ] = "standard",
     norm: Annotated[
-        Literal["linf", "l2", "l1"] | None,
-        typer.Option("--norm", help="Of the perturbation; linf when absent.", show_default=False),
+        Literal["linf", "l2", "l1"] | None, option("--norm", "Of the perturbation; linf when absent.")
     ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", help="The class that perturbations must lead to, by name.", show_default=False),
-    ] = None,
+    target: Annotated[str | None, option("--target", "The class that perturbations must lead to, by name.")] = None,
     direction: Annotated[
         Literal["missed disease", "false alarm"] | None,
-        typer.Option(
-            "--direction", help="Of two classes: images of disease only, or only the others.", show_default=False
-        ),
+        option("--direction", "Of two classes: images of disease only, or only the others."),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Of the attack; 0 when absent.", show_default=False)
-    ] = None,
-    at_most: Annotated[
-        int | None, typer.Option("--at-most", min=1, help="Images attacked; all when absent.", show_default=False)
-    ] = None,
+    seed: Annotated[int | None, option("--seed", "Of the attack; 0 when absent.")] = None,
+    at_most: Annotated[int | None, option("--at-most", "Images attacked; all when absent.", min=1)] = None,
     expect: Annotated[
-        float | None,
-        typer.Option("--expect", help="The clean accuracy in [0, 1] that was measured elsewhere.", show_default=False),
+        float | None, option("--expect", "The clean accuracy in [0, 1] that was measured elsewhere.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The run folder; runs/attack-TASK when absent.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, option("--out", "The run folder; runs/attack-TASK when absent.")] = None,
     write_images: Annotated[
-        Path | None,
-        typer.Option(
-            "--write-images", help="A new folder for the first 64 adversarial images, as files.", show_default=False
-        ),
+        Path | None, option("--write-images", "A new folder for the first 64 adversarial images, as files.")
     ] = None,
-    criteria: Annotated[
-        Path | None,
-        typer.Option("--criteria", help="Judge the run by these, as `palpate check` does.", show_default=False),
-    ] = None,
+    criteria: Annotated[Path | None, option("--criteria", "Judge the run by these, as `palpate check` does.")] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:

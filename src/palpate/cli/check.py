@@ -5,23 +5,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from palpate.cli.options import RunArgument
+from palpate.cli.options import RunArgument, argument, option
 from palpate.core.registry import COMMANDS
 
 
 @COMMANDS.register("check")
 def check(
-    criteria: Annotated[
-        Path, typer.Argument(help="A TOML file of criteria; docs/check.md shows one.", show_default=False)
-    ],
+    criteria: Annotated[Path, argument("A TOML file of criteria; docs/check.md shows one.")],
     run: RunArgument,
-    baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="A run on the same images, for no_worse_by.", show_default=False)
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for JSON, JUnit XML, SARIF and a certificate in HTML.", show_default=False),
-    ] = None,
+    baseline: Annotated[Path | None, option("--baseline", "A run on the same images, for no_worse_by.")] = None,
+    out: Annotated[Path | None, option("--out", "Folder for JSON, JUnit XML, SARIF and a certificate in HTML.")] = None,
 ) -> None:
     """Judge a run by acceptance criteria. Exit status 0: all met; 1: one is not met; 3: undecided at this number of images; 2: a mistake.
 

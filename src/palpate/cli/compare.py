@@ -5,22 +5,17 @@ from typing import Annotated
 
 import typer
 
+from palpate.cli.options import argument, option
 from palpate.core.registry import COMMANDS
 
 
 @COMMANDS.register("compare")
 def compare(
-    a: Annotated[
-        Path, typer.Argument(help="Rows, a saved sweep, or the folder of an attack stage.", show_default=False)
-    ],
-    b: Annotated[Path, typer.Argument(help="The same of the model to compare with it.", show_default=False)],
-    attack: Annotated[
-        str | None, typer.Option("--attack", help="Which attack, where both hold several.", show_default=False)
-    ] = None,
+    a: Annotated[Path, argument("Rows, a saved sweep, or the folder of an attack stage.")],
+    b: Annotated[Path, argument("The same of the model to compare with it.")],
+    attack: Annotated[str | None, option("--attack", "Which attack, where both hold several.")] = None,
     unit: Annotated[str, typer.Option("--unit", help="What a group is: patients, lesions.")] = "patients or lesions",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Also write the figures as JSON.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, option("--out", "Also write the figures as JSON.")] = None,
 ) -> None:
     """Compare two models on the same images: differences in points with intervals and p, epsilon by epsilon.
 

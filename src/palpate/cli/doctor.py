@@ -2,59 +2,48 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Annotated
 
 from palpate.cli.network import NetworkOptions
-from palpate.cli.options import NETWORK
+from palpate.cli.options import NETWORK, option
+from palpate.cli.tables import print_table
 from palpate.core.errors import InputError
-from palpate.core.registry import COMMANDS, Registry, registries
+from palpate.core.registry import COMMANDS, registries
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 
 @COMMANDS.register("doctor")
 def doctor(
     network: NetworkOptions,
-    model: Annotated[str | None, typer.Option("--model", help=NETWORK, show_default=False)] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", help="On whose test images; or --images.", show_default=False)
-    ] = None,
+    model: Annotated[str | None, option("--model", NETWORK)] = None,
+    task: Annotated[str | None, option("--task", "On whose test images; or --images.")] = None,
 ) -> None:
     """Say what palpate finds on this machine; with --model and --images, what it understands of a network and its images.
 
     Example: palpate doctor --model my_networks:make --weights best.ckpt --value-range 0,255 --images my-images
     """
-    from rich.console import Console
+    from rich.text import Text
 
-    console = Console()
     if model is None:
         if task or network.images:
             raise InputError("--model: name the network that is to see these images")
-        console.print(machine_table(network.data))
-        console.print(registered_table(registries()))
+        print_table(("what", "found"), machine(network.data), title="This machine", show_header=False)
+        print_table(("kind", "package", "names"), registered(), title="Registered")
         return
-    from rich.table import Table
-    from rich.text import Text
-
     from palpate.cli.understood import understood
 
-    table = Table(title="Understood", show_header=False)
-    table.add_column("what")
-    table.add_column("found", overflow="fold")
-    for what, found in understood(network, network.study(model, task)):
-        table.add_row(what, Text(found, "yellow" if what == "doubt" else ""))
-    console.print(table)
+    found = understood(network, network.study(model, task))
+    rows = ((what, Text(text, "yellow" if what == "doubt" else "")) for what, text in found)
+    print_table(("what", "found"), rows, title="Understood", show_header=False)
 
 
-def machine_table(data: Path | None) -> "Table":
+def machine(data: Path | None) -> "Iterator[tuple[str, Text]]":
     """Versions, devices, processors, and the folders of data and of decoded images."""
     import torch
-    from rich.table import Table
     from rich.text import Text
 
     from palpate.core.provenance import versions
@@ -66,32 +55,22 @@ def machine_table(data: Path | None) -> "Table":
     root, cache = data_root(data), cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 1e9
-    table = Table(title="This machine", show_header=False)
-    table.add_column("what")
-    table.add_column("found", overflow="fold")
-    for what, found in (
-        *versions().items(),
-        ("devices", ", ".join(devices)),
-        ("processors", f"{os.cpu_count()}, of which torch uses {torch.get_num_threads()}"),
-        ("data root", "none named: use --data or PALPATE_DATA" if root is None else str(root)),
-        ("decoded images", f"{cache} ({free:,.0f} GB free)"),
-    ):
-        table.add_row(what, Text(found))
-    return table
+    found = versions() | {
+        "devices": ", ".join(devices),
+        "processors": f"{os.cpu_count()}, of which torch uses {torch.get_num_threads()}",
+        "data root": "none named: use --data or PALPATE_DATA" if root is None else str(root),
+        "decoded images": f"{cache} ({free:,.0f} GB free)",
+    }
+    return ((what, Text(text)) for what, text in found.items())
 
 
-def registered_table(all_of_them: Iterable[Registry[Any]]) -> "Table":
+def registered() -> "Iterator[tuple[str, Text, Text]]":
     """What can be used by name, and from which package it comes."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title="Registered")
-    for column in ("kind", "package", "names"):
-        table.add_column(column, overflow="fold")
-    for registry in all_of_them:
+    for registry in registries():
         names: dict[str, list[str]] = {}
         for entry in registry.entries():
             names.setdefault(entry.package, []).append(entry.name)
         for package, found in names.items() or [("–", [])]:
-            table.add_row(registry.kind, Text(package), Text(", ".join(found) or "none"))
-    return table
+            yield registry.kind, Text(package), Text(", ".join(found) or "none")

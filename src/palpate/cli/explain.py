@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from palpate.cli.network import NetworkOptions
-from palpate.cli.options import ModelArgument, TaskArgument
+from palpate.cli.options import ModelArgument, TaskArgument, option
 from palpate.core.registry import COMMANDS
 
 if TYPE_CHECKING:
@@ -19,12 +19,9 @@ def explain(
     model: ModelArgument,
     task: TaskArgument = None,
     method: Annotated[
-        list[str] | None,
-        typer.Option("--method", help="A registered explainer; several are shown side by side.", show_default=False),
+        list[str] | None, option("--method", "A registered explainer; several are shown side by side.")
     ] = None,
-    layer: Annotated[
-        str | None, typer.Option("--layer", help="Of Grad-CAM: the name of a module.", show_default=False)
-    ] = None,
+    layer: Annotated[str | None, option("--layer", "Of Grad-CAM: the name of a module.")] = None,
     at_most: Annotated[int, typer.Option("--at-most", min=1, help="Images explained.")] = 16,
     out: Annotated[Path, typer.Option("--out", help="The folder of pictures and maps.npz.")] = Path("maps"),
 ) -> None:

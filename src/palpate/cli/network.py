@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from palpate.cli.options import DataOption
+from palpate.cli.options import DataOption, option
 from palpate.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,36 +23,19 @@ PARTS = ("model", "task", "attack", "explain", "trust")
 class NetworkOptions:
     """The options of a network and its images, the same for all commands that take one."""
 
-    images: Annotated[
-        Path | None,
-        typer.Option("--images", help="Your own images: class folders, or an npz file.", show_default=False),
-    ] = None
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", help="Of --images without class folders: a table, path,label.", show_default=False),
-    ] = None
-    weights: Annotated[
-        str | None, typer.Option("--weights", help='A file of weights, "imagenet" or "hub".', show_default=False)
-    ] = None
-    size: Annotated[
-        int | None,
-        typer.Option("--size", min=28, help="Images are resized to it; 224 when absent.", show_default=False),
-    ] = None
-    channels: Annotated[
-        int | None, typer.Option("--channels", min=1, help="That the network takes; 3 when absent.", show_default=False)
-    ] = None
-    value_range: Annotated[
-        str | None,
-        typer.Option("--value-range", help="What black and white are to the network: 0,255.", show_default=False),
-    ] = None
-    mean: Annotated[str | None, typer.Option("--mean", help="Of the network's pixels.", show_default=False)] = None
-    std: Annotated[str | None, typer.Option("--std", help="Of the network's pixels.", show_default=False)] = None
-    classes: Annotated[
-        str | None, typer.Option("--classes", help="Names of the logits in their order.", show_default=False)
-    ] = None
+    images: Annotated[Path | None, option("--images", "Your own images: class folders, or an npz file.")] = None
+    labels: Annotated[Path | None, option("--labels", "Of --images without class folders: a table, path,label.")] = None
+    weights: Annotated[str | None, option("--weights", 'A file of weights, "imagenet" or "hub".')] = None
+    size: Annotated[int | None, option("--size", "Images are resized to it; 224 when absent.", min=28)] = None
+    channels: Annotated[int | None, option("--channels", "That the network takes; 3 when absent.", min=1)] = None
+    value_range: Annotated[str | None, option("--value-range", "What black and white are to the network: 0,255.")] = (
+        None
+    )
+    mean: Annotated[str | None, option("--mean", "Of the network's pixels.")] = None
+    std: Annotated[str | None, option("--std", "Of the network's pixels.")] = None
+    classes: Annotated[str | None, option("--classes", "Names of the logits in their order.")] = None
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other key of a study: model.head=own, task.channels=1.", show_default=False),
+        list[str] | None, option("--set", "Any other key of a study: model.head=own, task.channels=1.")
     ] = None
     data: DataOption = None
 

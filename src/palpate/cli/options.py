@@ -9,23 +9,26 @@ from typing import Annotated, Any
 
 import typer
 
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", envvar="PALPATE_DATA", help="Folder of the publishers' data folders.", show_default=False),
-]
+
+def option(name: str, help: str, **more: Any) -> Any:
+    """An option whose help says what holds when it is absent."""
+    return typer.Option(name, help=help, show_default=False, **more)
+
+
+def argument(help: str) -> Any:
+    """An argument whose help says what holds when it is absent."""
+    return typer.Argument(help=help, show_default=False)
+
+
+DataOption = Annotated[Path | None, option("--data", "Folder of the publishers' data folders.", envvar="PALPATE_DATA")]
 DeviceOption = Annotated[str, typer.Option("--device", help='"auto", "cpu", "cuda", "cuda:1" or "mps".')]
-ThreadsOption = Annotated[
-    int | None,
-    typer.Option("--threads", min=1, help="CPU threads; fewer are faster on a busy machine.", show_default=False),
-]
-RunArgument = Annotated[Path, typer.Argument(help="A run folder, as printed by `palpate study`.", show_default=False)]
+ThreadsOption = Annotated[int | None, option("--threads", "CPU threads; fewer are faster on a busy machine.", min=1)]
+RunArgument = Annotated[Path, argument("A run folder, as printed by `palpate study`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 NETWORK = "Weights that palpate wrote; a program of torch.export or TorchScript; or SOURCE:NAME or MODULE:FUNCTION."
-ModelArgument = Annotated[str, typer.Argument(help=NETWORK, show_default=False)]
-TaskArgument = Annotated[
-    str | None, typer.Argument(help="On whose test images; see `palpate tasks`.", show_default=False)
-]
+ModelArgument = Annotated[str, argument(NETWORK)]
+TaskArgument = Annotated[str | None, argument("On whose test images; see `palpate tasks`.")]
 
 
 def ungrouped(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from palpate.cli.options import RunArgument
+from palpate.cli.options import RunArgument, option
 from palpate.cli.running import print_result
 from palpate.core.registry import COMMANDS
 
@@ -13,9 +11,7 @@ from palpate.core.registry import COMMANDS
 @COMMANDS.register("report")
 def report(
     run: RunArgument,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The page; RUN/report.html when absent.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, option("--out", "The page; RUN/report.html when absent.")] = None,
 ) -> None:
     """Write the report again from a run's stage outputs; needs neither the data nor a GPU.
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from palpate.cli.options import JsonOption, RunArgument
+from palpate.cli.tables import print_table
 from palpate.core.registry import COMMANDS
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 STYLES = {"complete": "green", "failed": "red", "damaged": "red", "outdated": "yellow", "being made": "yellow"}
 
@@ -21,12 +22,14 @@ def status(run: RunArgument, as_json: JsonOption = False) -> None:
 
     Example: palpate status runs/demo
     """
-    from rich.console import Console
+    from rich.text import Text
 
+    found = states(run)
     if as_json:
-        typer.echo(json.dumps(states(run), indent=1))
+        typer.echo(json.dumps(found, indent=1))
         return
-    Console().print(status_table(run))
+    title = Text(f"{found['study']}: {found['complete']} of {len(found['stages'])} stages complete")
+    print_table(("stage", "state", "seconds", "device", "folder"), map(row, found["stages"]), title=title)
 
 
 def states(folder: Path) -> dict[str, Any]:
@@ -59,24 +62,12 @@ def states(folder: Path) -> dict[str, Any]:
     return {"study": record.name, "complete": complete, "stages": stages}
 
 
-def status_table(folder: Path) -> "Table":
-    """The same as a table.
-
-    Raises:
-        InputError: the folder is not a run.
-    """
-    from rich.table import Table
+def row(stage: dict[str, Any]) -> "list[Text]":
+    """A stage in a table: its title and state, and once it is made the seconds, the device and its folder."""
     from rich.text import Text
 
-    found = states(folder)
-    table = Table(title=Text(f"{found['study']}: {found['complete']} of {len(found['stages'])} stages complete"))
-    for column in ("stage", "state", "seconds", "device", "folder"):
-        table.add_column(column, overflow="fold")
-    for stage in found["stages"]:
-        state = Text(stage["state"], style=STYLES.get(stage["state"], ""))
-        if detail := stage.get("error") or stage.get("result"):
-            state.append(f": {detail}", style="default")
-        made = "seconds" in stage
-        row = (f"{stage['seconds']:.0f}", stage["device"], stage["id"]) if made else ("",) * 3
-        table.add_row(Text(stage["title"]), state, *map(Text, row))
-    return table
+    state = Text(stage["state"], style=STYLES.get(stage["state"], ""))
+    if detail := stage.get("error") or stage.get("result"):
+        state.append(f": {detail}", style="default")
+    made = (f"{stage['seconds']:.0f}", stage["device"], stage["id"]) if "seconds" in stage else ("",) * 3
+    return [Text(stage["title"]), state, *map(Text, made)]

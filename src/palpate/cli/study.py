@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palpate.cli.options import DataOption, DeviceOption, ThreadsOption
+from palpate.cli.options import DataOption, DeviceOption, ThreadsOption, argument, option
 from palpate.cli.running import run_study, set_threads
 from palpate.core.registry import COMMANDS
 
@@ -18,29 +18,18 @@ if TYPE_CHECKING:
 
 @COMMANDS.register("study")
 def study(
-    file: Annotated[Path, typer.Argument(help="A study in TOML; `palpate init` writes one.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The run folder; runs/NAME when absent.", show_default=False)
-    ] = None,
+    file: Annotated[Path, argument("A study in TOML; `palpate init` writes one.")],
+    out: Annotated[Path | None, option("--out", "The run folder; runs/NAME when absent.")] = None,
     data: DataOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     engine: Annotated[
         str, typer.Option("--engine", help='Where stages are made: "in-process", "local" (several processes) or "ray".')
     ] = "in-process",
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, help="Stages made at a time by these engines.", show_default=False),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", help='Of a Ray cluster: "auto", "ray://HOST:10001".', show_default=False),
-    ] = None,
+    workers: Annotated[int | None, option("--workers", "Stages made at a time by these engines.", min=1)] = None,
+    address: Annotated[str | None, option("--address", 'Of a Ray cluster: "auto", "ray://HOST:10001".')] = None,
     devices: Annotated[int, typer.Option("--devices", min=1, help="GPUs of one machine that a training uses.")] = 1,
-    log: Annotated[
-        str | None,
-        typer.Option("--log", help='Write epochs to "tensorboard" or "mlflow" too.', show_default=False),
-    ] = None,
+    log: Annotated[str | None, option("--log", 'Write epochs to "tensorboard" or "mlflow" too.')] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be made, and what time and disk it would take here.")
     ] = False,

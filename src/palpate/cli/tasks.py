@@ -1,13 +1,8 @@
 """`palpate tasks`: the labelled images that studies can ask for."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from palpate.cli.options import DataOption
+from palpate.cli.tables import print_table
 from palpate.core.registry import COMMANDS
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 @COMMANDS.register("tasks")
@@ -16,22 +11,12 @@ def tasks(data: DataOption = None) -> None:
 
     Example: palpate tasks --data ~/data
     """
-    from rich.console import Console
-
-    Console().print(tasks_table(data))
-
-
-def tasks_table(root: Path | None) -> "Table":
-    """Every task with its classes, size, licence, where it was looked for, whether it is there, and how to get it."""
     from rich.markup import escape
-    from rich.table import Table
 
     from palpate.data.tasks import overview
 
-    table = Table(title="Tasks", show_lines=True, caption="--data or PALPATE_DATA names the folder to look in")
-    for column in ("task", "classes", "images", "licence", "here?", "where, or how to get it"):
-        table.add_column(column, overflow="fold")
-    for line in overview(root):
+    rows = []
+    for line in overview(data):
         task = line.task
         if task.kind == "synthetic":
             place = "generated when asked for"
@@ -40,12 +25,10 @@ def tasks_table(root: Path | None) -> "Table":
         else:
             looked = f"looked in {line.looked_in}; " if line.looked_in else "no data folder was named; "
             place = looked + task.how_to_get
-        table.add_row(
-            escape(task.name),
-            escape(f"{len(task.classes)}: {', '.join(task.classes)}"),
-            "any" if task.kind == "synthetic" else f"{task.images:,}",
-            escape(task.licence),
-            "[green]yes[/green]" if line.present else "[red]no[/red]",
-            escape(place),
-        )
-    return table
+        here = "[green]yes[/green]" if line.present else "[red]no[/red]"
+        images = "any" if task.kind == "synthetic" else f"{task.images:,}"
+        classes = f"{len(task.classes)}: {', '.join(task.classes)}"
+        rows.append((escape(task.name), escape(classes), images, escape(task.licence), here, escape(place)))
+    columns = ("task", "classes", "images", "licence", "here?", "where, or how to get it")
+    where = "--data or PALPATE_DATA names the folder to look in"
+    print_table(columns, rows, title="Tasks", show_lines=True, caption=where)

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from palpate.cli.options import argument
 from palpate.core.registry import COMMANDS
 
 
 @COMMANDS.register("view")
 def view(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; several are compared.", show_default=False)],
+    runs: Annotated[list[Path], argument("Run folders; several are compared.")],
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Of this machine; 0 for any free one.")] = 8765,
 ) -> None:
     """Look at sample images under attack, models and runs side by side, in the browser of this machine. Nothing is changed.

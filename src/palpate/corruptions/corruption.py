@@ -15,6 +15,7 @@ from torch import Tensor
 from palpate.attacks.norms import seeded
 from palpate.core.errors import InputError
 from palpate.core.registry import CORRUPTIONS
+from palpate.corruptions.published import stated
 
 Function = Callable[[Tensor, float, torch.Generator], Tensor]
 """From images (N, C, H, W) in [0, 1], a severity above or equal to 0 and a generator to images of the same shape and precision in [0, 1]."""
@@ -89,14 +90,14 @@ class Corruption:
 
 
 def corruption(name: str, **facts: Any) -> Callable[[Function], Function]:
-    """Decorator that registers a function as a corruption; see `Corruption` for the facts.
+    """Decorator that registers a function as a corruption; see `Corruption` for the facts, which facts.toml may hold instead.
 
     Raises:
         InputError: the name is taken.
     """
 
     def register(function: Function) -> Function:
-        CORRUPTIONS.add(name, Corruption(name, function, **facts))
+        CORRUPTIONS.add(name, Corruption(name, function, **(stated(name) | facts)))
         return function
 
     return register

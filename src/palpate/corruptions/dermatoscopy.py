@@ -4,7 +4,6 @@ On images of one channel ink and hair are grey, as dark as their colour.
 """
 
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,26 +12,15 @@ from torch import Tensor
 
 from palpate.corruptions.corruption import corruption
 from palpate.corruptions.general import disc, rows_and_columns
-from palpate.corruptions.handling import MEDMNIST
-from palpate.corruptions.published import levels
 
 HAIR, INK, RULER, BUBBLE = (0.14, 0.09, 0.06), (0.25, 0.15, 0.45), (0.1, 0.1, 0.1), (1.0, 1.0, 1.0)
 """Colours, red, green and blue: of dark hair, of a surgical marker, of a printed ruler, of light on a bubble."""
 
-SKIN = "dermatoscopy"
-CAST: dict[str, Any] = {"largest": 0.6, "modality": SKIN, "colour": True, "signed": True, "source": "von Kries gains"}
 FINE = 3
 """Binary places of the coordinates at which OpenCV draws: an eighth of a pixel."""
 
 
-@corruption(
-    "light-gradient",
-    unit="light lost at the far side",
-    largest=0.95,
-    modality=SKIN,
-    stochastic=True,
-    source="a linear fall of light",
-)
+@corruption("light-gradient")
 def light_gradient(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """x (1 − severity · t), t from 0 to 1 across the picture in a direction drawn."""
     angle = 2 * math.pi * float(torch.rand((), generator=generator))
@@ -42,17 +30,15 @@ def light_gradient(images: Tensor, severity: float, generator: torch.Generator) 
     return images * (1 - severity * (along / (2 * reach) + 0.5).clamp(0, 1))
 
 
-@corruption("colour-cool", unit="loss of red, gain of blue", direction=-1, **CAST)
-@corruption("colour-warm", unit="gain of red, loss of blue", **CAST)
+@corruption("colour-cool")
+@corruption("colour-warm")
 def colour_cast(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Red times 1 ± severity and blue times 1 ∓ severity: as under a lower (`colour-warm`) or a higher colour temperature (`colour-cool`)."""
     gains = torch.tensor([1 + severity, 1.0, 1 - severity], dtype=images.dtype).view(3, 1, 1)
     return (images * gains).clamp(0, 1)
 
 
-@corruption(
-    "hair", unit="hairs", largest=60, step=1, modality=SKIN, stochastic=True, source="dark arcs of 1/150 of the side"
-)
+@corruption("hair")
 def hair(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """So many dark hairs, bent arcs from one border region to another, their places drawn one after another."""
     side = min(images.shape[-2:])
@@ -64,14 +50,7 @@ def hair(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     return painted(images, layer, HAIR)
 
 
-@corruption(
-    "ruler-marks",
-    unit="px",
-    largest=40,
-    parameter="length of the marks",
-    modality=SKIN,
-    source="marks along the lower border",
-)
+@corruption("ruler-marks")
 def ruler_marks(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Dark marks from the lower border up, 20 over the width, every fifth twice as long as the others; the length is that of the long ones."""
     height, width = images.shape[-2:]
@@ -82,15 +61,7 @@ def ruler_marks(images: Tensor, severity: float, generator: torch.Generator) -> 
     return painted(images, layer, RULER)
 
 
-@corruption(
-    "pen-ink",
-    unit="px",
-    largest=40,
-    parameter="width of the stroke",
-    modality=SKIN,
-    stochastic=True,
-    source="a stroke of a marker",
-)
+@corruption("pen-ink")
 def pen_ink(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A violet arc of this width beside the middle of the picture, its side drawn; on one channel it is dark grey."""
     angle, bend = torch.rand(2, generator=generator).tolist()
@@ -107,15 +78,7 @@ def ink_at(images: Tensor, width: float, angle: float, bend: float = 0.5) -> Ten
     return painted(images, layer, INK, 0.85)
 
 
-@corruption(
-    "gel-bubbles",
-    unit="bubbles",
-    largest=40,
-    step=1,
-    modality=SKIN,
-    stochastic=True,
-    source=f"bubbles as in {MEDMNIST} (its opacity 100/255, border 130/255, largest radius 17 of 224 pixels)",
-)
+@corruption("gel-bubbles")
 def gel_bubbles(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """So many light discs with a lighter border, radius 3 to 17 of 224 pixels, their places drawn one after another."""
     layer, scale = torch.zeros(images.shape[-2:], dtype=images.dtype), min(images.shape[-2:]) / 224
@@ -126,17 +89,7 @@ def gel_bubbles(images: Tensor, severity: float, generator: torch.Generator) -> 
     return over(images, layer, BUBBLE)
 
 
-@corruption(
-    "black-corners",
-    unit="below √2",
-    largest=1,
-    identity=2**0.5,
-    direction=-1,
-    parameter="radius of what is seen, in half sides",
-    modality=SKIN,
-    source=MEDMNIST,
-    levels=levels("black-corners", 2**0.5, -1),
-)
+@corruption("black-corners")
 def black_corners(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Black outside a circle round the centre of radius √2 − severity half sides; its border is one pixel wide."""
     radius = (2**0.5 - severity) * min(images.shape[-2:]) / 2

@@ -20,13 +20,7 @@ BRIGHTNESS, CONTRAST, GAMMA = 0.5, 0.5, 0.7
 """Ranges of exposure: factors from .5 to 1.5, and γ from e^−.7 to e^.7, about .5 to 2."""
 
 
-@corruption(
-    "position",
-    unit="share of the ranges",
-    largest=1,
-    stochastic=True,
-    source="rotation, translation and scale together, Engstrom et al. 2019, arXiv 1712.02779",
-)
+@corruption("position")
 def position(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Turned by up to 30 degrees, shifted by up to .15 sides each way and scaled by up to .3, in a proportion drawn."""
     angle, right, down, scale = (severity * direction(4, generator)).tolist()
@@ -34,13 +28,7 @@ def position(images: Tensor, severity: float, generator: torch.Generator) -> Ten
     return placed(images, ANGLE * angle, (SHIFT * width * right, SHIFT * height * down), 1 + SCALE * scale)
 
 
-@corruption(
-    "exposure",
-    unit="share of the ranges",
-    largest=1,
-    stochastic=True,
-    source="brightness, contrast and gamma together, with the forms of MedMNIST-C",
-)
+@corruption("exposure")
 def exposure(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Brightness and contrast by factors from .5 to 1.5, then gamma from .5 to 2, in a proportion drawn."""
     bright, strong, curved = (severity * direction(3, generator)).tolist()

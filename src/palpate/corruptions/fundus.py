@@ -13,12 +13,11 @@ from palpate.corruptions.corruption import corruption
 from palpate.corruptions.dermatoscopy import arc, canvas, line, over, painted
 from palpate.corruptions.general import disc, rows_and_columns
 
-FUNDUS, SHEN = "fundus", "degradation model of Shen et al. 2020, arXiv 2005.05594"
 HAZE, LASH, REFLECTION = (0.75, 0.7, 0.6), (0.05, 0.04, 0.03), (0.95, 0.95, 1.0)
 """Colours, red, green and blue."""
 
 
-@corruption("haze", unit="opacity", largest=0.95, modality=FUNDUS, source=SHEN)
+@corruption("haze")
 def haze(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A light veil of this opacity at the centre, three quarters of it at the corners; grey on one channel."""
     down, across = rows_and_columns(images)
@@ -26,7 +25,7 @@ def haze(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     return over(images, severity * fall, HAZE)
 
 
-@corruption("uneven-light", unit="light lost", largest=0.95, modality=FUNDUS, stochastic=True, source=SHEN)
+@corruption("uneven-light")
 def uneven_light(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A dark region with a soft border, σ a quarter of the side, its place drawn, that takes this share of the light at its centre."""
     top, left = (0.2 + 0.6 * torch.rand(2, generator=generator)).tolist()
@@ -35,15 +34,7 @@ def uneven_light(images: Tensor, severity: float, generator: torch.Generator) ->
     return images * (1 - severity * dark)
 
 
-@corruption(
-    "eyelashes",
-    unit="lashes",
-    largest=40,
-    step=1,
-    modality=FUNDUS,
-    stochastic=True,
-    source="dark arcs from the lower border",
-)
+@corruption("eyelashes")
 def eyelashes(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """So many blurred dark lashes from below, their places drawn one after another."""
     layer, side = canvas(images), min(images.shape[-2:])
@@ -54,7 +45,7 @@ def eyelashes(images: Tensor, severity: float, generator: torch.Generator) -> Te
     return painted(images, layer, LASH, 0.8)
 
 
-@corruption("lens-reflection", unit="opacity", largest=1, modality=FUNDUS, stochastic=True, source=SHEN)
+@corruption("lens-reflection")
 def lens_reflection(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A light ring and a spot of this opacity, their places drawn."""
     (top, left, low, right), side = (0.15 + 0.7 * torch.rand(4, generator=generator)).tolist(), min(images.shape[-2:])

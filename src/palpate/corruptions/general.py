@@ -7,58 +7,28 @@ import torch
 from torch import Tensor
 
 from palpate.corruptions.corruption import corruption
-from palpate.corruptions.handling import MEDMNIST
-from palpate.corruptions.published import levels
-
-NOISE = f"{MEDMNIST}; ImageNet-C, arXiv 1903.12261"
 
 
-@corruption(
-    "gaussian-noise",
-    unit="σ",
-    largest=0.4,
-    parameter="standard deviation",
-    stochastic=True,
-    source=NOISE,
-    levels=levels("gaussian-noise"),
-)
+@corruption("gaussian-noise")
 def gaussian_noise(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """x + σz with z standard normal, of each pixel and channel."""
     return (images + severity * normal(images, generator)).clamp(0, 1)
 
 
-@corruption(
-    "speckle-noise",
-    unit="σ",
-    largest=1,
-    parameter="standard deviation",
-    stochastic=True,
-    source=NOISE,
-    levels=levels("speckle-noise"),
-)
+@corruption("speckle-noise")
 def speckle_noise(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """x + σxz with z standard normal, of each pixel and channel."""
     return (images + severity * images * normal(images, generator)).clamp(0, 1)
 
 
-@corruption(
-    "impulse-noise",
-    unit="share of pixels",
-    largest=0.5,
-    parameter="amount",
-    stochastic=True,
-    source=NOISE,
-    levels=levels("impulse-noise"),
-)
+@corruption("impulse-noise")
 def impulse_noise(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Salt and pepper: this share of the values becomes 0 or 1 with equal chance."""
     chance, white = torch.rand(2, *images.shape, generator=generator, dtype=images.dtype)
     return torch.where(chance < severity, (white < 0.5).to(images), images)
 
 
-@corruption(
-    "dust", unit="px", largest=40, parameter="diameter", stochastic=True, source="a dark speck with a soft border"
-)
+@corruption("dust")
 def dust(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A speck of this diameter at a place drawn, at its darkest a tenth of the light, with a border of a quarter of the radius."""
     if not severity:
@@ -67,9 +37,7 @@ def dust(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     return images * (1 - 0.9 * disc(images, (place[0], place[1]), severity / 2, severity / 8))
 
 
-@corruption(
-    "dead-pixels", unit="pixels", largest=256, step=1, stochastic=True, source="pixels of a detector that give 0"
-)
+@corruption("dead-pixels")
 def dead_pixels(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """So many pixels, their places drawn, are black."""
     pixels = images.shape[-2] * images.shape[-1]

@@ -5,7 +5,6 @@ The factors of brightness, contrast and gamma are torchvision's, which are those
 
 import io
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,25 +14,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from palpate.core.errors import InputError
-from palpate.corruptions.corruption import Function, corruption
-from palpate.corruptions.published import levels
-
-MEDMNIST = "MedMNIST-C, arXiv 2406.17536"
-WINDOW = "window centre, DICOM PS3.3 C.11.2.1.2"
+from palpate.corruptions.corruption import corruption
 
 
-@corruption(
-    "jpeg",
-    unit="steps of quality below 100",
-    largest=99,
-    identity=100,
-    direction=-1,
-    parameter="quality",
-    step=1,
-    eight_bit=True,
-    source=f"ITU-T T.81; {MEDMNIST}",
-    levels=levels("jpeg", 100, -1),
-)
+@corruption("jpeg")
 def jpeg(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Compress as JPEG and decompress; severity 0 is no compression."""
     if not severity:
@@ -47,14 +31,7 @@ def jpeg(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     return each_picture(images, through)
 
 
-@corruption(
-    "jpeg2000",
-    unit="ratio above 1",
-    largest=255,
-    identity=1,
-    parameter="compression ratio",
-    source="ISO/IEC 15444-1, as DICOM allows it (PS3.5, A.4.4)",
-)
+@corruption("jpeg2000")
 def jpeg2000(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Compress as JPEG 2000 to a share of the raw size and decompress; 16 bits where the image has more than 256 grey levels."""
     if not severity:
@@ -82,16 +59,7 @@ def jpeg2000(images: Tensor, severity: float, generator: torch.Generator) -> Ten
     return each_picture(images, through)
 
 
-@corruption(
-    "pixelate",
-    unit="share of the side lost",
-    largest=0.95,
-    identity=1,
-    direction=-1,
-    parameter="side kept",
-    source=MEDMNIST,
-    levels=levels("pixelate", 1, -1),
-)
+@corruption("pixelate")
 def pixelate(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Resample to a smaller side by averaging, and back by repeating."""
     if not severity:
@@ -106,7 +74,7 @@ def pixelate(images: Tensor, severity: float, generator: torch.Generator) -> Ten
     return torch.from_numpy(np.stack(planes)).view(images.shape).to(images.dtype).clamp(0, 1)
 
 
-@corruption("bit-depth", unit="bits lost", largest=7, step=1, source="torchvision posterize, at any depth")
+@corruption("bit-depth")
 def bit_depth(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Round to the grey levels of fewer bits than the file has: 8, or 16 where it has more than 256 grey levels."""
     if not severity:
@@ -115,32 +83,22 @@ def bit_depth(images: Tensor, severity: float, generator: torch.Generator) -> Te
     return ((images.double() * steps).round() / steps).to(images)
 
 
-def _both(name: str, up: float, down: float, **facts: Any) -> Callable[[Function], Function]:
-    """Decorator for a function of a factor 1 ± severity, registered as NAME-up and NAME-down with these ends of their ranges."""
-
-    def register(function: Function) -> Function:
-        for way, largest, direction in (("up", up, 1), ("down", down, -1)):
-            side = {"unit": "above 1" if direction > 0 else "below 1", "levels": levels(f"{name}-{way}", 1, direction)}
-            same = {"identity": 1, "direction": direction, "signed": True, "source": MEDMNIST}
-            corruption(f"{name}-{way}", largest=largest, **side, **same, **facts)(function)
-        return function
-
-    return register
-
-
-@_both("gamma", 3, 0.9, parameter="gamma")
+@corruption("gamma-down")
+@corruption("gamma-up")
 def gamma(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """xᵞ with γ = 1 + severity (`gamma-up`, darker) or 1 − severity (`gamma-down`, brighter)."""
     return F.adjust_gamma(images, 1 + severity) if severity else images
 
 
-@_both("brightness", 2, 1, parameter="factor")
+@corruption("brightness-down")
+@corruption("brightness-up")
 def brightness(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """(1 ± severity) · x, up to white."""
     return ((1 + severity) * images).clamp(0, 1) if severity else images
 
 
-@_both("contrast", 3, 1, parameter="factor")
+@corruption("contrast-down")
+@corruption("contrast-up")
 def contrast(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """m + (1 ± severity) · (x − m) with m the mean luminance, within [0, 1]; of other than three channels the mean of all."""
     grey = F.rgb_to_grayscale(images) if images.shape[1] == 3 else images
@@ -148,8 +106,8 @@ def contrast(images: Tensor, severity: float, generator: torch.Generator) -> Ten
     return (mean + (1 + severity) * (images - mean)).clamp(0, 1) if severity else images
 
 
-@corruption("window-up", unit="of the window", largest=0.8, signed=True, direction=-1, source=WINDOW)
-@corruption("window-down", unit="of the window", largest=0.8, signed=True, source=WINDOW)
+@corruption("window-up")
+@corruption("window-down")
 def window(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """The window's centre below its place: x + severity, up to white (`window-down`); or above it: x − severity, down to black (`window-up`)."""
     return (images + severity).clamp(0, 1)

@@ -4,7 +4,6 @@ What lies outside the picture is its mirror image, so that no black corner gives
 """
 
 import math
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,23 +13,13 @@ from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms.v2 import functional as F
 
 from palpate.corruptions.corruption import corruption
-from palpate.corruptions.handling import MEDMNIST, each_picture
-from palpate.corruptions.published import levels
+from palpate.corruptions.handling import each_picture
 
 SUBPIXELS = 5
 """Samples per pixel and direction from which the kernels of defocus and motion are averaged, so that they change continuously."""
 
-ZOOM: dict[str, Any] = {"identity": 1, "parameter": "scale", "signed": True, "source": "affine map"}
 
-
-@corruption(
-    "defocus",
-    unit="px",
-    largest=12,
-    parameter="radius",
-    source="disc kernel of ImageNet-C, arXiv 1903.12261, and MedMNIST-C",
-    levels=levels("defocus"),
-)
+@corruption("defocus")
 def defocus(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """The mean over a disc of this radius."""
     reach = math.ceil(severity)
@@ -39,15 +28,7 @@ def defocus(images: Tensor, severity: float, generator: torch.Generator) -> Tens
     return _filtered(images, _averaged(inside)) if severity else images
 
 
-@corruption(
-    "motion-blur",
-    unit="px",
-    largest=20,
-    parameter="sigma",
-    stochastic=True,
-    source="ImageMagick's motion blur, as in ImageNet-C, arXiv 1903.12261, and MedMNIST-C",
-    levels=levels("motion-blur"),
-)
+@corruption("motion-blur")
 def motion_blur(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A trail with weights exp(−t² / 2σ²) for t from 0 to 3σ in a direction drawn from −45 to 45 degrees."""
     angle = math.radians(float(torch.rand((), generator=generator)) * 90 - 45)
@@ -60,41 +41,34 @@ def motion_blur(images: Tensor, severity: float, generator: torch.Generator) -> 
     return _filtered(images, _averaged(trail)) if severity else images
 
 
-@corruption(
-    "gaussian-blur",
-    unit="px",
-    largest=8,
-    parameter="sigma",
-    source=f"{MEDMNIST}; ImageNet-C, arXiv 1903.12261",
-    levels=levels("gaussian-blur"),
-)
+@corruption("gaussian-blur")
 def gaussian_blur(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A Gaussian of this σ, cut at 3σ."""
     return blurred(images, severity) if severity else images
 
 
-@corruption("rotation-clockwise", unit="degrees", largest=45, signed=True, direction=-1, source="affine map")
-@corruption("rotation", unit="degrees", largest=45, signed=True, source="affine map, counter-clockwise")
+@corruption("rotation-clockwise")
+@corruption("rotation")
 def rotation(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A turn round the centre, counter-clockwise (`rotation`) or clockwise (`rotation-clockwise`)."""
     return placed(images, angle=severity)
 
 
-@corruption("translation", unit="px", largest=56, stochastic=True, source="affine map, direction drawn")
+@corruption("translation")
 def translation(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A shift by this length in a direction drawn."""
     angle = 2 * math.pi * float(torch.rand((), generator=generator))
     return placed(images, shift=(severity * math.cos(angle), severity * math.sin(angle)))
 
 
-@corruption("zoom-out", unit="below 1", largest=0.4, direction=-1, **ZOOM)
-@corruption("zoom-in", unit="above 1", largest=1, **ZOOM)
+@corruption("zoom-out")
+@corruption("zoom-in")
 def zoom(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Enlarged from the centre, what is cut off being lost (`zoom-in`), or made smaller (`zoom-out`), as from another distance."""
     return placed(images, scale=1 + severity)
 
 
-@corruption("crop", unit="share of the side cut", largest=0.6, stochastic=True, source="torchvision resized_crop")
+@corruption("crop")
 def crop(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """A part of the picture, its place drawn, enlarged to the whole."""
     height, width = images.shape[-2:]

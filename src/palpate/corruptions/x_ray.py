@@ -8,22 +8,12 @@ from torch import Tensor
 from palpate.corruptions.corruption import corruption
 from palpate.corruptions.general import normal, rows_and_columns
 from palpate.corruptions.optics import blurred
-from palpate.corruptions.published import levels
 
 PERIOD = 6
 """Pixels from one line of a grid to the next, as where its lines and the detector's pixels interfere."""
 
 
-@corruption(
-    "quantum-noise",
-    unit="σ at white",
-    largest=0.6,
-    parameter="1 / √photons",
-    modality="x-ray",
-    stochastic=True,
-    source="Poisson noise, the shot noise of ImageNet-C, arXiv 1903.12261, and MedMNIST-C; its normal form by Anscombe 1948, Biometrika 35:246",
-    levels=levels("quantum-noise"),
-)
+@corruption("quantum-noise")
 def quantum_noise(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """Photons counted at λ = 1 / severity² per pixel at white; the dose is proportional to λ.
 
@@ -38,28 +28,14 @@ def quantum_noise(images: Tensor, severity: float, generator: torch.Generator) -
     return noise.clamp(0, 1)
 
 
-@corruption(
-    "electronic-noise",
-    unit="σ",
-    largest=0.4,
-    parameter="standard deviation",
-    modality="x-ray",
-    stochastic=True,
-    source="additive noise of a flat-panel detector, half of the variance common to a row, IEC 62220-1-1",
-)
+@corruption("electronic-noise")
 def electronic_noise(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """x + σ (z + r) / √2 with z standard normal for each pixel and r for each row."""
     rows = torch.randn(*images.shape[:-1], 1, generator=generator, dtype=images.dtype)
     return (images + severity * (normal(images, generator) + rows) / math.sqrt(2)).clamp(0, 1)
 
 
-@corruption(
-    "scatter",
-    unit="scatter fraction",
-    largest=0.9,
-    modality="x-ray",
-    source="scatter-to-total ratio, Boone & Seibert 1988, Med Phys 15:721; the kernel is a Gaussian of an eighth of the side",
-)
+@corruption("scatter")
 def scatter(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """(1 − f) x + f · blur(x): the fraction f of the radiation comes from all around."""
     if not severity:
@@ -67,13 +43,7 @@ def scatter(images: Tensor, severity: float, generator: torch.Generator) -> Tens
     return ((1 - severity) * images + severity * blurred(images, min(images.shape[-2:]) / 8)).clamp(0, 1)
 
 
-@corruption(
-    "grid-lines",
-    unit="amplitude",
-    largest=0.5,
-    modality="x-ray",
-    source="lines of an anti-scatter grid, a sine of six pixels' period",
-)
+@corruption("grid-lines")
 def grid_lines(images: Tensor, severity: float, generator: torch.Generator) -> Tensor:
     """x (1 + a sin(2π column / 6))."""
     _, across = rows_and_columns(images)

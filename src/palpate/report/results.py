@@ -100,13 +100,13 @@ class TaskResults(Spec):
 
     title: str
     scale: Scale = Scale()
-    leaderboards: tuple[Leaderboard, ...]
-    curves: tuple[Curve, ...]
-    contrasts: tuple[Contrast, ...]
-    errors: tuple[dict[str, Any], ...]
-    directed_radii: tuple[dict[str, Any], ...]
-    confusions: tuple[dict[str, Any], ...]
-    operating_points: tuple[dict[str, Any], ...]
+    leaderboards: tuple[Leaderboard, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
+    errors: tuple[dict[str, Any], ...] = ()
+    directed_radii: tuple[dict[str, Any], ...] = ()
+    confusions: tuple[dict[str, Any], ...] = ()
+    operating_points: tuple[dict[str, Any], ...] = ()
     corruptions: tuple[CorruptionResults, ...] = ()
     corruption_errors: tuple[dict[str, Any], ...] = ()
     subgroups: tuple[dict[str, Any], ...] = ()
@@ -144,11 +144,9 @@ class Results(Spec):
 
 def measure(tables: StageTables) -> Results:
     """Count, rank and compare everything that the run's rows hold."""
-    lists = ("leaderboards", "curves", "contrasts", "errors", "directed_radii", "confusions", "operating_points")
-    empty = dict.fromkeys(lists, ())
     tasks = {
         task: tables.attempt(f"numbers of {task}", lambda task=task: _task(tables, task))
-        or TaskResults(title=record.title, scale=record.scale, **empty)
+        or TaskResults(title=record.title, scale=record.scale)
         for task, record in tables.study.tasks.items()
     }
     checks = tuple(
@@ -176,6 +174,7 @@ def _task(tables: StageTables, task: str) -> TaskResults:
     boards: dict[tuple[str | None, str], list[Unranked]] = {}
     errors, radii, confusions, operating = [], [], [], []
     holding: dict[tuple[str, ...], list[str]] = {}
+    attacks: list[str] = []
     for models in _architectures(tables, task):
         predicted = tables.prediction_rows(task, COUNTED, models)
         attacked = with_attack_id(tables.attack_rows(task, ATTACKED, models))
@@ -183,6 +182,7 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         curves += found
         if two and len(predicted):
             operating.append(operating_points(tables.prediction_rows(task, (*COUNTED, "logits", "inherited"), models)))
+        attacks.extend(attacked["attack_id"].unique(maintain_order=True))
         if not len(attacked):
             continue
         if two:
@@ -204,16 +204,22 @@ def _task(tables: StageTables, task: str) -> TaskResults:
         title=record.title or task,
         scale=record.scale,
         leaderboards=_leaderboards(boards),
-        curves=_ordered(curves, tables.models(task)),
+        curves=_ordered(curves, list(dict.fromkeys(attacks)), tables.models(task)),
         contrasts=contrasts,
-        errors=tuple(pl.concat(errors).sort([*KEYS, "label"]).to_dicts()) if errors else (),
-        directed_radii=tuple(pl.concat(radii).to_dicts()) if radii else (),
-        confusions=tuple(pl.concat(confusions).sort([*KEYS, "label", "prediction"]).to_dicts()) if confusions else (),
-        operating_points=tuple(pl.concat(operating).sort(KEYS).to_dicts()) if operating else (),
+        errors=_lines(errors, *KEYS, "label"),
+        directed_radii=_lines(radii),
+        confusions=_lines(confusions, *KEYS, "label", "prediction"),
+        operating_points=_lines(operating, *KEYS),
         corruptions=corruptions,
         corruption_errors=corruption_errors,
         subgroups=tuple(line for models in _architectures(tables, task) for line in _subgroups(tables, task, models)),
     )
+
+
+def _lines(parts: list[pl.DataFrame], *by: str) -> tuple[dict[str, Any], ...]:
+    """The rows of tables together, in the order of these columns."""
+    rows = pl.concat(parts) if parts else pl.DataFrame()
+    return tuple((rows.sort(by) if parts and by else rows).to_dicts())
 
 
 def _subgroups(tables: StageTables, task: str, models: list[str]) -> list[dict[str, Any]]:
@@ -248,7 +254,6 @@ def _curves(predicted: pl.DataFrame, attacked: pl.DataFrame) -> list[Curve]:
         found.setdefault(key, []).append(Point(**{name: row[name] for name in Point.model_fields}))
     bare = [(*key, NO_ATTACK) for key in clean if not any(key == other[:-1] for other in found)]
     norms = dict(attacked.drop_nulls("norm").select("attack_id", "norm").unique().rows())
-    attacks = attacked["attack_id"].unique(maintain_order=True).to_list()
     return [
         Curve(
             **dict(zip(about, key[:-1], strict=True)),
@@ -257,15 +262,12 @@ def _curves(predicted: pl.DataFrame, attacked: pl.DataFrame) -> list[Curve]:
             clean=clean.get(key[:-1]),
             points=tuple(found.get(key, ())),
         )
-        for key in sorted(
-            [*found, *bare], key=lambda key: attacks.index(key[-1]) if key[-1] in attacks else len(attacks)
-        )
+        for key in [*found, *bare]
     ]
 
 
-def _ordered(curves: list[Curve], models: list[str]) -> tuple[Curve, ...]:
+def _ordered(curves: list[Curve], attacks: list[str], models: list[str]) -> tuple[Curve, ...]:
     """By finding, by attack as they come, those without an attack last, then in the study's order of models."""
-    attacks = list(dict.fromkeys(one.attack_id for one in curves if one.attack_id != NO_ATTACK))
 
     def place(one: Curve) -> tuple:
         attack = attacks.index(one.attack_id) if one.attack_id in attacks else len(attacks)

@@ -86,7 +86,7 @@ def _read(stage: Stage, explained: list[Stage]) -> Samples:
         predictions, confidence = logits.argmax(-1), shares.max(-1) / shares.sum(-1)
     if predictions is None:
         raise ValueError("holds no predictions of the samples; run the study again")
-    spec = stage.planned.spec.get("attack")
+    spec = stage.spec.get("attack")
     norm = spec.get("norm", "linf") if isinstance(spec, dict) else "severity" if stage.kind == "corrupt" else "linf"
     return Samples(
         model_id=stage.model_id,

@@ -10,6 +10,7 @@ A new section is one new file in `report/sections/`, or a function of a plug-in:
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 
@@ -73,7 +74,12 @@ def ranked(rank: float, scope: Scope = "run") -> Callable[[Function], Function]:
 
 def render(template: str, **values: Any) -> Markup:
     """Fill a template of `report/sections/`, `report/page/` or `report/viewer/`; everything that is not `Markup` is escaped."""
-    return Markup(_ENVIRONMENT.get_template(template).render(**values))
+    return Markup(text(template, **values))
+
+
+def text(template: str, **values: Any) -> str:
+    """Fill a template that is no HTML, in which nothing is escaped."""
+    return _ENVIRONMENT.get_template(template).render(**values)
 
 
 def of_tables(title: str, tables: Iterable[Table | None], menu: str = "") -> Section | None:
@@ -97,14 +103,19 @@ def breakable(name: str) -> Markup:
     return Markup(str(escape(name)).replace("+", "+<wbr>"))
 
 
+def plain(text: str) -> str:
+    """Text from outside as Markdown shows it: nothing becomes a tag, a table or a line of its own."""
+    return re.sub(r"\s+", " ", text).replace("<", "&lt;").replace("|", "\\|")
+
+
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.ChoiceLoader(
         [jinja2.PackageLoader("palpate.report", folder) for folder in ("sections", "page", "viewer")]
     ),
-    autoescape=True,
+    autoescape=jinja2.select_autoescape(["html"]),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
 _ENVIRONMENT.globals["formatting"] = formatting
-_ENVIRONMENT.filters |= {"breakable": breakable, "sentence": formatting.sentence}
+_ENVIRONMENT.filters |= {"breakable": breakable, "plain": plain, "sentence": formatting.sentence}

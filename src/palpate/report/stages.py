@@ -13,7 +13,7 @@ import polars as pl
 
 from palpate.core.errors import Damaged, InputError
 from palpate.core.examine import metadata_problem
-from palpate.core.records import Parent, StageOutput, StageRecord, StudyRecord
+from palpate.core.records import StageOutput, StageRecord, StudyRecord
 from palpate.core.rows import DAMAGED, SCHEMA, metadata_file
 from palpate.core.run_folder import RunFolder
 from palpate.statistics.curves import COUNTED
@@ -27,42 +27,20 @@ UNREADABLE: tuple[type[BaseException], ...] = (Exception, *DAMAGED)
 """What reading a damaged file may raise: the libraries that read them raise anything."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """A stage output of the study.
+class Stage(StageOutput):
+    """A stage output of the study, and what has become of it.
 
     Attributes:
-        planned: as the study lists it.   state: one of `STATES`.   error: why it failed, or what is wrong with it, or "".
+        state: one of `STATES`.   error: why it failed, or what is wrong with it, or "".
         folder: where it lies.   record: its stage.json; None where it is not complete.
         tasks: its own, and those of the stages that read it: a training of several findings serves the tasks of all.
     """
 
-    planned: StageOutput
     state: str
     error: str
     folder: Path
     record: StageRecord | None
     tasks: frozenset[str]
-
-    @property
-    def id(self) -> str:
-        return self.planned.id
-
-    @property
-    def kind(self) -> str:
-        return self.planned.kind
-
-    @property
-    def title(self) -> str:
-        return self.planned.title
-
-    @property
-    def task(self) -> str:
-        return self.planned.task
-
-    @property
-    def model_id(self) -> str:
-        return self.planned.model_id
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -78,11 +56,7 @@ class Stage:
     @property
     def map_method(self) -> str:
         """The explainer of an explain stage."""
-        return str(self.facts.get("method") or self.planned.spec.get("method", "grad-cam"))
-
-    def parent(self, role: str) -> Parent | None:
-        """The first parent of a role."""
-        return next((parent for parent in self.planned.parents if parent.role == role), None)
+        return str(self.facts.get("method") or self.spec.get("method", "grad-cam"))
 
     def file(self, name: str) -> Path:
         """One of its files, whose checksum was compared when the run was opened.
@@ -236,13 +210,14 @@ def open_tables(path: Path) -> StageTables:
             readers.setdefault(read, set()).add(planned.task)
 
     def stage(planned: StageOutput) -> Stage:
-        folder, (state, why), tasks = run.folder(planned.id), run.state(planned), frozenset(readers[planned.id])
+        (state, why), record = run.state(planned), None
         if state == "complete":
-            return Stage(planned, state, "", folder, run.stage(planned.id), tasks)
-        if planned.id in failures:
-            return Stage(planned, "failed", failures[planned.id].error, folder, None, tasks)
-        if why:
+            record = run.stage(planned.id)
+        elif planned.id in failures:
+            state, why = "failed", failures[planned.id].error
+        elif why:
             tables.problems.append(f"{planned.title}: {state}, so it is not shown: {why}")
-        return Stage(planned, state, why, folder, None, tasks)
+        tasks = frozenset(readers[planned.id])
+        return Stage(**dict(planned), state=state, error=why, folder=run.folder(planned.id), record=record, tasks=tasks)
 
     return dataclasses.replace(tables, stages=tuple(stage(planned) for planned in tables.study.stages))

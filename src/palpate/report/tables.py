@@ -87,21 +87,15 @@ class Table:
         if self.line is not None:
             rows.insert(self.line, r"\midrule")
         header = " & ".join(_latex(column.replace("|", " = ")) for column in self.columns) + r" \\"
-        return "\n".join(
-            [
-                r"\begin{table}",
-                rf"\caption{{{_latex(self.caption)}}}",
-                rf"\begin{{tabular}}{{{''.join('l' if self.at_left(place) else 'r' for place in range(len(self.columns)))}}}",
-                r"\toprule",
-                header,
-                r"\midrule",
-                *rows,
-                r"\bottomrule",
-                r"\end{tabular}",
-                r"\end{table}",
-                "",
-            ]
-        )
+        sides = "".join("l" if self.at_left(place) else "r" for place in range(len(self.columns)))
+        above = [
+            r"\begin{table}",
+            rf"\caption{{{_latex(self.caption)}}}",
+            rf"\begin{{tabular}}{{{sides}}}",
+            r"\toprule",
+        ]
+        below = [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+        return "\n".join([*above, header, r"\midrule", *rows, *below])
 
 
 def table(
@@ -224,23 +218,12 @@ def _latex(text: str) -> str:
     >>> print(_latex("50% of a_b ≥ {c} at ε −1"))
     50\\% of a\\_b $\\geq$ \\{c\\} at $\\varepsilon$ $-$1
     """
-    text = re.sub(r"\\", r"\\textbackslash ", text)
-    text = re.sub(r"([%&#_{}$])", r"\\\1", text)
-    for sign, command in (
-        ("ε", r"$\varepsilon$"),
-        ("−", "$-$"),
-        ("≥", r"$\geq$"),
-        ("≤", r"$\leq$"),
-        ("∞", r"$\infty$"),
-    ):
-        text = text.replace(sign, command)
-    for sign, command in (
-        ("×", r"$\times$"),
-        ("<", "$<$"),
-        (">", "$>$"),
-        ("–", "--"),
-        ("Δ", r"$\Delta$"),
-        ("~", r"\textasciitilde "),
-    ):
-        text = text.replace(sign, command)
-    return text.replace("^", r"\textasciicircum ")
+    return text.translate(_IN_LATEX)
+
+
+_SIGNS = {"\\": r"\textbackslash ", "~": r"\textasciitilde ", "^": r"\textasciicircum ", "–": "--"}
+_MATHS = {"ε": r"\varepsilon", "≥": r"\geq", "≤": r"\leq", "∞": r"\infty", "×": r"\times", "Δ": r"\Delta", "−": "-"}
+_MATHS |= {sign: sign for sign in "<>"}
+_IN_LATEX = str.maketrans(
+    _SIGNS | {sign: rf"\{sign}" for sign in "%&#_{}$"} | {sign: f"${command}$" for sign, command in _MATHS.items()}
+)

@@ -65,17 +65,12 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             train, frozen = _seconds(built, task.size, device)
             spec = study.training_of(task, model)
             per_seed = round(spec.epochs * max(1, spec.epoch_fraction * counts["train"]))
-            attacked = sum(
-                min(attack.images or counts["test"], counts["test"]) * attack.attack.expected_passes(epsilons)
-                for attack, epsilons in zip(study.attacks, grids, strict=True)
-            )
-            attacked += sum(
-                min(each.images or counts["test"], counts["test"])
-                * each.attack.expected_passes(len(each.grid(task.size)))
-                for each in study.corruptions
-            )
+            asked = [(one.images, one.attack.expected_passes(n)) for one, n in zip(study.attacks, grids, strict=True)]
+            asked += [(one.images, one.attack.expected_passes(len(one.grid(task.size)))) for one in study.corruptions]
+            attacked = sum(min(images or counts["test"], counts["test"]) * passes for images, passes in asked)
             seeds, questions = len(study.seeds), max(len(task.findings), 1)
             examined = sum(not attack.attack.every_epsilon for attack in study.attacks)
+            evaluated = 1 + len(study.methods_of(model)) + len(asked) + max(examined, 1)
             parameters = sum(parameter.numel() for parameter in built.parameters())
             pictures = study.explain.images * (max(grids) + 1) * task.size**2 * 4 * (built.channels + 2)
             names = [f"{model.name}#{seed}" for seed in study.seeds]
@@ -85,18 +80,7 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
                 model=model.name,
                 present=known.kind == "synthetic" or task.own or task.name in here,
                 complete=sum(map(sum, done)),
-                stages=seeds
-                * (
-                    1
-                    + questions
-                    * (
-                        1
-                        + len(study.methods_of(model))
-                        + len(study.attacks)
-                        + len(study.corruptions)
-                        + max(examined, 1)
-                    )
-                ),
+                stages=seeds * (1 + questions * evaluated),
                 training_passes=seeds * per_seed,
                 attack_passes=seeds * questions * attacked,
                 seconds=seeds * (per_seed * train + questions * attacked * frozen),

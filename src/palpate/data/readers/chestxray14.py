@@ -9,13 +9,10 @@ from pathlib import Path
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.registry import TASKS
-from palpate.data.preprocess import Preprocess
+from palpate.data.readers import add_tasks
 from palpate.data.table import read_published
 from palpate.data.table_file import open_table
-from palpate.data.tasks import Task
 
-CLASSES = ("no pneumothorax", "pneumothorax")
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
     "Infiltration", "Mass", "No Finding", "Nodule", "Pleural_Thickening", "Pneumonia", "Pneumothorax",
@@ -68,21 +65,4 @@ def _official_split(rows: pl.DataFrame, folder: Path, path: Path) -> pl.DataFram
     return rows.with_columns(split=pl.col("image_id").replace_strict(where, return_dtype=pl.String))
 
 
-TASKS.add(
-    "chestxray14",
-    Task(
-        name="chestxray14",
-        title="ChestX-ray14: pneumothorax",
-        classes=CLASSES,
-        finding="pneumothorax",
-        images=112120,
-        licence="free use, cite",
-        cite="Wang et al. 2017, doi:10.1109/CVPR.2017.369",
-        how_to_get="download Data_Entry_2017_v2020.csv, both lists and images_*/ from nihcc.app.box.com/v/ChestXray-NIHCC",
-        folder="chestxray14",
-        marker="Data_Entry_2017*.csv",
-        reader=read,
-        preprocess=Preprocess(grey=True),
-        caveat="labels were mined from reports by text, so some are wrong",
-    ),
-)
+add_tasks(__file__, chestxray14=read)

@@ -10,18 +10,16 @@ from pathlib import Path
 
 import polars as pl
 
-from palpate.core.registry import TASKS
+from palpate.data.readers import add_tasks
 from palpate.data.split import take
 from palpate.data.table import read_published
 from palpate.data.table_file import open_table
-from palpate.data.tasks import Task
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 CODES = {name: i for i, name in enumerate(CLASSES)}
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")  # Dataverse serves all three
 REFERENCE_SHARE = 0.15  # of the one-image lesions; Datta et al. 2021
 CHALLENGE_TABLE = "ISIC2018_Task3_Test_GroundTruth.csv"
-FINDING = "skin lesion"
 
 
 def read(folder: Path) -> pl.DataFrame:
@@ -86,39 +84,4 @@ def read_external(folder: Path, challenge: Path) -> pl.DataFrame:
     return pl.concat(parts, how="diagonal_relaxed")
 
 
-HAM10000 = Task(
-    name="ham10000",
-    title="HAM10000: pigmented skin lesions",
-    classes=CLASSES,
-    finding=FINDING,
-    images=10015,
-    licence="CC BY-NC 4.0",
-    cite="Tschandl et al. 2018, doi:10.7910/DVN/DBW86T",
-    how_to_get="download HAM10000_metadata, HAM10000_images_part_1 and _part_2 from doi.org/10.7910/DVN/DBW86T",
-    folder="ham10000",
-    marker="HAM10000_metadata*",
-    reader=read,
-)
-TASKS.add("ham10000", HAM10000)
-TASKS.add(
-    "ham10000-reference",
-    replace(
-        HAM10000,
-        name="ham10000-reference",
-        title="HAM10000, with a test set as Datta et al. 2021 drew it",
-        reader=read_reference,
-        caveat="the test set holds only lesions photographed once, so it is no fair sample of all lesions",
-    ),
-)
-TASKS.add(
-    "ham10000-isic2018",
-    replace(
-        HAM10000,
-        name="ham10000-isic2018",
-        title="HAM10000 for training, ISIC 2018 task 3 for testing",
-        images=10015 + 1511,
-        how_to_get="HAM10000 as above; ISIC2018_Task3_Test_GroundTruth.csv and _Images from the same page into isic2018/",
-        extra_folders=("isic2018",),
-        reader=read_external,
-    ),
-)
+add_tasks(__file__, ham10000=read, ham10000_reference=read_reference, ham10000_isic2018=read_external)

@@ -9,11 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.registry import TASKS
+from palpate.data.readers import add_tasks
 from palpate.data.table import read_published
-from palpate.data.tasks import Task
 
-CLASSES = ("grade 0-1", "grade 2-4")
 GRADES = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}
 SETS = {
     "train": ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv"),
@@ -42,20 +40,4 @@ def read(folder: Path) -> pl.DataFrame:
     return pl.concat(parts, how="diagonal_relaxed")
 
 
-TASKS.add(
-    "idrid",
-    Task(
-        name="idrid",
-        title="IDRiD: diabetic retinopathy, grades 0-1 against 2-4",
-        classes=CLASSES,
-        finding="diabetic retinopathy",
-        images=516,
-        licence="CC BY 4.0",
-        cite="Porwal et al. 2018, doi:10.3390/data3030025",
-        how_to_get="download 'B. Disease Grading.zip' from doi.org/10.21227/H25W98 and unpack it there",
-        folder="idrid",
-        marker="B. Disease Grading",
-        reader=read,
-        caveat="patients are not named, so one patient may be in two splits",
-    ),
-)
+add_tasks(__file__, idrid=read)

@@ -5,10 +5,8 @@ every image is its own group. Yang et al. 2023, doi:10.1038/s41597-022-01721-8; 
 version 3 (zenodo.org/records/10519652) are in `medmnist.toml`.
 """
 
-import tomllib
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,12 +16,13 @@ from palpate.core.registry import TASKS
 from palpate.data.arrays import labelled, open_npz
 from palpate.data.download import Download
 from palpate.data.preprocess import Preprocess
+from palpate.data.readers import stated
 from palpate.data.split import SPLITS
 from palpate.data.tasks import Task
 
 SIZES = (28, 64, 128, 224)
 URL = "https://zenodo.org/records/10519652/files"
-SETS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+SETS = stated(__file__)
 
 
 def file_name(name: str, size: int = 28) -> str:

@@ -4,18 +4,14 @@ EyePACS names both eyes of a patient, so the group is the patient. APTOS names n
 another grade: its task removes them (`palpate.data.leaks.resolve`).
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.registry import TASKS
-from palpate.data.readers.idrid import CLASSES, GRADES
+from palpate.data.readers import add_tasks
+from palpate.data.readers.idrid import GRADES
 from palpate.data.table import read_published
-from palpate.data.tasks import Task
-
-FINDING = "diabetic retinopathy"
 
 
 def read_eyepacs(folder: Path) -> pl.DataFrame:
@@ -64,47 +60,4 @@ def _eyes(folder: Path, csv: str, images: str) -> pl.DataFrame:
     return rows.with_columns(group_id=pl.col("image_id").str.replace(r"_(left|right)$", ""))
 
 
-EYEPACS = Task(
-    name="kaggledr",
-    title="Kaggle DR (EyePACS): diabetic retinopathy, grades 0-1 against 2-4",
-    classes=CLASSES,
-    finding=FINDING,
-    images=35126,
-    licence="Kaggle competition rules",
-    cite="EyePACS and California Healthcare Foundation 2015",
-    how_to_get="download trainLabels.csv and train/ from kaggle.com/c/diabetic-retinopathy-detection",
-    folder="kaggledr",
-    marker="trainLabels.csv",
-    reader=read_eyepacs,
-)
-TASKS.add("kaggledr", EYEPACS)
-TASKS.add(
-    "kaggledr-official",
-    replace(
-        EYEPACS,
-        name="kaggledr-official",
-        title=EYEPACS.title + ", official test set",
-        images=35126 + 53576,
-        how_to_get=EYEPACS.how_to_get + ", and retinopathy_solution.csv and test/ besides",
-        marker="retinopathy_solution.csv",
-        reader=read_eyepacs_official,
-    ),
-)
-TASKS.add(
-    "aptos2019",
-    Task(
-        name="aptos2019",
-        title="APTOS 2019: diabetic retinopathy, grades 0-1 against 2-4",
-        classes=CLASSES,
-        finding=FINDING,
-        images=3662,
-        licence="Kaggle competition rules",
-        cite="APTOS and Aravind Eye Hospital 2019",
-        how_to_get="download train.csv and train_images/ from kaggle.com/c/aptos2019-blindness-detection",
-        folder="aptos2019",
-        marker="train.csv",
-        reader=read_aptos,
-        caveat="patients are not named, so one patient may be in two splits",
-        deduplicate=True,
-    ),
-)
+add_tasks(__file__, kaggledr=read_eyepacs, kaggledr_official=read_eyepacs_official, aptos2019=read_aptos)

@@ -102,14 +102,14 @@ def check_table(data: RunData, task: str) -> Table:
         "Checks of each corruption's result: severity 0 leaves the image, seeds repeat, values stay in [0, 1], the network sees "
         "the change, the severity still grows.",
         [
-            ("corruption", lambda line: line[0].planned.spec["corruption"]),
+            ("corruption", lambda line: line[0].spec["corruption"]),
             ("model", lambda line: line[0].model_id),
             ("status", lambda line: Cell(line[1], mark=f"status {line[1].replace(' ', '-')}")),
             ("what was seen", lambda line: seen(*line)),
         ],
         lines,
         [
-            {"task": task, "corruption": stage.planned.spec["corruption"], "model_id": stage.model_id, **one.to_dict()}
+            {"task": task, "corruption": stage.spec["corruption"], "model_id": stage.model_id, **one.to_dict()}
             for stage, _, _, each in lines
             for one in each
         ],

@@ -36,14 +36,14 @@ def facts(data: RunData, task: str, model: str) -> list[tuple[str, str]]:
     """What the numbers of one model of one task depend on, as names and texts."""
     found: list[tuple[str, str]] = []
     for stage in data.complete("train", task, model):
-        spec = stage.planned.spec
+        spec = stage.spec
         found += [(name, _settings(spec[name])) for name in ("model", "training", "seed") if spec.get(name) is not None]
         found += [("trained", _settings(stage.facts))] if stage.facts else []
         found += [("weights, SHA-256", stage.weights)] if stage.weights else []
     for stage in data.complete("attack", task, model):
         found += _attack(data, stage)
     for stage in data.complete("explain", task, model):
-        found.append(("maps", _settings(stage.planned.spec | stage.facts)))
+        found.append(("maps", _settings(stage.spec | stage.facts)))
     stages = [stage for kind in ("train", "predict", "attack") for stage in data.of(kind, task, model)]
     found.append(("stages", ", ".join(f"{stage.id} ({stage.state})" for stage in stages)))
     return found
@@ -51,7 +51,7 @@ def facts(data: RunData, task: str, model: str) -> list[tuple[str, str]]:
 
 def _attack(data: RunData, stage: Stage) -> list[tuple[str, str]]:
     """Settings of an attack, the passes it spent, and the examination of its images."""
-    spec = stage.planned.spec
+    spec = stage.spec
     found = [("attack", _settings(spec.get("attack", spec)))]
     columns = (
         "image_id",

@@ -27,13 +27,9 @@ from palpate.study.stages.kept import kept_folder
 Maker = Callable[[StageOutput, Context, Path, dict[str, Any]], None]
 
 MAKERS: dict[str, Maker] = {
-    "train": train.make,
-    "predict": predict.make,
-    "attack": attack.make,
-    "corrupt": corrupt.make,
-    "explain": explain.make,
-    "trust": trust.make,
+    module.__name__.rpartition(".")[2]: module.make for module in (train, predict, attack, corrupt, explain, trust)
 }
+"""Of each kind of stage, the function of the module of that name."""
 
 
 def open_context(setup: Setup, told: Told) -> Context:
