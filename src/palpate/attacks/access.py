@@ -13,6 +13,7 @@ from palpate.attacks.budget import PassBudget
 from palpate.attacks.losses import certain_margin, one_against_rest
 from palpate.attacks.norms import dual_norm, per_image
 from palpate.models.memory import free_memory, out_of_memory
+from palpate.models.predict import one_message
 
 Model = Callable[[Tensor], Tensor]
 """From images (n, C, H, W) to logits (n, K)."""
@@ -231,7 +232,9 @@ class ModelAccess:
         return leaf, self._answer(model, leaf, targets, part)
 
     def _answer(self, model: Model, points: Tensor, targets: Tensor | None, part: Part) -> Tensor:
-        logits = model(points)
+        remedy = "; where it takes only so many at once, state batch_size"
+        with one_message(f"model failed on images {tuple(points.shape)}", remedy):
+            logits = model(points)
         return logits if targets is None else one_against_rest(logits, targets[part].to(logits.device))
 
     def _chosen(self, image: Tensor | None) -> Tensor:

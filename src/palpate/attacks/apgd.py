@@ -72,9 +72,8 @@ def ascend(ask: Ask, images: Tensor, radius: Tensor, start: Tensor, steps: int, 
         if bool(stop.any()):
             go = ~stop
             rows, point, before, ascent, step, rises = (each[go] for each in (rows, point, before, ascent, step, rises))
-            best_loss, last_loss, kept_step, kept_loss = (
-                each[go] for each in (best_loss, last_loss, kept_step, kept_loss)
-            )
+            best_loss, last_loss = best_loss[go], last_loss[go]
+            kept_step, kept_loss = kept_step[go], kept_loss[go]
             if not len(rows):
                 break
     return best

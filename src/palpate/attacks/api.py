@@ -220,7 +220,7 @@ def _problem(
         if attack.uses_gradients:
             check_gradient(subject, example)
         if batch_size != 1 and draws == 1:
-            check_batch(subject, example)
+            check_batch(subject, example, batch_size)
     aims = true_targets(targets, label, classes, class_names(model))
     return Problem(subject, images, label, grid, example, classes, aims, batch_size=batch_size)
 

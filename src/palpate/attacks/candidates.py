@@ -23,10 +23,7 @@ class Config:
     further: int = 15  # classes after these, whose gradient is taken where the model is as good as linear
     candidates: int = 3  # classes that start as candidates, by ascending distance
     reach: float = 1.7  # of the nearest distance; farther classes do not start
-    prune: tuple[tuple[int, int], ...] = (
-        (2, 2),
-        (3, 1),
-    )  # after that step, keep that many candidates per image
+    prune: tuple[tuple[int, int], ...] = ((2, 2), (3, 1))  # after that step, keep that many candidates per image
     prune_beyond: tuple[
         tuple[int, float], ...
     ] = ()  # after that step, drop those beyond that multiple of their image's best

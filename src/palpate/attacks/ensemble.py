@@ -84,10 +84,7 @@ def ensemble(block: Block, parts: Parts) -> None:
             return candidates_at(block, config, image, block.clean[image], aim(image), order[image, rank], 0)
 
         descend(block, config, alive, towards, "targets")
-    for stage, loss, given in (
-        (APGD_STAGE, scaled_log_odds, (labels, best.lead)),
-        (APGD_STAGE + 1, margin, (labels,)),
-    ):
+    for stage, loss, given in ((APGD_STAGE, scaled_log_odds, (labels, best.lead)), (APGD_STAGE + 1, margin, (labels,))):
 
         def loss_at(
             points: Tensor, rows: Tensor, loss: Any = loss, given: Any = given

@@ -27,7 +27,7 @@ def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
     """
     try:
         plain = copy.deepcopy(model).eval()  # which an exported program refuses
-    except (RuntimeError, TypeError, NotImplementedError):
+    except Exception:  # whatever a copy of a stranger's network may raise
         return model
     if set(plain.modules()) & set(model.modules()):  # a module that gives itself for its copy
         return model
@@ -36,13 +36,16 @@ def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
     with torch.no_grad():
         expected = plain(example)
         folded = copy.deepcopy(plain)
-        for convolution, norm in _pairs(folded, example):
-            _merge(folded, convolution, norm)
+        try:
+            for convolution, norm in _pairs(folded, example):
+                _merge(folded, convolution, norm)
+        except Exception:  # it copies its layers while it runs, or computes their weights by hooks
+            folded = plain
         for candidate, layout in itertools.product((folded, plain), (torch.channels_last, torch.contiguous_format)):
             candidate.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
             try:
                 given = candidate(example.contiguous(memory_format=torch.channels_last))
-            except RuntimeError:  # it views its feature maps
+            except Exception:  # it views its feature maps
                 continue
             if given.shape == expected.shape and (given - expected).abs().max() <= TOLERANCE * expected.abs().max():
                 return candidate

@@ -85,10 +85,8 @@ class Patch(Shared):
         clean = margins_of(block, block.clean)
         radius, failed = torch.where(clean > 0, 0.0, float("inf")).double(), clean.isnan()
         points, worst, count = block.clean.clone(), [], len(block)
-        draws = [
-            torch.rand(self.places, 2, generator=seeded(self.seed, block.place.start + i, PLACE_STAGE))
-            for i in range(count)
-        ]
+        generators = [seeded(self.seed, block.place.start + i, PLACE_STAGE) for i in range(count)]
+        draws = [torch.rand(self.places, 2, generator=each) for each in generators]
         places = torch.stack(draws).to(block.clean.device)
         for epsilon, perturbation in zip(block.epsilons, perturbations, strict=True):
             shown, highest = block.clean.clone(), torch.full_like(radius, -float("inf"))

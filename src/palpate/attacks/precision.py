@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.fuse import fuse_batchnorm
+from palpate.core.errors import InputError
 from palpate.models.adapt import Contiguous, takes_channels_last
 
 EDGES = (2.0**-22, 2.0**-16, 2.0**-9, 2.0**-7)
@@ -57,7 +58,7 @@ def _dead_edge(model: nn.Module, example: Tensor) -> float:
         weights = torch.linspace(1, 2, model(example).shape[1])
         dead = [end for end in (0.0, 1.0) if not live(end)]
         return next((edge for edge in EDGES if any(live(abs(end - edge)) for end in dead)), 0.0)
-    except (RuntimeError, NotImplementedError):  # it has no gradient at all
+    except (RuntimeError, InputError):  # it has no gradient at all
         return 0.0
 
 
@@ -94,7 +95,7 @@ def _in_float64(model: nn.Module, example: Tensor, edge: float) -> Model | None:
         precise.to(example.device, torch.float64).requires_grad_(False)
         with torch.no_grad():
             ask(example)
-    except (RuntimeError, TypeError, NotImplementedError):
+    except Exception:  # whatever a copy of a stranger's network may raise
         return None
     return _inwards(ask, edge) if edge else ask
 

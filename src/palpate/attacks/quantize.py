@@ -24,9 +24,7 @@ def on_grid(images: Tensor, levels: int = 256) -> Tensor:
     """
     place = images.double() * (levels - 1)
     level = place.round()
-    if images.numel() and (
-        not bool(((level >= 0) & (level < levels)).all()) or (place - level).abs().max().item() > ON_GRID
-    ):
+    if not bool(((level >= 0) & (level < levels) & ((place - level).abs() <= ON_GRID)).all()):
         raise InputError(
             f"images must hold values k / {levels - 1}, as a file of {levels} levels does; round them before the attack"
         )

@@ -66,9 +66,8 @@ def random_squares(
         side = max(1, min(round((share * height * width) ** 0.5), height, width))
         top = (chance[rows, query, 0] * (height - side + 1)).long()[:, None]
         left = (chance[rows, query, 1] * (width - side + 1)).long()[:, None]
-        inside = ((down >= top) & (down < top + side))[:, None, :, None] & ((across >= left) & (across < left + side))[
-            :, None, None
-        ]
+        tall, wide = (down >= top) & (down < top + side), (across >= left) & (across < left + side)
+        inside = tall[:, None, :, None] & wide[:, None, None]
         sign = _signs(chance[rows, query, 2:] < 0.5)[:, :, None, None].to(images)
         painted = project(images[rows] + sign * step[rows], images[rows], radius[rows])
         trial = torch.where(inside, painted, best[rows])
@@ -100,6 +99,5 @@ class Square(FixedEpsilon):
         def ask(points: Tensor, rows: Tensor) -> Tensor:
             return access.certain_margin(access.logits(points, rows), labels[rows])
 
-        return random_squares(
-            ask, block.clean[image], radius, self.queries, block.generators(image, 0), block.tied(image)
-        )[0]
+        generators, tied = block.generators(image, 0), block.tied(image)
+        return random_squares(ask, block.clean[image], radius, self.queries, generators, tied)[0]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from palpate.core.errors import InputError
 from palpate.models.adapt import Copying, HalfPrecision, as_logits_model, in_full_precision, without_probabilities
+from palpate.models.predict import check_values, one_message
 
 REPEATS = 2.0**-16
 """Share of its largest logit by which two answers to the same image may differ by rounding alone."""
@@ -26,15 +27,16 @@ shorter products come near the second. What depends on the batch is far above.""
 
 
 def check_module(model: Any) -> None:
-    """Make sure that the model is a torch module.
+    """Make sure that the model is a torch module whose parameters have values.
 
     Raises:
-        InputError: it is a function, an exported program, a path, or something else.
+        InputError: it is a function, an exported program, a path, or something else; or it has lazy layers that were never called.
     """
     if not isinstance(model, nn.Module):
         hint = "; of an exported program give program.module()" if hasattr(model, "module") else ""
         hint = hint or ("; put a function into the forward of a module" if callable(model) else "")
         raise InputError(f"model must be a torch.nn.Module, given {type(model).__name__}{hint}")
+    check_values(model)
 
 
 def check_count(images: Any) -> int:
@@ -47,6 +49,10 @@ def check_count(images: Any) -> int:
         raise InputError(
             f"images must be a tensor, an array or a sequence whose slices are such, given {type(images).__name__}; "
             "of a DataLoader take its dataset's images, for example torch.cat([images for images, _ in loader])"
+        )
+    if getattr(images, "layout", torch.strided) != torch.strided or getattr(images, "is_meta", False):
+        raise InputError(
+            f"images must be dense and hold values, given {images.layout} on {images.device}; use images.to_dense()"
         )
     if getattr(images, "ndim", 4) != 4:
         raise InputError(f"images must be (N, C, H, W), given {tuple(images.shape)}")
@@ -85,6 +91,10 @@ def true_labels(
 def _numbers(values: Any, classes: Sequence[str], name: str) -> Tensor:
     """Numbers as a tensor on the CPU, names of classes as their places."""
     if isinstance(values, Tensor):
+        if values.layout != torch.strided or values.is_meta or values.is_quantized or values.is_complex():
+            raise InputError(
+                f"{name} must be dense whole numbers, given {values.dtype} {values.layout} on {values.device}"
+            )
         return values.detach().cpu()
     try:
         array = np.asarray(values)
@@ -97,7 +107,8 @@ def _numbers(values: Any, classes: Sequence[str], name: str) -> Tensor:
     unknown = [each for each in array.reshape(-1).tolist() if each not in classes]
     if unknown or not array.size:
         known = f" or one of {', '.join(map(repr, classes))}" if classes else ", in the order of the logits"
-        raise InputError(f"{name} must be whole numbers from 0{known}, given {unknown[0] if unknown else values!r}")
+        first = next((each for each in unknown if not isinstance(each, Real)), unknown[0] if unknown else values)
+        raise InputError(f"{name} must be whole numbers from 0{known}, given {first!r}")
     return torch.tensor([classes.index(each) for each in array.reshape(-1).tolist()]).reshape(array.shape)
 
 
@@ -138,8 +149,8 @@ def check_images(images: Tensor, start: int = 0) -> Tensor:
     if not (low >= 0 and high <= 1):
         place = start + int(((images < 0) | (images > 1) | images.isnan()).flatten(1).any(1).nonzero()[0, 0])
         raise InputError(
-            f"images must lie in [0, 1], given {low:g} … {high:g} (first at image {place}); divide grey levels by 255, and "
-            "leave normalisation to the model: palpate.wrap(model, mean, std)"
+            f"images must lie in [0, 1], given {low:.9g} … {high:.9g} (first at image {place}); divide grey levels by 255, leave normalisation to "
+            "the model: palpate.wrap(model, mean, std), and cut off what rounding left outside: images.clamp(0, 1)"
         )
     return images
 
@@ -150,25 +161,20 @@ def check_model(
     """The model to attack, itself or its one sigmoid logit as two, and the number of its classes; it is in evaluation mode already.
 
     Raises:
-        InputError: its output is not logits (N, K) or (N,), K is too small for the labels, or there is no such finding.
+        InputError: it fails, its output is not logits (N, K) or (N,), K is too small for the labels, or there is no such finding.
     """
-    model = in_full_precision(model)
-    with torch.no_grad():
-        try:
-            given = example.clone()
-            output = model(given)
-        except InputError:
-            raise
-        except Exception as error:  # whatever a network raises, its user sees one message
-            shape = tuple(example.shape)
-            why = f"{error}" if isinstance(error, RuntimeError | ValueError) else f"{type(error).__name__}: {error}"
-            raise InputError(f"model failed on images {shape} {example.dtype} on {example.device}: {why}") from error
-        if not torch.equal(given, example):
+    shape = f"images {tuple(example.shape)} {example.dtype} on {example.device}"
+    with torch.no_grad(), one_message(f"model failed on {shape}", "; where it takes one at a time, state batch_size=1"):
+        model, given = in_full_precision(model), example.clone()
+        output = model(given)
+        if given._version or not torch.equal(given, example):  # it works in place, which a leaf of autograd forbids
             model = Copying(model)
-        if not isinstance(output, Tensor) or output.ndim not in (1, 2) or len(output) != len(example):
-            given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        dense = isinstance(output, Tensor) and output.layout == torch.strided
+        if not dense or output.ndim not in (1, 2) or len(output) != len(example):
+            what = tuple(output.shape) if dense else getattr(output, "layout", type(output).__name__)
             raise InputError(
-                f"model must give logits (N, K) for images (N, C, H, W), given {given} for N = {len(example)}"
+                f"model must give logits (N, K) for images (N, C, H, W), given {what} for N = {len(example)}; "
+                "palpate.wrap reads them from a tuple, a mapping or an object"
             )
         if not output.is_floating_point():
             raise InputError(f"model must give logits, floating point numbers, given {output.dtype}")
@@ -219,29 +225,35 @@ def check_gradient(model: nn.Module, example: Tensor) -> None:
     )
 
 
-def check_batch(model: nn.Module, example: Tensor) -> None:
-    """Make sure that the answer to an image (n, C, H, W) does not depend on the other images of its batch.
+def check_batch(model: nn.Module, example: Tensor, most: int | None = None) -> None:
+    """Make sure that the answer to an image (n, C, H, W) does not depend on the other images of its batch, of `most` images.
 
     Raises:
         InputError: it does, as with batch norm without running statistics; one image by itself would not be fooled by what fooled it in a batch.
     """
-    batch = torch.cat([example, 1 - example[:1]])  # never equal images only
-    why = "its answer to an image depends on the other images of the batch"
+    batch = torch.cat([1 - example[:1], example])[:most]  # never equal images only
+    tried, why = (
+        len(batch),
+        (
+            "its answer to an image depends on the other images of the batch, as with batch norm without running statistics "
+            "(track_running_stats=False) or dynamic quantisation; give it statistics of its own"
+        ),
+    )
     with torch.no_grad():
-        together = model(batch)
-        if bool((_moved(together, model(batch))[0] > 0).any()):  # a random model, of which `check_model` warns
-            return
         try:
-            moved, size = _moved(torch.cat([model(image[None]) for image in example]), together[: len(example)])
+            together = model(batch)
+            if bool((_moved(together, model(batch))[0] > 0).any()):  # a random model, of which `check_model` warns
+                return
+            tried = 1
+            moved, size = _moved(torch.cat([model(image[None]) for image in batch[1:]]), together[1:])
             coarse = isinstance(model, HalfPrecision) or together.dtype.itemsize < 4 or together.is_cuda
             if not bool((moved > (DEPENDS_COARSE if coarse else DEPENDS) * size).any()):
                 return
-        except (RuntimeError, ValueError) as error:
-            why = f"it fails on a single image ({str(error).splitlines()[0]})"
-    raise InputError(
-        f"model: {why}, as with batch norm without running statistics "
-        "(track_running_stats=False) or dynamic quantisation; give it statistics of its own, or attack images one by one: batch_size=1"
-    )
+        except Exception as error:  # whatever a network raises, its user sees one message
+            count = "a single image" if tried == 1 else f"{tried} images"
+            reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+            why = f"it fails on {count} ({reason}); have it take any number of images"
+    raise InputError(f"model: {why}, or attack images one by one: batch_size=1")
 
 
 def _moved(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from palpate.core.errors import InputError
 from palpate.core.registry import EXPLAINERS
-from palpate.models.predict import Images
+from palpate.models.predict import Images, one_message
 
 
 def explain(
@@ -45,4 +45,5 @@ def explain(
         raise InputError(f"{unknown[0]}: is no setting of {method!r}, which has {', '.join(known) or 'none'}")
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, given {batch_size}")
-    return explainer(model, images, classes, layer, batch_size, **settings)
+    with one_message(f"model: {method} of it failed"):
+        return explainer(model, images, classes, layer, batch_size, **settings)

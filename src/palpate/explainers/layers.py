@@ -62,8 +62,8 @@ class FeatureLayer:
             False,
             True,
         ):  # a network may compute otherwise where the image takes a gradient, as it did when it was traced
-            given = images.detach().requires_grad_(tracked)
             with ExitStack() as stack, torch.enable_grad():
+                given = images.detach().requires_grad_(tracked).clone()
                 if self.call is not None:
                     stack.enter_context(Keep(self.call, keep))
                 elif self.module is not None:

@@ -158,7 +158,8 @@ def pooled_map(model: nn.Module, images: Tensor) -> tuple[Node, Reshape] | None:
 
     Where no map has such a gradient (weights of zero, say), the last one.
     """
-    images.requires_grad_()
+    with torch.enable_grad():
+        images = images.requires_grad_().clone()  # no leaf, which a network must not change in place
     record = Record(model, images)
     with torch.enable_grad(), record:
         logits = Logits()(model(images))

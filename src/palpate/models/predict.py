@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from palpate.core.errors import InputError
 from palpate.models.memory import free_memory, out_of_memory
@@ -38,7 +39,32 @@ def as_tensor(values: Any) -> Tensor:
             f"images must be a tensor or an array (N, C, H, W), or a sequence whose slices are such, given {type(values).__name__}"
         )
     array = np.asarray(values)
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy())
+
+
+def check_values(model: nn.Module) -> None:
+    """Make sure that the model's parameters and buffers hold values.
+
+    Raises:
+        InputError: they do not, as those of lazy layers that were never called and of networks on the device "meta".
+    """
+    if any(is_lazy(tensor) or tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise InputError(
+            "model has parameters without values, as lazy layers and networks on the meta device have; call it on an image, or load its weights"
+        )
+
+
+@contextlib.contextmanager
+def one_message(what: str, remedy: str = "") -> Iterator[None]:
+    """Whatever a stranger's network raises becomes one `InputError`: what failed, why, and the remedy; memory that runs out goes on to the caller."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, InputError) or out_of_memory(error):
+            raise
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        raise InputError(f"{what}: {reason}{remedy}") from error
 
 
 @contextlib.contextmanager

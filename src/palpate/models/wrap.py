@@ -12,7 +12,7 @@ from palpate.models.checkpoint import check_finite
 from palpate.models.classifier import Classifier
 from palpate.models.normalize import Normalize, PerChannel, make_normalize
 from palpate.models.outputs import Logits
-from palpate.models.predict import evaluating
+from palpate.models.predict import check_values, evaluating, one_message
 
 
 def wrap(
@@ -71,22 +71,15 @@ def adapt(
     Raises:
         InputError: as `wrap`.
     """
-    check_finite(module, f"the network {type(module).__name__}")
     check_inputs(module)
+    check_finite(module, f"the network {type(module).__name__}")
     like = next(module.parameters(), torch.zeros(1))
     precision = torch.float64 if like.dtype == torch.float64 else torch.float32
     model = Classifier(normalize.to(like.device, precision), _opaque(module), None, Logits(output), 1, size, spec)
     images = torch.zeros(2, normalize.channels, size, size, dtype=precision, device=like.device)
-    try:
-        with evaluating(model), torch.no_grad():
-            logits = model(images)
-    except InputError:
-        raise
-    except Exception as error:  # whatever a stranger's code may raise
-        reason = str(error) or type(error).__name__
-        raise InputError(
-            f"module: failed on images {tuple(images.shape)}: {reason.strip().splitlines()[0]}; {_remedy(model.backbone, normalize)}"
-        ) from error
+    failed = one_message(f"module: failed on images {tuple(images.shape)}", f"; {_remedy(model.backbone, normalize)}")
+    with evaluating(model), torch.no_grad(), failed:
+        logits = model(images)
     if len(logits) != len(images):
         raise InputError(f"module: expected logits (N, K), got {tuple(logits.shape)} for N = {len(images)} images")
     if classes is not None and len(set(classes)) != max(logits.shape[1], 1 if len(classes) == 1 else 2):
@@ -129,6 +122,7 @@ def check_inputs(module: nn.Module) -> None:
     """
     if not isinstance(module, nn.Module):
         raise InputError(f"module: expected a torch.nn.Module, got {type(module).__name__}; put it into one")
+    check_values(module)
     try:
         parameters = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):

@@ -20,7 +20,7 @@ from palpate.attacks.validation import check_count, check_module, class_names, t
 from palpate.core.epsilon import epsilon_grid, scale_of
 from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
-from palpate.models.adapt import as_logits_model
+from palpate.models.adapt import as_logits_model, in_full_precision
 from palpate.models.generators import generator_states, restore_generators
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating
 from palpate.models.resume import Resume
@@ -121,12 +121,8 @@ def trust(
     if budget is None:
         budget = max(PER_IMAGE * min(len(images), MOST), 0 if sweep is None else int(sweep.passes.sum()) // 4)
     batch = BATCH if batch_size is None else batch_size
-    for name, value, least in (
-        ("draws", draws, 1),
-        ("levels", levels or 2, 2),
-        ("batch_size", batch, 1),
-        ("budget", budget, 0),
-    ):
+    numbers = {"draws": (draws, 1), "levels": (levels or 2, 2), "batch_size": (batch, 1), "budget": (budget, 0)}
+    for name, (value, least) in numbers.items():
         if not isinstance(value, int) or value < least:
             raise InputError(f"{name} must be a whole number of at least {least}, given {value!r}")
     if levels and norm != "linf":
@@ -142,7 +138,7 @@ def trust(
         return ModelAccess(network, batch=batch, draws=draws, budget=spent)
 
     def logits(network: nn.Module) -> ModelAccess:
-        adapted = as_logits_model(network, finding)
+        adapted = as_logits_model(in_full_precision(network), finding)
         adapted = adapted if goal is None else Towards(adapted, goal)
         return access(adapted if channels == "free" else GreyStaysGrey(adapted))
 
@@ -155,7 +151,7 @@ def trust(
         torch.manual_seed(seed)
         context = CheckContext(
             model=model,
-            outputs=access(model),
+            outputs=access(in_full_precision(model)),
             access=logits(model),
             sibling=logits(sibling.to(device)) if sibling else None,
             every_image=images,

@@ -19,9 +19,8 @@ def local_lipschitz(context: CheckContext, _: float) -> Finding:
     if not len(slope):
         raise NotRun("baseline PGD moved no image")
     value = float(slope.median())
-    return Finding(
-        "pass", value, f"Near a typical image the margin changes by {value:.3g} logits per grey level: for information."
-    )
+    advice = f"Near a typical image the margin changes by {value:.3g} logits per grey level: for information."
+    return Finding("pass", value, advice)
 
 
 @check("sharpness", 310, None, "nats", "Ma et al. 2021, arXiv 1907.10456")
@@ -34,6 +33,5 @@ def sharpness(context: CheckContext, _: float) -> Finding:
     if not len(rise):
         raise NotRun("the loss is not a number")
     value = float(rise.mean())
-    return Finding(
-        "pass", value, f"At epsilon {epsilon:.3g} an attack raises the loss by {value:.3g} nats: for information."
-    )
+    advice = f"At epsilon {epsilon:.3g} an attack raises the loss by {value:.3g} nats: for information."
+    return Finding("pass", value, advice)

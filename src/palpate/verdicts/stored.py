@@ -30,13 +30,8 @@ def ball_and_box(context: CheckContext, threshold: float) -> Finding:
     places = claimed.nonzero()[:, 0].tolist()
     context.need(len(places))
     grid = torch.tensor(sweep.epsilons, dtype=torch.float64)
-    faults: dict[str, list[int]] = {
-        "outside its ball": [],
-        "outside [0, 1]": [],
-        "near": [],
-        "within a smaller epsilon": [],
-        "not fooling": [],
-    }
+    names = "outside its ball", "outside [0, 1]", "near", "within a smaller epsilon", "not fooling"
+    faults: dict[str, list[int]] = {name: [] for name in names}
     for start in range(0, len(places), context.access.batch):
         batch = places[start : start + context.access.batch]
         stored, radius = stored_all[batch], sweep.radius[batch]
@@ -44,13 +39,8 @@ def ball_and_box(context: CheckContext, threshold: float) -> Finding:
         reached = distance(stored, clean, sweep.norm).cpu()  # pyright: ignore[reportArgumentType]
         inside = ((stored >= 0) & (stored <= 1)).flatten(1).all(1).cpu()
         fooling = _fooling(context, stored.to(context.images), sweep.labels[batch].to(context.labels.device)).cpu()
-        for name, bad in (
-            ("outside its ball", ~(reached <= radius + ROUNDING)),
-            ("outside [0, 1]", ~inside),
-            ("near", reached < 0.1 * radius),
-            ("within a smaller epsilon", _within_smaller(reached, radius, grid)),
-            ("not fooling", ~fooling),
-        ):
+        beyond, smaller = ~(reached <= radius + ROUNDING), _within_smaller(reached, radius, grid)
+        for name, bad in zip(names, (beyond, ~inside, reached < 0.1 * radius, smaller, ~fooling), strict=True):
             faults[name] += [place for place, is_bad in zip(batch, bad.tolist(), strict=True) if is_bad]
     uncounted = [place for place, word in enumerate(sweep.status) if word == "failed" and bool(sweep.radius[place] > 0)]
     wrong = set().union(*faults.values(), uncounted)
