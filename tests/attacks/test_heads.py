@@ -64,26 +64,51 @@ def test_a_matrix_of_labels_needs_a_finding(linear2):
         palpate.sweep(Findings(8).eval(), linear2.images, torch.zeros(40), GRID, finding=5)
 
 
-class Steps(nn.Module):
-    """The model behind a rounding to 16 grey levels, which has no gradient."""
+class Wrapped(nn.Module):
+    """The model with a function before and one behind it."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, before=lambda x: x, behind=lambda z: z) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.before, self.behind = model, before, behind
 
     def forward(self, x):
-        return self.model((x * 15).round() / 15 + 0 * x)
+        return self.behind(self.model(self.before(x)))
 
 
-def test_without_a_gradient_random_corners_and_square_still_find_something(five):
-    model = Steps(five.model).eval()
-    right = model(five.images[:24]).argmax(1) == five.labels[:24]
-    standard = palpate.sweep(model, five.images[:24], five.labels[:24], [0.3])
-    assert standard.status == ("ok",) * 24
-    assert standard.radius[right].isfinite().any()
-    ensemble = palpate.sweep(model, five.images[:24], five.labels[:24], [0.3], "ensemble")
-    assert (ensemble.radius <= standard.radius).all()
-    assert ensemble.radius.clamp(max=0.3).sum() < standard.radius.clamp(max=0.3).sum()
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize(
+    "rounded",
+    [
+        {"before": lambda x: (x * 255).round() / 255},
+        {"before": lambda x: torch.floor(x * 255 + 0.5) / 255},
+        {"before": lambda x: ((x * 255).trunc() / 255).clamp(0, 1)},
+        {"behind": lambda z: (1000 * z).round()},
+    ],
+)
+def test_roundings_hide_nothing(five, rounded, norm):
+    """They have a gradient of zero; the radius is that of the network without them, to half a grey level and to ties of the logits."""
+    x, y, spec = five.images[:24], five.labels[:24], {"attack": "standard", "norm": norm}
+    top = {"linf": 0.3, "l2": 3.0}[norm]
+    plain = palpate.sweep(five.model, x, y, [top], spec)
+    found = palpate.sweep(Wrapped(five.model, **rounded).eval(), x, y, [top], spec)
+    assert found.status == ("ok",) * 24
+    right = (plain.radius > 0) & (found.radius > 0)
+    slack = {"linf": 0.6 / 255, "l2": 0.6 / 255 * x[0].numel() ** 0.5}[norm] if "before" in rounded else 0.0
+    assert (found.radius <= 1.05 * plain.radius + slack)[right].double().mean() >= 0.9
+    assert found.radius[right].median() <= 1.02 * plain.radius[right].median() + slack
+
+
+def test_a_gradient_that_is_zero_everywhere_leaves_no_image_robust(five):
+    x, y = five.images[:24], five.labels[:24]
+    ranks = Wrapped(five.model, behind=lambda z: z.argsort(1).argsort(1).float() + 0 * z).eval()
+    right = ranks(x).argmax(1) == y
+    for attack in ("standard", {"attack": "pgd", "steps": 5}):
+        found = palpate.sweep(ranks, x, y, [0.01], attack)
+        assert set(found.status) <= {"ok", "no gradient"}
+        assert not found.radius.isinf().any()
+        assert found.robust_accuracy(0) == pytest.approx(right.double().mean().item())
+    ensemble = palpate.sweep(ranks, x, y, [0.3], "ensemble")
+    assert ensemble.radius[right].isfinite().any()  # by Square
 
 
 class Saturated(nn.Module):

@@ -81,8 +81,13 @@ class ModelAccess:
         self.passes = torch.zeros(count, 2, dtype=torch.long)
         self._selected = torch.arange(count)
         self.blind, self.tied = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
-        self._in_vain = torch.zeros(count, dtype=torch.long)
+        self._in_vain, self._lit = torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.bool)
         self.targets: Tensor | None = None
+
+    @property
+    def unseen(self) -> Tensor:
+        """Images (N,), on the CPU, that are `blind` or whose gradient was always zero, so that it means nothing that none of them was fooled."""
+        return self.blind | ((self.passes[:, 1] > 0) & ~self._lit)
 
     def select(self, image: Tensor) -> None:
         """From here on points belong to these images of the block (m,), for an attack that goes on with some of them."""
@@ -197,6 +202,8 @@ class ModelAccess:
             answers = self._in_parts(count, lambda part: ask(self.fast, part))
             sound = _sound(answers[-1])
             rows = (sound < answers[-1].shape[1]).nonzero()[:, 0]
+            if len(self.passes):
+                self._lit[self._chosen(image)[sound > 0]] = True
             if len(rows) and len(self.passes):
                 rows = rows[self._in_vain[self._chosen(image)[rows]] < IN_VAIN]
             careful = self._careful() if len(rows) else None
@@ -210,6 +217,7 @@ class ModelAccess:
                 if len(self.passes):
                     self._in_vain[self._chosen(images)] += 1
                     self._in_vain[self._chosen(images[gained])] = 0
+                    self._lit[self._chosen(images[gained])] = True
         gradients = [self._usable(each, image) for each in answers[-1].unbind(1)]
         return [*answers[:-1], gradients[0][None] if len(gradients) == 1 else torch.stack(gradients)]
 

@@ -2,9 +2,11 @@
 
 import copy
 import functools
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.fuse import fuse_batchnorm
@@ -32,6 +34,10 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     fast: Model = _in_bfloat16(fused) if half else fused
     judge: Model = _in_float32(model) if device.type == "cuda" else model
     edge = _dead_edge(model, example)
+    if edge is None:
+        edge = _dead_edge(_straight_through(model), example)
+        fast = fast if edge is None else _straight_through(fast)
+    edge = edge or 0.0
     fast = _inwards(fast, edge) if edge else fast
     confirm = half or edge > 0 or device.type == "cuda"
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
@@ -42,10 +48,10 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     )  # fmt: skip
 
 
-def _dead_edge(model: nn.Module, example: Tensor) -> float:
+def _dead_edge(model: Model, example: Tensor) -> float | None:
     """How far inwards pixels must be moved to have a gradient, where at 0, or at 1, none has: torch.clamp gives none at its ends. 0 where some have.
 
-    Also a gradient that is no number, as of the square root at 0, counts as none.
+    Also a gradient that is no number, as of the square root at 0, counts as none. None where pixels between 0 and 1 have no gradient either.
     """
 
     def live(value: float) -> bool:
@@ -57,9 +63,29 @@ def _dead_edge(model: nn.Module, example: Tensor) -> float:
     try:
         weights = torch.linspace(1, 2, model(example).shape[1])
         dead = [end for end in (0.0, 1.0) if not live(end)]
-        return next((edge for edge in EDGES if any(live(abs(end - edge)) for end in dead)), 0.0)
+        edge = next((edge for edge in EDGES if any(live(abs(end - edge)) for end in dead)), 0.0)
+        return None if len(dead) == 2 and not edge and not live(0.5) else edge
     except (RuntimeError, InputError):  # it has no gradient at all
         return 0.0
+
+
+class _Identity(TorchFunctionMode):
+    """Roundings have the gradient of the identity while it is entered; what they return is the same."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        rounding = getattr(func, "__name__", "") in ("round", "floor", "ceil", "trunc", "fix")
+        return result.detach() + (args[0] - args[0].detach()) if rounding and args[0].requires_grad else result
+
+
+def _straight_through(model: Model) -> Model:
+    """The model with gradients that pass its roundings, behind which it has none (Athalye et al. 2018, arXiv 1802.00420, section 4.1)."""
+
+    def ask(points: Tensor) -> Tensor:
+        with _Identity():
+            return model(points)
+
+    return ask
 
 
 def _inwards(model: Model, edge: float) -> Model:

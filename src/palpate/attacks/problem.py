@@ -139,7 +139,7 @@ class Block:
         if self.keep == "all":
             found = radius.isfinite().view(-1, *[1] * (self.images.ndim - 1))
             points = torch.where(found, best.points.cpu(), self.images)
-        failed, blind = best.failed.cpu(), self.access.blind & radius.isinf()
+        failed, blind = best.failed.cpu(), self.access.unseen & radius.isinf()
         radius = torch.where(blind, float("nan"), radius)
         status = tuple(
             "not run" if not over else "failed" if bad else "no gradient" if unseen else "ok"

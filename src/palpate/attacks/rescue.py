@@ -78,7 +78,7 @@ def last_attempt(block: Block, config: Config) -> None:
     image = (best.limit.isinf() & ~best.failed).nonzero()[:, 0]
     for part in image.split(access.batch) if len(image) else ():
         _at_largest(block, config, part)
-        blind = part[access.blind[part.cpu()].to(part.device) & best.limit[part].isinf()]
+        blind = part[access.unseen[part.cpu()].to(part.device) & best.limit[part].isinf()]
         if len(blind) and block.norm == "linf":
             _without_gradient(block, blind)
     won = image[best.limit[image].isfinite()]

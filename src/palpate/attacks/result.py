@@ -41,9 +41,9 @@ class Sweep:
         labels: (N,) the true classes.
         epsilons: the epsilons asked for, rising.
         passes: (N, 2) forward and backward passes spent on each image.
-        status: per image "ok"; "failed", the model gave NaN or no answer; "no gradient", right when clean, but its gradient is not a number and a
-            search without gradients found nothing, so that nothing is known beyond epsilon 0; "not run", the sweep was interrupted, or the image
-            is of the class that is the target of all.
+        status: per image "ok"; "failed", the model gave NaN or no answer; "no gradient", right when clean, but its gradient is not a number, or
+            always zero, and a search without gradients found nothing, so that nothing is known beyond epsilon 0; "not run", the sweep was
+            interrupted, or the image is of the class that is the target of all.
         images: the clean images, as they were given.
         adversarials: (N, C, H, W), the image at its radius, the clean image where there is none; None if not kept.
         worst: (E, N, C, H, W), the image that the attack gives at each epsilon, of attacks that make one ("max-loss", "foolbox-pgd"); else None.
