@@ -1,6 +1,6 @@
 """`palpate study`: everything that a study asks for, or what it would cost."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,11 +8,10 @@ import typer
 
 from palpate.cli.options import DataOption, DeviceOption, ThreadsOption, argument, option
 from palpate.cli.running import run_study, set_threads
+from palpate.cli.tables import print_table
 from palpate.core.registry import COMMANDS
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from palpate.study.estimate import Estimate
 
 
@@ -45,43 +44,33 @@ def study(
         where = {"engine": engine, "workers": workers, "address": address, "devices": devices, "log": log}
         run_study(asked, out, data, device, threads, **where)
         return
-    from rich.console import Console
-
     from palpate.models.predict import choose_device
     from palpate.study.estimate import estimate
 
     set_threads(threads)
-    found = estimate(asked, out or Path("runs") / asked.name, data, choose_device(device))
-    Console().print(estimate_table(asked.name, found))
+    print_estimate(asked.name, list(estimate(asked, out or Path("runs") / asked.name, data, choose_device(device))))
 
 
-def estimate_table(name: str, estimates: Iterable["Estimate"]) -> "Table":
+def print_estimate(name: str, lines: Sequence["Estimate"]) -> None:
     """What a study would cost here, a line per task and model."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column
 
     from palpate.core.formatting import count, span
 
-    table = Table(
-        title=f"{name}: nothing was run",
-        caption="train, attack: passes of one image each, at most; time and disk: of the whole study made from nothing, judged by a few passes "
-        "made now; done: stages that the run folder holds already, and that are made again only if what they depend on changed",
-        box=SIMPLE_HEAD,
-        show_footer=True,
-    )
-    lines = list(estimates)
     footers = {
         "model": "in all",
         "done": f"{sum(line.complete for line in lines)} of {sum(line.stages for line in lines)}",
         "time": span(sum(line.seconds for line in lines)),
         "disk": f"{sum(line.megabytes for line in lines):,.0f} MB",
     }
-    for column in ("model", "data", "done", "train", "attack", "time", "disk"):
-        left = column in ("model", "data")
-        table.add_column(column, footer=footers.get(column, ""), justify="left" if left else "right", overflow="fold")
-    for line in lines:
-        table.add_row(
+    columns = [
+        Column(name, footers.get(name, ""), justify="left" if name in ("model", "data") else "right", overflow="fold")
+        for name in ("model", "data", "done", "train", "attack", "time", "disk")
+    ]
+    rows = [
+        (
             escape(f"{line.model}\n  on {line.task}"),
             "[green]here[/green]" if line.present else "[red]absent[/red]",
             f"{line.complete} of {line.stages}",
@@ -90,4 +79,10 @@ def estimate_table(name: str, estimates: Iterable["Estimate"]) -> "Table":
             span(line.seconds),
             f"{line.megabytes:,.0f} MB",
         )
-    return table
+        for line in lines
+    ]
+    caption = (
+        "train, attack: passes of one image each, at most; time and disk: of the whole study made from nothing, judged by a few passes "
+        "made now; done: stages that the run folder holds already, and that are made again only if what they depend on changed"
+    )
+    print_table(columns, rows, title=f"{name}: nothing was run", caption=caption, box=SIMPLE_HEAD, show_footer=True)

@@ -168,18 +168,7 @@ def load_plugins() -> None:
 
 def registries() -> list[Registry[Any]]:
     """Every registry, in the order in which palpate's documentation names them."""
-    return [
-        TASKS,
-        IMAGE_FILTERS,
-        MODEL_SOURCES,
-        RECIPES,
-        ATTACKS,
-        CORRUPTIONS,
-        VERDICTS,
-        EXPLAINERS,
-        SECTIONS,
-        COMMANDS,
-    ]
+    return list(_OWN)
 
 
 def _caller() -> str:
@@ -219,3 +208,5 @@ SECTIONS: Registry[Any] = Registry("report section", "palpate.report.sections")
 
 COMMANDS: Registry[Callable[..., Any]] = Registry("command", "palpate.cli")
 """Commands of `palpate`."""
+
+_OWN = tuple(_ALL)

@@ -63,7 +63,7 @@ def write(values: np.ndarray, source: str, file: Path, plan: Plan) -> None:
         InputError: the original is no longer there, or no longer a DICOM file.
     """
     from pydicom import dcmread
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import ExplicitVRLittleEndian
 
     path, _ = split_frame(source)
     try:
@@ -79,20 +79,12 @@ def write(values: np.ndarray, source: str, file: Path, plan: Plan) -> None:
     low, high = _ends(int(data.BitsStored), signed)
     kind = np.dtype(f"{'i' if signed else 'u'}{1 if data.BitsAllocated <= 8 else 2}")
     stored = np.clip(np.rint((values - intercept) / slope), low, high).astype(kind)
-    for name in ("NumberOfFrames", "SmallestImagePixelValue", "LargestImagePixelValue"):
+    for name in ("SmallestImagePixelValue", "LargestImagePixelValue"):
         if name in data:
             delattr(data, name)
-    data.Rows, data.Columns = stored.shape[:2]
-    data.BitsAllocated = 8 * kind.itemsize
-    if stored.ndim == 3:
-        data.PhotometricInterpretation, data.PlanarConfiguration = "RGB", 0
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.set_pixel_data(stored, "RGB" if stored.ndim == 3 else data.PhotometricInterpretation, int(data.BitsStored))
     data.DerivationDescription = "changed by palpate: not for diagnosis"
-    raw = stored.tobytes()
-    data.PixelData = raw + b"\0" * (len(raw) % 2)
-    data["PixelData"].VR = "OB" if kind.itemsize == 1 else "OW"
-    data["PixelData"].is_undefined_length = False
     data.save_as(file, enforce_file_format=True)
 
 

@@ -17,15 +17,8 @@ from palpate.core.errors import InputError
 from palpate.models.checkpoint import State, fill, read_tensors
 
 SAVED_BY_TORCH = (".pt", ".pth", ".ckpt", ".bin", ".tar")
-_PLACES = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-    "network",
-    "weights",
-    "ema",
-)  # of the tensors in a training's file
+_PLACES = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "ema")
+"""Of the tensors in a training's file."""
 
 
 def read_weights(path: str | Path, own: Mapping[str, Tensor]) -> State:

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from palpate.core import formatting
@@ -33,8 +34,9 @@ class Cell:
 NONE = Cell(formatting.NO_VALUE)
 """Where there is no number."""
 
-Column = tuple[str, Callable[[Any], Cell | str | int | None]]
-"""A header, in which a text after "|" is written below in small letters, and the function from a line of the table to what stands there."""
+Column = tuple[str, str | Callable[[Any], Cell | str | int | None]]
+"""A header, in which a text after "|" is written below in small letters, and the function from a line of the table to what stands there, or the key
+of the line's value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,15 +124,11 @@ def table(
             return Cell(str(value), key=value)
         return NONE if value is None else value
 
-    rows = tuple(tuple(cell(place, make(one)) for place, (_, make) in enumerate(columns)) for one in lines)
+    makers = [itemgetter(make) if isinstance(make, str) else make for _, make in columns]
+    rows = tuple(tuple(cell(place, make(one)) for place, make in enumerate(makers)) for one in lines)
     return Table(
         re.sub(r"[#, ]+", "-", name), caption, tuple(head for head, _ in columns), rows, tuple(records), header, line
     )
-
-
-def field(name: str) -> Callable[[Mapping[str, Any]], Any]:
-    """Of a record, one of its values."""
-    return lambda record: record[name]
 
 
 def percent(value: float | None, n: int = 0) -> Cell:
@@ -144,7 +142,7 @@ def share(value: float | None, low: float | None, high: float | None, n: int, ma
     return Cell(formatting.percent(value, n), formatting.interval(low, high, n), mark, value)
 
 
-def rate_at(line: Mapping[int, Mapping[str, Any]], index: int) -> Cell:
+def rate_at(line: Mapping[str | int, Any], index: int) -> Cell:
     """The share at an epsilon of a line of `by_epsilon`."""
     return rate(line.get(index))
 
@@ -172,35 +170,26 @@ def radius(value: float | None, low: float | None, high: float | None, largest: 
     return Cell(text + unit, f"[{rest}" if rest else "", key=1e9 if value is None else value)
 
 
-def by_epsilon(rows: Iterable[Mapping[str, Any]], *names: str) -> list[dict[int, Mapping[str, Any]]]:
-    """Records that share the values of these fields, by their epsilon_index: lines of a table with a column for each epsilon."""
+def by_epsilon(rows: Iterable[Mapping[str, Any]], *names: str) -> list[dict[str | int, Any]]:
+    """Lines of a table with a column for each epsilon: of records that share the values of these fields the first, and each by its epsilon_index."""
     found: dict[tuple, dict[int, Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(tuple(row[name] for name in names), {})[row["epsilon_index"]] = row
-    return [dict(sorted(line.items())) for line in found.values()]
+    return [{**line[min(line)], **line} for line in found.values()]
 
 
-def of_line(make: Callable[[Mapping[str, Any]], Any]) -> Callable[[dict[int, Mapping[str, Any]]], Any]:
-    """A column of what all epsilons of a line of `by_epsilon` share."""
-    return lambda line: make(next(iter(line.values())))
-
-
-def epsilon_columns(steps: Mapping[int, tuple[float, str]], make: Callable[[Any, int], Cell]) -> list[Column]:
+def epsilon_columns(steps: Mapping[int, tuple[float, str]], make: Callable[[Any, int], Cell] = rate_at) -> list[Column]:
     """A column for each epsilon, by index with its norm; `make` is given a line and the index."""
-    return [
-        (
-            epsilon_column(epsilon, norm, "severity " if norm == "severity" else "ε "),
-            lambda line, index=index: make(line, index),
-        )
-        for index, (epsilon, norm) in sorted(steps.items())
-    ]
+    ordered = sorted(steps.items())
+    return [(epsilon_column(*step), lambda line, index=index: make(line, index)) for index, step in ordered]
 
 
-def epsilon_column(epsilon: float, norm: str, prefix: str = "ε ") -> str:
+def epsilon_column(epsilon: float, norm: str) -> str:
     """The header of a column of one epsilon, grey levels below."""
     if epsilon == 0:
         return "clean"
-    return f"{prefix}{formatting.number(epsilon)}" + (f"|{formatting.grey_levels(epsilon)}" if norm == "linf" else "")
+    name = f"{'severity' if norm == 'severity' else 'ε'} {formatting.number(epsilon)}"
+    return name + (f"|{formatting.grey_levels(epsilon)}" if norm == "linf" else "")
 
 
 def _inert(value: Any) -> Any:

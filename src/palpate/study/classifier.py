@@ -31,13 +31,10 @@ def build_model(model: ModelSpec, seed: int, size: int, classes: Sequence[str], 
         size, channels: of the task's images; the model's own channels are used where it states them.
         classes: of the task, in label order. Where the network's classes are known by name, its logits are put into this order.
     """
-    given: dict[str, Any] = {
-        "channels": channels,
-        "num_classes": len(model.findings or classes),
-    } | model.build_arguments()
+    given: dict[str, Any] = {"channels": channels, "num_classes": len(model.findings or classes)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        built = build(**given, size=size)
+        built = build(**(given | model.build_arguments()), size=size)
     if model.findings is None and built.classes is not None:
         built.in_order(classes)
     return built
@@ -144,23 +141,17 @@ def _remedy(built: Classifier, dataset: Dataset) -> str:
 
 def _check_trainable(built: Classifier, foreign: bool) -> None:
     parameters = list(built.parameters())
-    kinds = {parameter.dtype for parameter in parameters} & {torch.float16, torch.bfloat16}
-    modes = [part for part in built.modules() if hasattr(part, "program")]
-    reason = (
-        "its multi-label head is trained elsewhere"
-        if foreign
-        else "an exported program has no training mode"
-        if modes
-        else "it has no parameter that takes a gradient"
-        if not any(parameter.requires_grad for parameter in parameters)
-        else f"its weights are {kinds.pop()}, in which small steps vanish"
-        if kinds
-        else None
-    )
+    half = [parameter.dtype for parameter in parameters if parameter.dtype in (torch.float16, torch.bfloat16)]
+    reasons = {
+        "its multi-label head is trained elsewhere": foreign,
+        "an exported program has no training mode": any(hasattr(part, "program") for part in built.modules()),
+        "it has no parameter that takes a gradient": not any(parameter.requires_grad for parameter in parameters),
+        f"its weights are {next(iter(half), None)}, in which small steps vanish": half,
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
     if reason is not None:
-        raise InputError(
-            f"training: it cannot be trained, because {reason}; give training = {{ epochs = 0 }} to use it as it is"
-        )
+        remedy = "give training = { epochs = 0 } to use it as it is"
+        raise InputError(f"training: it cannot be trained, because {reason}; {remedy}")
 
 
 def _check_trained(model: ModelSpec, built: Classifier, dataset: Dataset) -> None:
@@ -168,17 +159,14 @@ def _check_trained(model: ModelSpec, built: Classifier, dataset: Dataset) -> Non
 
     A function may make a network that is trained already, which shows in that it makes the same one under another seed.
     """
-    path = Path(model.weights or "")
+    path, names = Path(model.weights or ""), dataset.findings or dataset.classes
     if model.weights and is_own(path):
         learned = read_spec(path)["extra"].get("classes")
-        names = dataset.findings or dataset.classes
         if learned is not None and list(learned) != list(names):
-            raise InputError(
-                f"weights: {path} was trained on the classes {', '.join(learned)}, and the task has {', '.join(names)}"
-            )
+            known = f"{path} was trained on the classes {', '.join(learned)}"
+            raise InputError(f"weights: {known}, and the task has {', '.join(names)}")
     if built.trained:
         return
-    names = dataset.findings or dataset.classes
     other = build_model(model, 1_000_003, dataset.size, names, dataset.channels).state_dict()
     own = built.state_dict()
     random = [name for name, tensor in own.items() if not torch.equal(tensor, other[name])]

@@ -5,7 +5,9 @@ Two processes may run the same study in the same folder: each takes the stages t
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 from rich.console import Console
 from rich.markup import escape
 
@@ -85,13 +87,11 @@ def run(
     datasets = {task.name: open_dataset(study, task, data_root) for task in study.tasks}
     _check_models(study, datasets, console)
     _check_attacks(study, datasets)
-    for task in study.tasks:
-        subgroup_columns(datasets[task.name], task)  # raises where a column is not there
-        disease_labels(datasets[task.name], task)
+    facts = [each for task in study.tasks for each in _facts(study, datasets[task.name], task)]
+    columns = [(datasets[task.name], task, subgroup_columns(datasets[task.name], task)) for task in study.tasks]
     stages = plan(study, datasets)
     folder = open_run(Path(out) if out is not None else Path("runs") / study.name, study.name)
-    metadata = _write_metadata(study, datasets, folder)
-    facts = (each for task in study.tasks for each in _facts(study, datasets[task.name], task))
+    metadata = _write_metadata(columns, folder)
     folder.write_study(
         name=study.name,
         title=study.title or study.name,
@@ -161,24 +161,19 @@ def _check_attacks(study: Study, datasets: dict[str, Dataset]) -> None:
 
 def _facts(study: Study, dataset: Dataset, task: TaskSpec) -> Iterator[tuple[str, TaskRecord]]:
     """Everything that the report needs to know about a task's data, by its name; of several findings, about each."""
+    disease, title, epsilons = disease_labels(dataset, task), dataset.task.title, study.epsilons_of(task, dataset.scale)
     if not dataset.findings:
-        record = _record(dataset, dataset.task.title, study.epsilons_of(task, dataset.scale))
-        yield task.name, record.model_copy(update={"disease": disease_labels(dataset, task)})
+        yield task.name, _record(dataset, title, epsilons, disease=disease)
     for finding in dataset.findings:
-        title = f"{dataset.task.title}: {finding}"
-        record = _record(dataset.of_finding(finding), title, study.epsilons_of(task, dataset.scale))
-        yield (
-            finding_task(task.name, finding),
-            record.model_copy(update={"disease": (1,), "part_of": task.name, "whole": dataset.identity}),
-        )
+        part = {"disease": (1,), "part_of": task.name, "whole": dataset.identity}
+        record = _record(dataset.of_finding(finding), f"{title}: {finding}", epsilons, **part)
+        yield finding_task(task.name, finding), record
 
 
-def _write_metadata(study: Study, datasets: dict[str, Dataset], folder: RunFolder) -> dict[str, str]:
+def _write_metadata(columns: list[tuple[Dataset, TaskSpec, pl.DataFrame]], folder: RunFolder) -> dict[str, str]:
     """Write the columns of each task's images that make subgroups, of several findings once for each; the files' SHA-256 by task."""
     written = {}
-    for task in study.tasks:
-        dataset = datasets[task.name]
-        table = subgroup_columns(dataset, task)
+    for dataset, task, table in columns:
         for name in [finding_task(task.name, finding) for finding in dataset.findings] or [task.name]:
             with atomic(metadata_file(folder.path, name)) as draft:
                 table.write_parquet(draft)
@@ -186,7 +181,7 @@ def _write_metadata(study: Study, datasets: dict[str, Dataset], folder: RunFolde
     return written
 
 
-def _record(dataset: Dataset, title: str, epsilons: tuple[float, ...]) -> TaskRecord:
+def _record(dataset: Dataset, title: str, epsilons: tuple[float, ...], **facts: Any) -> TaskRecord:
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     return TaskRecord(
         title=title,
@@ -203,4 +198,5 @@ def _record(dataset: Dataset, title: str, epsilons: tuple[float, ...]) -> TaskRe
         notes=dataset.notes,
         epsilons=epsilons,
         scale=dataset.scale,
+        **facts,
     )

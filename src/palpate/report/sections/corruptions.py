@@ -14,7 +14,7 @@ from palpate.report.results import TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
 from palpate.report.stages import Stage
-from palpate.report.tables import NONE, Cell, Column, Table, decimal, field, radius, rate, table
+from palpate.report.tables import NONE, Cell, Column, Table, decimal, radius, rate, table
 from palpate.statistics.leaderboard import Entry, Leaderboard
 
 Line = tuple[Leaderboard, CorruptionResults | None]
@@ -130,9 +130,9 @@ def error_table(task: str, found: TaskResults) -> Table | None:
         f"{task}-corruption-errors",
         "Errors of each class at the largest severity tried at which they are not more than half; all severities are in the CSV.",
         [
-            ("corruption", field("attack_id")),
-            ("model", field("model_id")),
-            ("error", field("error")),
+            ("corruption", "attack_id"),
+            ("model", "model_id"),
+            ("error", "error"),
             ("severity", lambda row: Cell(formatting.number(row["epsilon"]), key=row["epsilon"])),
             ("rate", rate),
         ],

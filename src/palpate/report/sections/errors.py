@@ -11,21 +11,7 @@ from palpate.report.results import NO_ATTACK, TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, of_tables, ranked
 from palpate.report.sections.leaderboard import counted
-from palpate.report.tables import (
-    NONE,
-    Cell,
-    Column,
-    Table,
-    by_epsilon,
-    decimal,
-    epsilon_columns,
-    field,
-    of_line,
-    radius,
-    rate,
-    rate_at,
-    table,
-)
+from palpate.report.tables import NONE, Cell, Column, Table, by_epsilon, decimal, epsilon_columns, radius, rate, table
 from palpate.statistics.clinical import DIRECTIONS
 
 
@@ -55,16 +41,18 @@ def errors(task: str, found: TaskResults, classes: tuple[str, ...]) -> list[Tabl
 
 
 def _errors(name: str, rows: list[Any], grid: dict[int, tuple[float, str]], classes: tuple[str, ...]) -> Table:
-    columns: list[Column] = [
-        (head, of_line(field(name))) for head, name in {"model": "model_id", "attack": "attack_id"}.items()
-    ]
-    columns += [("error", of_line(lambda row: f"{row['error']}s")), ("n", of_line(field("n")))]
     ordered = sorted(rows, key=lambda row: (row["attack_id"], row["model_id"], -row["label"]))
     return table(
         name,
         f"False negatives: images of “{classes[1]}” classified as “{classes[0]}”; false positives: the reverse. "
         "Of the attacked images, 95% intervals in brackets.",
-        [*columns, *epsilon_columns(grid, rate_at)],
+        [
+            ("model", "model_id"),
+            ("attack", "attack_id"),
+            ("error", lambda line: f"{line['error']}s"),
+            ("n", "n"),
+            *epsilon_columns(grid),
+        ],
         by_epsilon(ordered, "model_id", "attack_id", "error"),
         rows,
     )
@@ -100,8 +88,9 @@ def operating_points(task: str, found: TaskResults) -> Table | None:
     if not rows:
         return None
     notes = "".join(f" {row['model_id']}: {row['note']}." for row in rows if row["note"])
-    columns: list[Column] = [("model", field("model_id")), ("n", field("n"))]
-    columns += [
+    columns: list[Column] = [
+        ("model", "model_id"),
+        ("n", "n"),
         ("AUROC", lambda row: _decimal(row, "auroc")),
         ("sensitivity", lambda row: rate({**row, "note": ""}, "sensitivity")),
         ("specificity", lambda row: rate({**row, "note": ""}, "specificity")),

@@ -104,12 +104,7 @@ def board_table(results: Results, task: str, board: Leaderboard, every: bool = F
     silent = "; no signal: balanced accuracy is not above chance" * any(one.signal is False for one in board.entries)
     contrasts = results.tasks[task].contrasts
     columns: list[Column] = [
-        (
-            "#",
-            lambda one: Cell(
-                formatting.NO_VALUE if one.rank is None else str(one.rank), rank_limits(one), key=one.rank
-            ),
-        ),
+        ("#", rank),
         ("model", lambda one: one.name),
         *([("runs", runs)] if several else []),
         ("n", lambda one: counted(one.images, one.failed, one.no_gradient)),
@@ -146,12 +141,8 @@ def record(results: Results, task: str, board: Leaderboard, entry: Entry) -> dic
     """A model's line of the CSV, at full precision."""
     found: dict[str, object] = {"task": task, "finding": board.finding, "attack_id": board.attack_id}
     found |= {name: getattr(entry, name) for name in ("rank", "rank_low", "rank_high")} | {"model": entry.name}
-    found |= {
-        "runs": len(entry.runs),
-        "runs_without_signal": len(entry.left_out),
-        "signal": entry.signal,
-        "n": entry.images,
-    }
+    found |= {"runs": len(entry.runs), "runs_without_signal": len(entry.left_out)}
+    found |= {"signal": entry.signal, "n": entry.images}
     found |= {name: getattr(entry, name) for name in ("groups", "failed", "no_gradient", "majority_rate")}
     for name in ("balanced_accuracy", "median_radius"):
         part = getattr(entry, name)
@@ -172,11 +163,11 @@ def checked(results: Results, task: str, entry: Entry) -> str:
     return verdicts.worst(found)
 
 
-def rank_limits(entry: Entry) -> str:
-    """The interval of a rank; "" where it holds the rank alone or there is none."""
-    if entry.rank_low is None or entry.rank_low == entry.rank_high:
-        return ""
-    return f"{entry.rank_low}–{entry.rank_high}"
+def rank(entry: Entry) -> Cell:
+    """The rank, and below its interval unless it holds the rank alone."""
+    alone = entry.rank_low is None or entry.rank_low == entry.rank_high
+    limits = "" if alone else f"{entry.rank_low}–{entry.rank_high}"
+    return Cell(formatting.NO_VALUE if entry.rank is None else str(entry.rank), limits, key=entry.rank)
 
 
 def runs(entry: Entry) -> Cell:

@@ -53,23 +53,14 @@ def _attack(data: RunData, stage: Stage) -> list[tuple[str, str]]:
     """Settings of an attack, the passes it spent, and the examination of its images."""
     spec = stage.spec
     found = [("attack", _settings(spec.get("attack", spec)))]
-    columns = (
-        "image_id",
-        "epsilon_index",
-        "correct",
-        "passes_forward",
-        "passes_backward",
-        "in_ball",
-        "in_box",
-        "survives_rounding",
-    )
+    passes, limits = ("passes_forward", "passes_backward"), ("in_ball", "in_box")
+    columns = ("image_id", "epsilon_index", "correct", *passes, *limits, "survives_rounding")
     attacked = data.attack_rows_of(stage, columns).filter(pl.col("epsilon_index") > 0)
     if not len(attacked):
         return found
-    passes = attacked.group_by("image_id").agg(pl.col("passes_forward", "passes_backward").max()).mean()
-    forward, backward = passes["passes_forward"].item(), passes["passes_backward"].item()
+    forward, backward = attacked.group_by("image_id").agg(pl.col(passes).max()).mean().select(passes).row(0)
     found.append(("passes per image", f"{forward:.0f} forward, {backward:.0f} backward, for all epsilons together"))
-    outside = [attacked.filter(~pl.col(name)).height for name in ("in_ball", "in_box")]
+    outside = [attacked.filter(~pl.col(name)).height for name in limits]
     examined = f"of {len(attacked)} examined, {outside[0]} outside their ball and {outside[1]} outside [0, 1]"
     found.append(("attacked images", examined))
     rounded = attacked.filter(~pl.col("correct"))["survives_rounding"].drop_nulls()

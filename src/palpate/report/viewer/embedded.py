@@ -91,22 +91,19 @@ class _Pictures:
 
     def of(self, scene: Scene, view: View, kept: int, photos: Style, side: int) -> dict[str, Any]:
         """The places of all pictures of a view's first samples."""
-        steps, samples = range(len(scene.epsilons)), range(kept)
+        steps, samples, targets = range(len(scene.epsilons)), range(kept), range(len(TARGETS))
+
+        def maps(method: str, step: int, target: int) -> list[int | None]:
+            return [self.add(grey_map(view, method, step, target, one, 28)) for one in samples]
+
+        def differences(step: int) -> list[int | None]:
+            return [self.add(difference(scene, view, step, one, side)) if step else None for one in samples]
+
         return {
             "photos": [[self.add(photo(view, step, one, photos)) for one in samples] for step in steps],
-            "differences": [
-                [self.add(difference(scene, view, step, one, side)) if step else None for one in samples]
-                for step in steps
-            ],
+            "differences": list(map(differences, steps)),
             "maps": {
-                method: [
-                    [
-                        [self.add(grey_map(view, method, step, target, one, 28)) for one in samples]
-                        for target in range(len(TARGETS))
-                    ]
-                    for step in steps
-                ]
-                for method in view.samples.maps
+                name: [[maps(name, step, each) for each in targets] for step in steps] for name in view.samples.maps
             },
         }
 

@@ -155,17 +155,9 @@ def open_dataset(study: Study, task: TaskSpec, root: Path | None) -> Dataset:
     if task.own:
         dataset = Dataset(**from_files(*read_own(study, task)))
         return dataset.of_finding(task.finding) if dataset.findings and not task.findings else dataset
-    return load(
-        task.name,
-        root,
-        size=task.size,
-        seed=task.split_seed,
-        train_images=task.train_images,
-        val_images=task.val_images,
-        test_images=task.test_images,
-        filter=task.filter,
-        filter_at=task.filter_at,
-    )
+    limits = {f"{split}_images": most for split, most in task.limits.items()}
+    how = {"size": task.size, "seed": task.split_seed, "filter": task.filter, "filter_at": task.filter_at}
+    return load(task.name, root, **how, **limits)  # pyright: ignore[reportArgumentType]
 
 
 def subgroup_columns(dataset: Dataset, task: TaskSpec) -> pl.DataFrame:
