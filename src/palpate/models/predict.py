@@ -119,14 +119,13 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def predict_logits(model: nn.Module, images: Images, batch_size: int = 128, progress: Progress | None = None) -> Tensor:
+def predict_logits(model: nn.Module, images: Images, batch_size: int = 128) -> Tensor:
     """Compute the model's outputs for images in [0, 1].
 
     Args:
         model: from images (N, C, H, W) to logits (N, K).
         images: float images in [0, 1], decoded batch by batch when they are not a tensor.
         batch_size: images per forward pass; it halves when memory runs out.
-        progress: told the images done.
 
     Returns:
         Logits (N, K) on the CPU, in the model's precision.
@@ -139,8 +138,6 @@ def predict_logits(model: nn.Module, images: Images, batch_size: int = 128, prog
             try:
                 parts.append(model(as_tensor(images[start : start + batch_size]).to(device)).cpu())
                 start = min(start + batch_size, len(images))
-                if progress:
-                    progress(start, len(images), "predict")
                 continue
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error) or batch_size == 1:

@@ -1,5 +1,6 @@
 """An acceptance as text, JUnit XML, SARIF and a certificate in HTML."""
 
+import json
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,10 @@ from markupsafe import Markup
 
 from palpate.core import formatting
 from palpate.core.io import write_json, write_text
+from palpate.report import section
 from palpate.report.acceptance import Acceptance
-from palpate.report.section import render
 from palpate.statistics.acceptance import Judgement
 from palpate.statistics.criteria import METRICS
-
-SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-
-_CLEAN = "CLAIM 2024: performance metrics with their uncertainty; TRIPOD+AI: performance with confidence intervals"
-_ATTACKED = "CLAIM 2024: robustness analysis; EU AI Act, article 15: robustness, and resilience against attempts to alter a system's performance"
-_ERRORS = (
-    "CLAIM 2024: analysis of incorrectly classified cases; AAMI CR515: harm that a change of the input may lead to"
-)
-GUIDANCE = {
-    "clean accuracy": _CLEAN,
-    "clean balanced accuracy": _CLEAN,
-    "robust accuracy": _ATTACKED,
-    "robust balanced accuracy": _ATTACKED,
-    "median radius": _ATTACKED,
-    "missed disease": _ERRORS,
-    "false alarm": _ERRORS,
-    "checks": "EU AI Act, article 15: technical measures behind the stated robustness; TRIPOD+AI: limitations of the evaluation",
-}
-"""What an item of a certificate supports. It is no claim of conformity."""
 
 
 def value(found: Judgement) -> str:
@@ -89,45 +71,21 @@ def junit(result: Acceptance) -> str:
 def sarif(result: Acceptance) -> dict[str, Any]:
     """SARIF 2.1.0: a rule for each criterion and a result for each judgement."""
     names = list(dict.fromkeys(one.criterion for one in result.judgements))
-    return {
-        "$schema": SARIF_SCHEMA,
-        "version": "2.1.0",
-        "runs": [
-            {
-                "tool": {
-                    "driver": {
-                        "name": "palpate",
-                        "version": result.to_dict()["palpate"],
-                        "rules": [{"id": name, "shortDescription": {"text": name}} for name in names],
-                    }
-                },
-                "results": [
-                    {
-                        "ruleId": one.criterion,
-                        "ruleIndex": names.index(one.criterion),
-                        "kind": {"met": "pass", "not met": "fail", "undecided": "open"}[one.state],
-                        "level": "error" if one.state == "not met" else "none",
-                        "message": {"text": line(one)},
-                        "locations": [{"physicalLocation": {"artifactLocation": {"uri": result.file.name}}}],
-                    }
-                    for one in result.judgements
-                ],
-            }
-        ],
-    }
+    filled = section.text(
+        "acceptance.sarif",
+        version=result.to_dict()["palpate"],
+        rules=names,
+        results=result.judgements,
+        file=result.file.name,
+        line=line,
+    )
+    return json.loads(filled)
 
 
 def certificate(result: Acceptance) -> str:
     """One HTML page of what was tested, on what, and which items of guidelines it supports."""
-    metrics = dict.fromkeys(one.metric for one in result.judgements)
     style = resources.files("palpate.report.page").joinpath("style.css").read_text(encoding="utf-8")
-    return render(
-        "certificate.html",
-        result=result,
-        value=value,
-        style=Markup(style),
-        guidance=[(name, GUIDANCE[name]) for name in metrics],
-    )
+    return section.render("certificate.html", result=result, value=value, style=Markup(style))
 
 
 def write(result: Acceptance, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Plotly figures as JSON: curves of accuracy by epsilon, and training histories. Text and grid lines are coloured by the page's style sheet."""
 
+import json
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -228,21 +230,11 @@ def _finite(values: pl.Series) -> list[float | None]:
 
 def figure_json(figure: go.Figure, legend: float = 1.02) -> str:
     """The figure as JSON, in the style of the page; the foot of its legend is given as a share of its height."""
-    figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 56, "r": 12, "t": 8, "b": 54},
-        font={"family": "system-ui, sans-serif", "size": 13, "color": NEUTRAL},
-        legend={"orientation": "h", "x": 0, "y": legend, "yanchor": "bottom"},
-        hoverlabel={"align": "left"},
-        dragmode=False,
-        autosize=True,
-    )
-    figure.update_xaxes(
-        title_standoff=8, showgrid=True, gridcolor=NEUTRAL, zeroline=False, showline=False, fixedrange=True
-    )
-    figure.update_yaxes(showgrid=True, gridcolor=NEUTRAL, zeroline=False, fixedrange=True)
+    style = json.loads(resources.files("palpate.report.page").joinpath("figure.json").read_text(encoding="utf-8"))
+    style["layout"]["legend"]["y"] = legend
+    figure.update_layout(style["layout"])
+    figure.update_xaxes(style["x"])
+    figure.update_yaxes(style["y"])
     text = figure.to_json(validate=False)
     assert text is not None
     return text

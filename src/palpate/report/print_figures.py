@@ -16,15 +16,8 @@ from palpate.statistics.leaderboard import Entry, Leaderboard
 
 MARKERS: dict[str, str] = dict(zip(SYMBOLS, ("o", "s", "D", "^", "X", "*", "v", "p"), strict=True))
 
-PRINT: dict[Any, Any] = {
-    "font.size": 8,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "palpate",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-}
+PRINT = Path(__file__).with_name("print.mplstyle")
+"""Settings of matplotlib."""
 
 FORMATS: dict[str, dict[str, Any]] = {
     ".pdf": {"metadata": {"CreationDate": None}},
@@ -39,7 +32,7 @@ def curves(board: Leaderboard) -> Figure:
     along = axis([point.epsilon for entry in board.entries for point in entry.accuracy])
     linf = board.norm == "linf"
     ranked = [entry for entry in board.entries if entry.rank is not None][:SHOWN]
-    with rc_context(PRINT):
+    with rc_context(fname=PRINT):
         sheet = new_figure(3.5, 3.0 + 0.14 * max(0, len(ranked) - 3))
         axes = sheet.subplots()
         for entry in board.entries:
@@ -76,7 +69,7 @@ def new_figure(width: float, height: float) -> Figure:
 def save(figure: Figure, stem: Path, suffixes: tuple[str, ...] = tuple(FORMATS)) -> list[Path]:
     """Write a figure in several formats, whole or not at all."""
     files = [stem.with_name(stem.name + suffix) for suffix in suffixes]
-    with rc_context(PRINT):
+    with rc_context(fname=PRINT):
         for file in files:
             with atomic(file) as draft:
                 figure.savefig(draft, format=file.suffix[1:], **FORMATS[file.suffix])

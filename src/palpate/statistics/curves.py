@@ -97,9 +97,9 @@ def with_result(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("status") != "no gradient")
 
 
-def survived(status: str = "status", correct: str = "correct") -> pl.Expr:
+def survived() -> pl.Expr:
     """Whether the image is still classified correctly; a failed one, or one without a prediction, is not."""
-    return (pl.col(status) == "ok") & pl.col(correct).fill_null(False)
+    return (pl.col("status") == "ok") & pl.col("correct").fill_null(False)
 
 
 def norm_of(rows: pl.DataFrame) -> str:

@@ -44,7 +44,7 @@ def write(run: Path, out: Path, chest_image: Path | None = None) -> list[Path]:
     data = read(Path(run))
     image, source = _radiograph(chest_image)
     caption = f"The chest filter, step by step, on {source}, at 224 px: OpenCV's functions on uint8, blur kernel 121."
-    with rc_context(PRINT):
+    with rc_context(fname=PRINT):
         parts: list[Part] = [("figure-1-chest-filter", preprocessing(image), caption)]
         for task, number in numbers(data).items():
             parts += [_perturbation(data, task, number), *_curves(data, task, number + 1)]
