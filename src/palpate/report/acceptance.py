@@ -25,7 +25,7 @@ class Acceptance:
 
     Attributes:
         criteria: as read.   file, digest: where from, and the SHA-256 of the file, which shows that it was not changed since.
-        run, study, study_digest: the run folder, its name and the SHA-256 of its study.json.   baseline: the other run, or None.
+        study, study_digest: the name of the run and the SHA-256 of its study.json.   baseline: the other run, or None.
         judgements: in the order of the criteria, then of the required checks.
         facts: devices, versions and commits of the stages.
     """
@@ -33,7 +33,6 @@ class Acceptance:
     criteria: Criteria
     file: Path
     digest: str
-    run: Path
     study: str
     study_digest: str
     baseline: Path | None
@@ -71,7 +70,7 @@ def check_run(criteria: Path, run: Path, baseline: Path | None = None) -> Accept
     judgements = [found for one in asked.criteria for found in judge(one, rows, old)]
     study = tables.path / "study.json"
     return Acceptance(
-        asked, criteria, sha256(criteria), tables.path, tables.study.name, sha256(study), baseline,
+        asked, criteria, sha256(criteria), tables.study.name, sha256(study), baseline,
         (*judgements, *_checks(asked, tables)), _facts(tables),
     )  # fmt: skip
 

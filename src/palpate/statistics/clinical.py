@@ -9,16 +9,9 @@ import polars as pl
 
 from palpate.core.errors import InputError
 from palpate.core.rows import SCHEMA
+from palpate.statistics import operating
 from palpate.statistics.curves import DETAILS, KEYS, check_rows, group_names, survived, with_result
 from palpate.statistics.intervals import clustered_wilson
-from palpate.statistics.operating import (
-    auroc,
-    brier,
-    calibration_error,
-    choose_threshold,
-    probabilities,
-    sensitivity_specificity,
-)
 from palpate.statistics.radius import median_radius
 
 MODEL = ["task", "finding", "model_id"]
@@ -203,7 +196,7 @@ def _threshold(part: pl.DataFrame) -> float | str:
     if part["classes"][0] > 2:
         return ""
     try:
-        return choose_threshold(answered["label"].to_numpy(), _scores(answered))
+        return operating.choose_threshold(answered["label"].to_numpy(), _scores(answered))
     except InputError as error:
         return f"no threshold from the validation split ({error})"
 
@@ -217,10 +210,10 @@ def _two_class_figures(part: pl.DataFrame, threshold: float | str, level: float)
         return {}, "one class: AUROC, sensitivity and specificity do not apply"
     if not np.isfinite(scores).all():
         return {}, "logits that are not finite: AUROC, sensitivity and specificity do not apply"
-    figures = _limits("auroc", auroc(labels, scores, groups, level))
+    figures = _limits("auroc", operating.auroc(labels, scores, groups, level))
     if isinstance(threshold, str):
         return figures, threshold
-    sensitivity, specificity = sensitivity_specificity(labels, scores, threshold, groups, level)
+    sensitivity, specificity = operating.sensitivity_specificity(labels, scores, threshold, groups, level)
     figures |= _limits("sensitivity", sensitivity) | _limits("specificity", specificity)
     return figures | {"threshold": threshold}, ""
 
@@ -230,11 +223,11 @@ def _calibration(part: pl.DataFrame, level: float, seed: int, repetitions: int) 
     logits = np.array(part["logits"].to_list(), float)
     if not np.isfinite(logits).all():
         return {}, "logits that are not finite: Brier score and calibration error do not apply"
-    labels, groups, predicted = part["label"].to_numpy(), part["group"].to_numpy(), probabilities(logits)
-    figures = _limits("brier", brier(labels, predicted, groups, level))
+    labels, groups, predicted = part["label"].to_numpy(), part["group"].to_numpy(), operating.probabilities(logits)
+    figures = _limits("brier", operating.brier(labels, predicted, groups, level))
     if part["group"].n_unique() < 2:
         return figures, "one patient or lesion: the calibration error does not apply"
-    found = calibration_error(labels, predicted, groups, level, seed, repetitions)
+    found = operating.calibration_error(labels, predicted, groups, level, seed, repetitions)
     return figures | _limits("calibration_error", found), ""
 
 

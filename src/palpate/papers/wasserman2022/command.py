@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-paper = typer.Typer(no_args_is_help=True, help="The studies, figures and numbers of arXiv 2210.14405.")
+from palpate.cli.options import RunArgument, argument, option
+from palpate.cli.tables import print_table
 
-RunArgument = Annotated[Path, typer.Argument(help="A run folder, as printed by `palpate study`.", show_default=False)]
+paper = typer.Typer(no_args_is_help=True, help="The studies, figures and numbers of arXiv 2210.14405.")
 
 
 @paper.command(epilog="Example: palpate paper studies wasserman2022")
-def studies(
-    folder: Annotated[Path, typer.Argument(help="The folder to write into.", show_default=False)],
-) -> None:
+def studies(folder: Annotated[Path, argument("The folder to write into.")]) -> None:
     """Write the paper's studies as TOML files, to be run and changed. Files that exist are left as they are."""
     from palpate.core.io import write_text
 
@@ -30,10 +29,7 @@ def studies(
 def figures(
     run: RunArgument,
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("figures"),
-    radiograph: Annotated[
-        Path | None,
-        typer.Option("--radiograph", help="A chest radiograph to draw figure 1 from.", show_default=False),
-    ] = None,
+    radiograph: Annotated[Path | None, option("--radiograph", "A chest radiograph to draw figure 1 from.")] = None,
 ) -> None:
     """Write the paper's figures 1 to 7 from a run, for print."""
     from palpate.papers.wasserman2022.print_figures import write
@@ -45,9 +41,7 @@ def figures(
 @paper.command(epilog="Example: palpate paper compare runs/paper")
 def compare(
     run: RunArgument,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The page; RUN/paper.html when absent.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, option("--out", "The page; RUN/paper.html when absent.")] = None,
 ) -> None:
     """Write a page that sets the paper's numbers beside those of a run."""
     from palpate.papers.wasserman2022.page import write_page
@@ -59,17 +53,15 @@ def compare(
 def parameters() -> None:
     """Count the parameters of the paper's models, beside Keras' count."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column
 
     from palpate.papers.wasserman2022.parameters import parameter_table
 
-    table = Table(title="Parameters of the paper's models", box=SIMPLE_HEAD)
-    for column in ("backbone", "attention", "size", "classes", "counted", "Keras' count", "equal"):
-        number = column in ("size", "classes", "counted", "Keras' count")
-        table.add_column(column, justify="right" if number else "left")
+    numbers = [Column(name, justify="right") for name in ("size", "classes", "counted", "Keras' count")]
+    rows = []
     for row in parameter_table():
         equal = "[green]yes[/green]" if row.counted == row.keras else "[red]no[/red]"
         counts = (str(row.size), str(row.num_classes), f"{row.counted:,}", f"{row.keras:,}")
-        table.add_row(row.backbone, row.attention or "none", *counts, equal)
-    Console().print(table)
+        rows.append((row.backbone, row.attention or "none", *counts, equal))
+    title = "Parameters of the paper's models"
+    print_table(["backbone", "attention", *numbers, "equal"], rows, title=title, box=SIMPLE_HEAD)

@@ -7,6 +7,7 @@ A study states epsilons in [0, 1]; its reading is the one under which the paper'
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 from palpate.core import formatting
 from palpate.report.contrasts import Contrast
@@ -79,42 +80,36 @@ def claims(data: RunData) -> list[Claim]:
     sides = {(kind, net): _side(data, kind, net) for kind in FAMILIES for net in (RESNET, INCEPTION)}
     skin, fundus, chest = (sides[kind, RESNET] for kind in FAMILIES)
     points = "Whether the paper means points or a share of the clean accuracy is unsaid; both are given."
+    of_skin, of_fundus, of_chest = (partial(Claim, NAMES[kind]) for kind in FAMILIES)
     found = [
         *_clean("skin", skin, ".905", ".88", "67 % are nv"),
-        Claim(NAMES["skin"], "lost at ε .00125, without attention", "24 %", _loss(skin.plain, skin, 0.00125), points),
-        Claim(NAMES["skin"], "at ε .005, without attention", "worse than chance", _at(skin.plain, skin, 0.005)),
-        Claim(NAMES["skin"], "at ε .01, without attention", "useless", _at(skin.plain, skin, 0.01)),
-        Claim(NAMES["skin"], "at ε .01, with attention", "above chance", _at(skin.attentive, skin, 0.01)),
+        of_skin("lost at ε .00125, without attention", "24 %", _loss(skin.plain, skin, 0.00125), points),
+        of_skin("at ε .005, without attention", "worse than chance", _at(skin.plain, skin, 0.005)),
+        of_skin("at ε .01, without attention", "useless", _at(skin.plain, skin, 0.01)),
+        of_skin("at ε .01, with attention", "above chance", _at(skin.attentive, skin, 0.01)),
         *_clean("fundus", fundus, ".832", ".818", ".8043"),
-        Claim(
-            NAMES["fundus"],
-            "smallest ε tried that costs 3 %, without",
-            "at least .01",
-            _costs(fundus.plain, 0.03),
-            points,
-        ),
-        Claim(NAMES["fundus"], "with over without attention at ε .32", "over 20 ×", _ratio(fundus, 0.32)),
+        of_fundus("smallest ε tried that costs 3 %, without", "at least .01", _costs(fundus.plain, 0.03), points),
+        of_fundus("with over without attention at ε .32", "over 20 ×", _ratio(fundus, 0.32)),
         *_clean("chest", chest, "not given", "not given", ".9527"),
-        Claim(NAMES["chest"], "clean, with less without attention", "−1 to −2 points", _difference(chest, 0.0)),
-        Claim(NAMES["chest"], "at ε .32, without attention", ".805", _at(chest.plain, chest, 0.32)),
-        Claim(NAMES["chest"], "at ε .32, with attention", ".805", _at(chest.attentive, chest, 0.32)),
-        Claim(NAMES["chest"], "lines cross", "beyond .32", _crossing(chest)),
+        of_chest("clean, with less without attention", "−1 to −2 points", _difference(chest, 0.0)),
+        of_chest("at ε .32, without attention", ".805", _at(chest.plain, chest, 0.32)),
+        of_chest("at ε .32, with attention", ".805", _at(chest.attentive, chest, 0.32)),
+        of_chest("lines cross", "beyond .32", _crossing(chest)),
     ]
-    all_sides = [side for (_, net), side in sides.items() if net == RESNET]
+    all_sides = [skin, fundus, chest]
     found += [
         Claim("All", "gain of attention over all ε, points", "up to 16 %, typically", _largest(all_sides), points),
         Claim("All", "gain of attention, extreme ratio", "2700 %", _largest_ratio(all_sides)),
         Claim("All", "more parameters with attention", "under 1.3 %", _parameters(data, all_sides)),
         Claim("All", "epochs trained", "most stop after 60–90", _epochs(data)),
     ]
+    lost = "The paper's text holds no results of this backbone."
     for kind in FAMILIES:
         side = sides[kind, INCEPTION]
-        lost = "The paper's text holds no results of this backbone."
+        unknown = partial(Claim, NAMES[kind], paper="not known", note=lost)
         for name, lines in (("without", side.plain), ("with", side.attentive)):
-            found.append(
-                Claim(NAMES[kind], f"{INCEPTION} clean, {name} attention", "not known", _reference(lines), lost)
-            )
-        found.append(Claim(NAMES[kind], f"{INCEPTION}, with vs. without", "not known", _sentence(side), lost))
+            found.append(unknown(what=f"{INCEPTION} clean, {name} attention", measured=_reference(lines)))
+        found.append(unknown(what=f"{INCEPTION}, with vs. without", measured=_sentence(side)))
     return found
 
 

@@ -115,21 +115,14 @@ def attacked_images(context: Context, task: str, spec: AttackSpec) -> tuple[Spli
 
 def _joined(parts: list[Sweep], images: Images) -> Sweep:
     """Consecutive blocks from the first image on as one result, without the images at each epsilon."""
-    kept = [part.adversarials for part in parts if part.adversarials is not None]
-    aims = [part.targets for part in parts if part.targets is not None]
-    fooled = [part.fooled for part in parts if part.fooled is not None]
-    return dataclasses.replace(
-        parts[0],
-        radius=torch.cat([part.radius for part in parts]),
-        labels=torch.cat([part.labels for part in parts]),
-        passes=torch.cat([part.passes for part in parts]),
-        status=tuple(status for part in parts for status in part.status),
-        images=images,
-        adversarials=torch.cat(kept) if kept else None,
-        worst=None,
-        targets=torch.cat(aims) if aims else None,
-        fooled=torch.cat(fooled, 1) if fooled else None,
-    )
+
+    def joined(name: str) -> Tensor | None:
+        held = [each for part in parts if (each := getattr(part, name)) is not None]
+        return torch.cat(held, -1 if name == "fooled" else 0) if held else None
+
+    named = {name: joined(name) for name in ("radius", "labels", "passes", "adversarials", "targets", "fooled")}
+    status = tuple(status for part in parts for status in part.status)
+    return dataclasses.replace(parts[0], status=status, images=images, worst=None, **named)
 
 
 def _facts(path: Path, attack: Attack, epsilons: tuple[float, ...]) -> dict[str, Any]:
