@@ -55,13 +55,12 @@ def assemble(data: RunData) -> dict[str, Named]:
     ordered = sorted(SECTIONS.items(), key=lambda item: item[1].rank)
     found: dict[str, Named] = {task: [] for task in data.study.tasks}
     whole: Named = []
-    for scope, name, make in [("task", *item) for item in ordered] + [("run", *item) for item in ordered]:
-        if make.scope == scope == "task":
-            for task in data.study.tasks:
-                with formatting.native(data.results.tasks[task].scale):
-                    _add(found[task], name, data, lambda make=make, task=task: make(data, task))
-        elif make.scope == scope:
-            _add(whole, name, data, lambda make=make: make(data))
+    for name, _ in (item for item in ordered if item[1].scope == "task"):
+        for task in data.study.tasks:
+            with formatting.native(data.results.tasks[task].scale):
+                _add(found[task], name, data, task)
+    for name, _ in (item for item in ordered if item[1].scope == "run"):
+        _add(whole, name, data)
     return {"": whole, **found}
 
 
@@ -111,9 +110,9 @@ def _texts(*files: tuple[str, str]) -> str:
     )
 
 
-def _add(named: Named, name: str, data: RunData, make) -> None:
+def _add(named: Named, name: str, data: RunData, *task: str) -> None:
     try:
-        section = make()
+        section = SECTIONS[name](data, *task)
     except Exception as error:  # a plug-in's mistake must not take the report with it
         data.problems.append(f"section {name} was left out: {type(error).__name__}: {error}")
         return

@@ -1,5 +1,6 @@
 """The viewer inside the page: scenes with their pictures as data URIs, as many samples as a budget allows."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,31 +36,29 @@ def embed(scene: Scene, budget: int) -> dict[str, Any] | None:
         a single sample does not fit.
     """
     views, number = scene.views[:MODELS], len(scene.ids)
-    chosen = None
-    for photos, side in STYLES:
-        wide = max(view.samples.clean.shape[-1] for view in views)
-        if photos.webp is None and wide > photos.side:
-            continue  # never shrunk without need
-        chosen = photos, side, budget // _bytes_per_sample(scene, views, photos, side)
-        if chosen[2] >= min(ENOUGH, number):
+    wide = max(view.samples.clean.shape[-1] for view in views)
+    fitting, (photos, side) = 0, STYLES[-1]
+    for photos, side in (
+        style for style in STYLES if style[0].webp or wide <= style[0].side
+    ):  # never shrunk without need
+        fitting = budget // _bytes_per_sample(scene, views, photos, side)
+        if fitting >= min(ENOUGH, number):
             break
-    if chosen is None or not chosen[2]:
+    if not fitting:
         return None
-    photos, side, kept = chosen[0], chosen[1], min(chosen[2], number)
-    kept_pictures = _Pictures()
-    facts = scene.to_dict()
+    kept, kept_pictures = min(fitting, number), _Pictures()
+    cut = dataclasses.replace(
+        scene,
+        ids=scene.ids[:kept],
+        labels=scene.labels[:kept],
+        groups={name: values[:kept] for name, values in scene.groups.items()},
+        views=tuple(dataclasses.replace(view, places=view.places[:kept]) for view in views),
+    )
+    facts = cut.to_dict() | {"factors": list(scene.factors)}
     facts["views"] = [
         record | kept_pictures.of(scene, view, kept, photos, side)
-        for record, view in zip(facts["views"], views, strict=False)
+        for record, view in zip(facts["views"], views, strict=True)
     ]
-    for name in ("ids", "labels"):
-        facts[name] = facts[name][:kept]
-    facts["groups"] = {name: values[:kept] for name, values in facts["groups"].items()}
-    for record in facts["views"]:
-        record |= {name: record[name][:kept] for name in ("radius", "found")}
-        record |= {
-            name: [step[:kept] for step in record[name]] for name in ("predictions", "confidence") if record[name]
-        }
     note = f"Images are stored in the page as {photos.words}; the attacked floats are in the run's samples.npz."
     if kept < number or len(views) < len(scene.views):
         note += f" The page holds {kept} of {number} samples and {len(views)} of {len(scene.views)} models: palpate view RUN shows all."
