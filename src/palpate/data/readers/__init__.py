@@ -19,14 +19,16 @@ def stated(file: str) -> dict[str, dict[str, Any]]:
     return tomllib.loads(Path(file).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
-def add_tasks(file: str, **readers: Callable[..., Any]) -> None:
-    """Register a task for each table of the TOML file beside a reader, with "_" for "-" in the names of the keywords.
+def add_tasks(file: str, source: str = "reader", **functions: Callable[..., Any]) -> None:
+    """Register a task for each table of the TOML file beside a reader; its function is the field `source` of the task.
 
-    A table holds fields of `Task`, `grey` for images that are made grey, and `like` for the task whose fields hold where it has none.
+    In the names of the keywords "_" stands for "-". A table holds fields of `Task`, `grey` for images that are made grey, and `like` for the
+    task whose fields hold where it has none.
     """
     tables = stated(file)
     for name, own in tables.items():
         known = tables.get(own.pop("like", ""), {}) | own
         fields: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in known.items()}
         grey = Preprocess(grey=fields.pop("grey", False))
-        TASKS.add(name, Task(name, reader=readers[name.replace("-", "_")], preprocess=grey, **fields))
+        fields[source] = functions[name.replace("-", "_")]
+        TASKS.add(name, Task(name, preprocess=grey, **fields))
