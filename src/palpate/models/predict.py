@@ -4,11 +4,13 @@ Training validates with it, and every adversarial image is predicted by it again
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -24,6 +26,21 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: Any, /) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """The images of a sequence at these places (n,), read when they are asked for; of a range by slices, which every sequence has."""
+
+    images: Images
+    places: NDArray[np.intp] | range
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: slice) -> Any:
+        chosen = self.places[index]
+        return self.images[slice(chosen.start, chosen.stop) if isinstance(chosen, range) else chosen]
 
 
 def as_tensor(values: Any) -> Tensor:

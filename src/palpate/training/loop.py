@@ -25,12 +25,12 @@ from palpate.models.checkpoint import check_finite
 from palpate.models.classifier import Classifier
 from palpate.models.generators import generator_states, restore_generators
 from palpate.models.layout import use_channels_last
-from palpate.models.predict import Images, Progress, as_tensor, choose_device, predict_logits
+from palpate.models.predict import Chosen, Images, Progress, as_tensor, choose_device, predict_logits
 from palpate.models.resume import Resume
 from palpate.training.history import Epoch, History, Hooks, LabelledImages
 from palpate.training.objective import accuracy, balanced_accuracy, loss, loss_weights
 from palpate.training.optimizer import make_optimizer
-from palpate.training.parallel import Stretch, check_devices, gathered, launch, several
+from palpate.training.parallel import check_devices, gathered, launch, several
 from palpate.training.sampling import batches, draw, flip, flips
 from palpate.training.spec import TrainSpec
 
@@ -278,7 +278,7 @@ class _Training:
             return predict_logits(self.classifier, images)
         size = -(-len(images) // world)
         share = range(rank * size, min((rank + 1) * size, len(images)))
-        mine = predict_logits(self.classifier, Stretch(images, share)) if share else torch.empty(0)
+        mine = predict_logits(self.classifier, Chosen(images, share)) if share else torch.empty(0)
         return torch.cat([part for part in gathered(mine) if len(part)])
 
 

@@ -1,6 +1,5 @@
 """One training in several processes, each with a GPU (or a core) and a share of every batch: distributed data parallel, through Lightning Fabric."""
 
-import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,6 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from palpate.core.errors import InputError
-from palpate.models.predict import Images
 from palpate.training.spec import TrainSpec
 
 
@@ -77,18 +75,3 @@ def gathered(mine: Tensor) -> list[Tensor]:
     parts: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, mine)
     return parts
-
-
-@dataclasses.dataclass(frozen=True)
-class Stretch:
-    """Consecutive images of a sequence."""
-
-    images: Images
-    places: range
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: slice) -> Any:
-        chosen = self.places[index]
-        return self.images[chosen.start : chosen.stop]

@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from palpate.core.errors import InputError
 from palpate.core.provenance import versions
@@ -26,7 +24,7 @@ from palpate.data.tasks import Task
 from palpate.models.checkpoint import read_spec
 from palpate.models.layout import use_channels_last
 from palpate.models.memory import return_large_arrays
-from palpate.models.predict import Images, Progress
+from palpate.models.predict import Progress
 from palpate.models.weights import load_weights
 from palpate.statistics.subgroups import banded, choose_columns
 from palpate.study.classifier import two_logits
@@ -42,20 +40,6 @@ BLOCK = 1024
 def blocks(first: int, last: int, size: int = BLOCK) -> Iterator[slice]:
     """The places of the images from `first` to before `last`, block after block."""
     return (slice(start, min(start + size, last)) for start in range(first, last, size))
-
-
-@dataclasses.dataclass(frozen=True)
-class Chosen:
-    """The images of a sequence at these places (n,), read when they are asked for."""
-
-    images: Images
-    places: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, place: slice) -> Tensor:
-        return self.images[self.places[place]]
 
 
 @dataclasses.dataclass

@@ -20,8 +20,8 @@ from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
 from palpate.core import rows
 from palpate.core.records import StageOutput
-from palpate.models.predict import predict_logits
-from palpate.study.stages.context import Chosen, Context, blocks
+from palpate.models.predict import Chosen, predict_logits
+from palpate.study.stages.context import Context, blocks
 from palpate.study.stages.table import make_rows
 
 BALL_TOLERANCE = 2.0**-23

@@ -10,11 +10,11 @@ import torch
 
 from palpate.core import formatting
 from palpate.core.records import StageOutput
-from palpate.models.predict import predict_logits
+from palpate.models.predict import Chosen, predict_logits
 from palpate.models.weights import save_weights
 from palpate.study.classifier import build_model, column, two_logits
 from palpate.study.loggers import EpochLog
-from palpate.study.stages.context import Chosen, Context
+from palpate.study.stages.context import Context
 from palpate.study.stages.kept import KeptState
 from palpate.training.loop import fit
 from palpate.training.objective import accuracy
