@@ -54,7 +54,7 @@ def embed(scene: Scene, budget: int) -> dict[str, Any] | None:
         groups={name: values[:kept] for name, values in scene.groups.items()},
         views=tuple(dataclasses.replace(view, places=view.places[:kept]) for view in views),
     )
-    facts = cut.to_dict() | {"factors": list(scene.factors)}
+    facts: dict[str, Any] = cut.to_dict() | {"factors": list(scene.factors)}
     facts["views"] = [
         record | kept_pictures.of(scene, view, kept, photos, side)
         for record, view in zip(facts["views"], views, strict=True)
