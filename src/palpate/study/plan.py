@@ -4,8 +4,9 @@ A fingerprint hashes the stage's specification, its parents, the identity of the
 device nor the folder, so a study can be moved and go on.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
@@ -21,15 +22,13 @@ VERSIONS: dict[Kind, int] = {"train": 2, "predict": 3, "attack": 4, "explain": 3
 """Raised when a kind of stage changes what it computes, so that old results are not taken for new ones."""
 
 
-class Data(Protocol):
-    """What a data set is to a plan; `palpate.data.dataset.Dataset` is one."""
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a plan needs of a task's data: the identity of images, labels and splits, their scale, and the names of several findings."""
 
-    @property
-    def identity(self) -> str: ...
-    @property
-    def scale(self) -> Scale: ...
-    @property
-    def findings(self) -> tuple[str, ...]: ...
+    identity: str
+    scale: Scale
+    findings: tuple[str, ...] = ()
 
 
 def finding_task(task: str, finding: str) -> str:
@@ -46,7 +45,7 @@ def plan(study: Study, datasets: Mapping[str, Data]) -> tuple[StageOutput, ...]:
 
     Args:
         study: what is asked for.
-        datasets: for each task by name: the identity of its images, labels and splits, their scale, and the names of several findings.
+        datasets: for each task by name.
 
     Returns:
         Train, predict, attack, corrupt, explain and trust stages for every task, model and seed. Of several findings each has its own, but for

@@ -1,13 +1,11 @@
 """study.json written again from what the stage outputs say of the study that they were made for."""
 
-import dataclasses
 from collections.abc import Mapping
 
-from palpate.core.epsilon import Scale
 from palpate.core.errors import InputError
 from palpate.core.records import TaskRecord
 from palpate.core.run_folder import RunFolder
-from palpate.study.plan import plan
+from palpate.study.plan import Data, plan
 from palpate.study.spec import Study
 
 
@@ -25,21 +23,14 @@ def rebuild(run: RunFolder) -> None:
     facts = max(made, key=lambda record: record.created).study
     assert facts is not None
     study = Study.read(facts.spec, f"{run.path}: the study of its stage outputs")
-    datasets = {task.name: _Planned.of(task.name, facts.tasks) for task in study.tasks}
-    run.write_study(**dict(facts), stages=plan(study, datasets))
+    run.write_study(
+        **dict(facts), stages=plan(study, {task.name: _data(task.name, facts.tasks) for task in study.tasks})
+    )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Planned:
-    """What a plan needs of a task's data, from the records of the task or of its findings."""
-
-    identity: str
-    scale: Scale
-    findings: tuple[str, ...]
-
-    @classmethod
-    def of(cls, name: str, records: Mapping[str, TaskRecord]) -> "_Planned":
-        if name in records:
-            return cls(records[name].identity, records[name].scale, ())
-        parts = [record for record in records.values() if record.part_of == name]
-        return cls(parts[0].whole, parts[0].scale, tuple(part.finding for part in parts))
+def _data(name: str, records: Mapping[str, TaskRecord]) -> Data:
+    """A task's data, from the records of the task or of its findings."""
+    if name in records:
+        return Data(records[name].identity, records[name].scale)
+    parts = [record for record in records.values() if record.part_of == name]
+    return Data(parts[0].whole, parts[0].scale, tuple(part.finding for part in parts))

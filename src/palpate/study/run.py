@@ -24,7 +24,7 @@ from palpate.study.classifier import check_model
 from palpate.study.engines.choose import EngineChoice, opened
 from palpate.study.engines.engine import Setup
 from palpate.study.loggers import check_logger
-from palpate.study.plan import finding_task, plan
+from palpate.study.plan import Data, finding_task, plan
 from palpate.study.progress import StudyProgress
 from palpate.study.schedule import Schedule
 from palpate.study.spec import Study, TaskSpec
@@ -89,7 +89,7 @@ def run(
     _check_attacks(study, datasets)
     facts = [each for task in study.tasks for each in _facts(study, datasets[task.name], task)]
     columns = [(datasets[task.name], task, subgroup_columns(datasets[task.name], task)) for task in study.tasks]
-    stages = plan(study, datasets)
+    stages = plan(study, {name: Data(data.identity, data.scale, data.findings) for name, data in datasets.items()})
     folder = open_run(Path(out) if out is not None else Path("runs") / study.name, study.name)
     metadata = _write_metadata(columns, folder)
     folder.write_study(
