@@ -176,3 +176,36 @@ def test_probabilities_that_round_to_zero_hide_nothing(five, log):
     found = plain.radius.isfinite() & (plain.radius > 0)
     near = (bent.radius / plain.radius - 1)[found] <= 0.05
     assert near.double().mean() >= 0.95
+
+
+@pytest.mark.parametrize("factor", [1.0, 4.0])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_sigmoid_behind_one_logit_or_a_finding_changes_no_radius(linear2, columns, factor):
+    """Class 1 is a probability above ½, and not above 0, which all of them are."""
+    x, finding = linear2.images, None if columns == 1 else 1
+    model = Findings(8)
+    raw = Wrapped(model, behind=lambda z: z[:, 3 - columns :]).eval()
+    scale = factor / raw(x).abs().median().item()
+    sure = Wrapped(raw, behind=lambda z: (scale * z).sigmoid()).eval()
+    labels = (raw(x)[:, finding or 0] > 0).long()
+    plain = palpate.sweep(raw, x, labels, [0.25], finding=finding)
+    with pytest.warns(UserWarning, match="probabilities instead of logits"):
+        found = palpate.sweep(sure, x, labels, [0.25], finding=finding)
+    torch.testing.assert_close(found.radius, plain.radius, rtol=0.01, atol=0)
+    verdicts = palpate.trust(sure, x, labels, [0.05], sweep=found, finding=finding, budget=600)
+    status = {verdict.name: verdict.status for verdict in verdicts}
+    assert (status["mode and logits"], status["clean accuracy"], status["class order"]) == ("fail", "pass", "pass")
+    double = x.dtype == torch.float64
+    with pytest.warns(UserWarning, match="gives probabilities"):
+        wrapped = palpate.wrap(sure.double() if double else sure, value_range=(0, 1), size=8)
+    again = palpate.sweep(wrapped, x, labels, [0.25], finding=finding)
+    torch.testing.assert_close(again.radius, plain.radius, rtol=0.01, atol=0)
+
+
+def test_logits_between_zero_and_one_are_no_probabilities(linear2):
+    small = Wrapped(Findings(8), behind=lambda z: 0.5 + z[:, :1] / 1000).eval()
+    logits = small(linear2.images)
+    assert ((logits > 0) & (logits < 1)).all()
+    labels = torch.ones(len(logits), dtype=torch.long)
+    palpate.sweep(small, linear2.images, labels, [0.25])  # a warning is an error here
+    assert palpate.wrap(small, value_range=(0, 1), size=8).head.odds is False

@@ -14,7 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from palpate.core.errors import InputError
-from palpate.models.adapt import Copying, HalfPrecision, as_logits_model, in_full_precision, without_probabilities
+from palpate.models.adapt import (
+    Copying,
+    HalfPrecision,
+    LogProbabilities,
+    as_logits_model,
+    in_full_precision,
+    without_probabilities,
+)
 from palpate.models.predict import check_values, one_message
 
 REPEATS = 2.0**-16
@@ -179,14 +186,17 @@ def check_model(
         if not output.is_floating_point():
             raise InputError(f"model must give logits, floating point numbers, given {output.dtype}")
         columns = 1 if output.ndim == 1 else output.shape[1]
-        _warn_of_probabilities(output, columns)
         if finding is not None and not 0 <= finding < columns:
             raise InputError(f"finding must be a column of the model's {columns}, given {finding}")
+        model = without_probabilities(model, example, finding)
+        if isinstance(model, LogProbabilities) and (model.summed or columns == 1 or finding is not None):
+            warnings.warn(
+                "model seems to give probabilities instead of logits: its gradients vanish where it is sure, so other tools find it more robust "
+                "than it is; log p is attacked instead, or log(p / (1 − p)) where they do not sum to 1; remove the final softmax or sigmoid",
+                stacklevel=4,
+            )
         if columns == 1 or finding is not None:
-            model = as_logits_model(model, finding)
-            columns = 2
-        else:
-            model = without_probabilities(model, example)
+            model, columns = as_logits_model(model, finding), 2
         if int(labels.max()) >= columns:
             raise InputError(
                 f"labels must be below the model's {columns} classes, given {int(labels.max())}; "
@@ -265,14 +275,3 @@ def _moved(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     pair, other = (each.gather(1, places).double() for each in (before, after))
     moved = ((pair[:, 0] - pair[:, -1]) - (other[:, 0] - other[:, -1])).abs()
     return moved.nan_to_num(nan=0.0, posinf=0.0), torch.where(pair.isfinite(), pair, 0.0).abs().amax(1)
-
-
-def _warn_of_probabilities(output: Tensor, columns: int) -> None:
-    inside = bool(((output >= 0) & (output <= 1)).all())
-    sums = columns > 1 and inside and bool(((output.sum(1) - 1).abs() < 1e-3).all())
-    if sums or (columns == 1 and inside and bool((output > 0).any())):
-        warnings.warn(
-            "model seems to give probabilities instead of logits: its gradients vanish where it is sure, so it looks more robust than "
-            "it is; remove the final softmax or sigmoid",
-            stacklevel=5,
-        )

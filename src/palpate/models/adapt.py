@@ -1,7 +1,12 @@
 """Heads of other shapes as logits of classes: one sigmoid logit, or one finding of a multi-label head, becomes two classes."""
 
+import contextlib
+
 import torch
 from torch import Tensor, nn
+
+FAR = 1e3
+"""How far outside of [0, 1] a single output is looked at."""
 
 
 class OneFinding(nn.Module):
@@ -99,9 +104,13 @@ class LogProbabilities(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(n, C, H, W) to (n, K)."""
         p = self.model(images)
-        kind = torch.finfo(p.dtype)
-        low = _log(p, kind.tiny)
-        return low if self.summed else low - _log(1 - p, kind.eps / 4)
+        return _log(p, torch.finfo(p.dtype).tiny) if self.summed else log_odds(p)
+
+
+def log_odds(p: Tensor) -> Tensor:
+    """log(p / (1 − p)) of probabilities, finite and rising on all numbers."""
+    kind = torch.finfo(p.dtype)
+    return _log(p, kind.tiny) - _log(1 - p, kind.eps / 4)
 
 
 def _log(values: Tensor, least: float) -> Tensor:
@@ -110,19 +119,33 @@ def _log(values: Tensor, least: float) -> Tensor:
     return torch.where(values > least, inside, inside + (values - least) / least)
 
 
-def without_probabilities(model: nn.Module, example: Tensor) -> nn.Module:
-    """The model itself, or as `LogProbabilities` where its K ≥ 2 outputs are probabilities.
+def without_probabilities(model: nn.Module, example: Tensor, column: int | None = None) -> nn.Module:
+    """The model itself, or as `LogProbabilities` where its outputs, or the one in this column that is looked at alone, are probabilities.
 
     Small logits may all lie in [0, 1], too. So the outputs must do so for the example (n, C, H, W), for its negative and for noise; and unless they
-    sum to 1, some must be above and some below ½.
+    sum to 1, some must be above and some below ½. A single one must also do so far outside of [0, 1], where logits grow and a sigmoid is 0 or 1.
     """
+
+    def ask(images: Tensor) -> Tensor:
+        p = model(images)
+        return p.reshape(len(images), -1) if column is None or p.ndim == 1 else p[:, column, None]
+
     noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0), dtype=example.dtype)
+    noise = noise.to(example.device)
     with torch.no_grad():
-        p = torch.cat([model(images) for images in (example, 1 - example, noise.to(example.device))])
-    if p.ndim != 2 or p.shape[1] < 2 or not bool(((p >= 0) & (p <= 1)).all()) or bool((p == p[:, :1]).all()):
-        return model
-    summed = bool(((p.sum(1) - 1).abs() < 1e-3).all())
-    return LogProbabilities(model, summed) if summed or p.min() < 0.5 < p.max() else model
+        p = torch.cat([ask(images) for images in (example, 1 - example, noise)])
+        single = p.shape[1] == 1
+        if not _inside(p) or (not single and bool((p == p[:, :1]).all())):
+            return model
+        if single:
+            with contextlib.suppress(Exception):  # what a network may do with such images
+                p = torch.cat([p, ask(FAR * (2 * noise - 1)), ask(FAR * (1 - 2 * noise))])
+    summed = not single and bool(((p.sum(1) - 1).abs() < 1e-3).all())
+    return LogProbabilities(model, summed) if summed or (_inside(p) and p.min() < 0.5 < p.max()) else model
+
+
+def _inside(p: Tensor) -> bool:
+    return bool(((p >= 0) & (p <= 1)).all())
 
 
 def as_logits_model(model: nn.Module, finding: int | None = None) -> nn.Module:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from palpate.core.errors import InputError
+from palpate.models.adapt import log_odds
 
 
 class Logits(nn.Module):
@@ -15,13 +16,16 @@ class Logits(nn.Module):
     Args:
         output: which part of the output holds the logits: a key, an attribute or a position. When absent: the output itself, its `logits`,
             the first of a tuple or list, or the only tensor of a mapping.
+
+    Attributes:
+        odds: the network gives probabilities that do not sum to 1, of which log(p / (1 − p)) are the logits.
     """
 
     order: Tensor | None
 
     def __init__(self, output: str | int | None = None) -> None:
         super().__init__()
-        self.output, self.negated = output, False
+        self.output, self.negated, self.odds = output, False, False
         self.register_buffer("order", None, persistent=False)
 
     def reorder(self, order: list[int], single: bool = False) -> None:
@@ -51,6 +55,8 @@ class Logits(nn.Module):
             raise InputError(f"module: expected logits (N, K), got {logits.dtype} {shape}")
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
+        if self.odds:
+            logits = log_odds(logits)
         if self.negated:
             logits = -logits
         return logits if self.order is None else logits[:, self.order]

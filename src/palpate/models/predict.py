@@ -78,7 +78,7 @@ def one_message(what: str, remedy: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, InputError) or out_of_memory(error):
+        if isinstance(error, InputError | Warning) or out_of_memory(error):
             raise
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise InputError(f"{what}: {reason}{remedy}") from error

@@ -1,6 +1,7 @@
 """`wrap` makes a classifier of somebody's own network."""
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from palpate.core.errors import InputError
+from palpate.models.adapt import LogProbabilities, without_probabilities
 from palpate.models.checkpoint import check_finite
 from palpate.models.classifier import Classifier
 from palpate.models.normalize import Normalize, PerChannel, make_normalize
@@ -33,8 +35,9 @@ def wrap(
     it in its own precision.
 
     Args:
-        module: normalised images (N, C, H, W) to logits, not probabilities: a tensor (N, K), (N, 1) or (N,), or a tuple, mapping or object
-            that holds one. It is used as it is, not copied. A single logit stays single: num_classes is 1, and class 1 is a logit above 0.
+        module: normalised images (N, C, H, W) to logits: a tensor (N, K), (N, 1) or (N,), or a tuple, mapping or object that holds one. It is
+            used as it is, not copied. A single logit stays single: num_classes is 1, and class 1 is a logit above 0. Of
+            probabilities that do not sum to 1, log(p / (1 − p)) are the logits, with a warning.
         mean: a number for each channel, or one for all, in units of `value_range`; both this and `std`, or neither.
         std: likewise.
         size: side in pixels of the square images that it is tried on; others are taken where the network takes them.
@@ -75,11 +78,17 @@ def adapt(
     check_finite(module, f"the network {type(module).__name__}")
     like = next(module.parameters(), torch.zeros(1))
     precision = torch.float64 if like.dtype == torch.float64 else torch.float32
-    model = Classifier(normalize.to(like.device, precision), _opaque(module), None, Logits(output), 1, size, spec)
+    head = Logits(output)
+    model = Classifier(normalize.to(like.device, precision), _opaque(module), None, head, 1, size, spec)
     images = torch.zeros(2, normalize.channels, size, size, dtype=precision, device=like.device)
     failed = one_message(f"module: failed on images {tuple(images.shape)}", f"; {_remedy(model.backbone, normalize)}")
     with evaluating(model), torch.no_grad(), failed:
         logits = model(images)
+        if bool(((logits >= 0) & (logits <= 1)).all()):
+            seen = without_probabilities(model, images)
+            head.odds = isinstance(seen, LogProbabilities) and not seen.summed
+    if head.odds:
+        warnings.warn(f"{type(module).__name__} gives probabilities: log(p / (1 − p)) are its logits", stacklevel=3)
     if len(logits) != len(images):
         raise InputError(f"module: expected logits (N, K), got {tuple(logits.shape)} for N = {len(images)} images")
     if classes is not None and len(set(classes)) != max(logits.shape[1], 1 if len(classes) == 1 else 2):

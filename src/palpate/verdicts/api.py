@@ -20,7 +20,7 @@ from palpate.attacks.validation import check_count, check_module, class_names, t
 from palpate.core.epsilon import epsilon_grid, scale_of
 from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
-from palpate.models.adapt import as_logits_model, in_full_precision
+from palpate.models.adapt import as_logits_model, in_full_precision, without_probabilities
 from palpate.models.generators import generator_states, restore_generators
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating
 from palpate.models.resume import Resume
@@ -138,7 +138,12 @@ def trust(
         return ModelAccess(network, batch=batch, draws=draws, budget=spent)
 
     def logits(network: nn.Module) -> ModelAccess:
-        adapted = as_logits_model(in_full_precision(network), finding)
+        network = in_full_precision(network)
+        with contextlib.suppress(Exception), torch.no_grad():  # whatever it raises, its checks are not run and say so
+            example = looked_at[:2].to(device)
+            if finding is not None or network(example).numel() == len(example):
+                network = without_probabilities(network, example, finding)
+        adapted = as_logits_model(network, finding)
         adapted = adapted if goal is None else Towards(adapted, goal)
         return access(adapted if channels == "free" else GreyStaysGrey(adapted))
 
