@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from palpate.models.adapt import takes_channels_last
 from palpate.models.predict import evaluating
 
 
@@ -19,10 +20,8 @@ def use_channels_last(model: nn.Module, example: Tensor) -> torch.memory_format:
         The layout that images should have.
     """
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(example.contiguous(memory_format=torch.channels_last))
-    except RuntimeError:
-        model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
-        return torch.contiguous_format
-    return torch.channels_last
+    with evaluating(model):
+        if takes_channels_last(model, example):
+            return torch.channels_last
+    model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    return torch.contiguous_format

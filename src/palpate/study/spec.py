@@ -17,8 +17,7 @@ from palpate.core.spec import Name, SpecError
 from palpate.data.options import ImageSettings
 from palpate.data.table import Columns
 from palpate.models.networks import code_hash
-from palpate.study.attacks import AttackSpec, Epsilons, fit
-from palpate.study.corruptions import CorruptionSpec
+from palpate.study.attacks import AttackSpec, CorruptionSpec, Epsilons, fit
 from palpate.study.network import ModelSpec
 from palpate.study.part import Part
 from palpate.training.spec import TrainSpec

@@ -8,8 +8,8 @@ from palpate.core.records import VerdictRecord
 from palpate.core.registry import SECTIONS
 from palpate.report import verdicts
 from palpate.report.corruptions import CorruptionResults, severity_text
+from palpate.report.figures import multiples_figure, multiples_height
 from palpate.report.line_styles import line_styles
-from palpate.report.multiples import height, multiples_figure
 from palpate.report.results import TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
@@ -38,7 +38,7 @@ def section(data: RunData, task: str) -> Section | None:
     severities, correlations = severity_table(task, found, names), correlation_table(task, found)
     details = [one for one in (check_table(data, task), error_table(task, found), about(task, found)) if one]
     html = render(
-        "corruptions.html", severities=severities, figure=figure, height=height(len(panels)), correlations=correlations, details=details
+        "corruptions.html", severities=severities, figure=figure, height=multiples_height(len(panels)), correlations=correlations, details=details
     )  # fmt: skip
     tables = tuple(one for one in (severities, correlations, *details) if one)
     return Section("Attacks and corruptions: how much it takes", html, tables=tables)

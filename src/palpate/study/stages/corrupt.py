@@ -18,7 +18,7 @@ from palpate.core.records import StageOutput, VerdictRecord, summarise_verdicts
 from palpate.corruptions.api import Corrupted
 from palpate.corruptions.checks import examine
 from palpate.models.predict import predict_logits
-from palpate.study.corruptions import CorruptionSpec
+from palpate.study.attacks import CorruptionSpec
 from palpate.study.stages.context import Context
 from palpate.study.stages.swept import Files, Swept, write_samples
 

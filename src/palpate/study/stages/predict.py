@@ -1,16 +1,38 @@
-"""The predict stage: clean predictions of every validation and test image."""
+"""The predict stage: clean predictions of every validation and test image; and the one place that fills the row of `palpate.core.rows`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+import torch
+from torch import Tensor
 
+from palpate.attacks.losses import margin, unusable
 from palpate.core import rows
 from palpate.core.records import StageOutput
+from palpate.data.dataset import Split
 from palpate.models.predict import predict_logits
 from palpate.study.stages.context import Context, blocks
-from palpate.study.stages.table import make_rows
+
+CLEAN: dict[str, Any] = {
+    "attack_id": "none",
+    "attack": "none",
+    "norm": None,
+    "target": None,
+    "epsilon": 0.0,
+    "epsilon_index": 0,
+    "inherited": False,
+    "radius": None,
+    "linf": 0.0,
+    "in_ball": True,
+    "in_box": True,
+    "survives_rounding": None,
+    "passes_forward": 1,
+    "passes_backward": 0,
+}
+"""What the rows of a clean prediction say of an attack: there was none."""
 
 
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
@@ -34,3 +56,34 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
 def write_rows(tables: list[pl.DataFrame], folder: Path) -> None:
     """Write the rows of a block."""
     rows.write(pl.concat(tables), folder / "images.parquet")
+
+
+def make_rows(
+    keys: Mapping[str, Any], split: Split, place: Any, logits: Tensor, status: Any = "ok", **attacked: Any
+) -> pl.DataFrame:
+    """Fill one row per image.
+
+    Args:
+        keys: the columns that are the same for all images.
+        split: where the images come from.
+        place: which of its images, n of them: a slice or their places.
+        logits: (n, K), re-predicted from what was done to them.
+        status: of the attack on each of them (n,); an image without a usable answer is "failed" in any case.
+        attacked: the columns of `CLEAN` for images that were attacked, one value for all or (n,).
+    """
+    labels, found = torch.as_tensor(np.asarray(split.labels)[place], dtype=torch.long), logits.double()
+    prediction, status = found.argmax(1), np.where(unusable(found), "failed", status)
+    columns: dict[str, Any] = {
+        **keys,
+        **CLEAN,
+        "image_id": np.asarray(split.ids)[place].tolist(),
+        "group_id": np.asarray(split.groups)[place].tolist(),
+        "label": labels.numpy(),
+        "logits": found.tolist(),
+        "prediction": prediction.numpy(),
+        "correct": (prediction == labels).numpy() & (status == "ok"),
+        "margin": -margin(found, labels).numpy(),
+        "status": status.tolist(),
+        **attacked,
+    }
+    return pl.DataFrame({name: columns[name] for name in rows.SCHEMA}, schema=rows.SCHEMA, strict=True)

@@ -22,7 +22,7 @@ from palpate.core import rows
 from palpate.core.records import StageOutput
 from palpate.models.predict import Chosen, predict_logits
 from palpate.study.stages.context import Context, blocks
-from palpate.study.stages.table import make_rows
+from palpate.study.stages.predict import make_rows
 
 BALL_TOLERANCE = 2.0**-23
 """One unit in the last place of a float32 at 1: x + delta is rounded, so a pixel read back may exceed epsilon by so much."""
