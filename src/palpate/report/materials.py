@@ -14,48 +14,30 @@ def bill_of_materials(data: RunData) -> dict[str, Any]:
 
     Source: CycloneDX specification 1.5, https://cyclonedx.org/docs/1.5/json/.
     """
-    made_with = data.made_with()
-    packages = [(name, each) for name, versions in made_with.items() if name not in MADE_ON for each in versions]
-    components: list[dict[str, Any]] = [_package(*one) for one in packages]
-    for stage in data.complete("train"):
-        components.append(
-            {
-                "type": "machine-learning-model",
-                "bom-ref": stage.id,
-                "name": f"{stage.model_id} on {stage.task}",
-                **({"hashes": [{"alg": "SHA-256", "content": stage.weights}]} if stage.weights else {}),
-            }
-        )
-    for task, record in data.study.tasks.items():
-        components.append(
-            {
-                "type": "data",
-                "bom-ref": f"data-{task}",
-                "name": record.title,
-                "description": f"identity of images, labels, groups and splits: {record.identity}",
-                "licenses": [{"license": {"name": record.licence}}],
-            }
-        )
+    made_with, study = data.made_with(), data.study
+    packages = [_package(name, each) for name, found in made_with.items() if name not in MADE_ON for each in found]
+    trained = [
+        {"type": "machine-learning-model", "bom-ref": stage.id, "name": f"{stage.model_id} on {stage.task}"}
+        | ({"hashes": [{"alg": "SHA-256", "content": stage.weights}]} if stage.weights else {})
+        for stage in data.complete("train")
+    ]
+    images = [
+        {"type": "data", "bom-ref": f"data-{task}", "name": record.title}
+        | {"description": f"identity of images, labels, groups and splits: {record.identity}"}
+        | {"licenses": [{"license": {"name": record.licence}}]}
+        for task, record in study.tasks.items()
+    ]
+    told = {"study": [study.name]} | {name: made_with[name] for name in MADE_ON if name in made_with}
+    properties = [{"name": f"palpate:{name}", "value": ", ".join(values)} for name, values in told.items()]
+    palpate = {"type": "application", "name": "palpate", "version": study.palpate, "bom-ref": "palpate-study"}
+    serial = uuid.uuid5(uuid.NAMESPACE_URL, f"{study.name} {study.created}")
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{data.study.name} {data.study.created}')}",
+        "serialNumber": f"urn:uuid:{serial}",
         "version": 1,
-        "metadata": {
-            "timestamp": data.study.created,
-            "component": {
-                "type": "application",
-                "name": "palpate",
-                "version": data.study.palpate,
-                "bom-ref": "palpate-study",
-            },
-            "properties": [
-                {"name": f"palpate:{name}", "value": ", ".join(values)}
-                for name, values in {"study": [data.study.name], **made_with}.items()
-                if name in ("study", *MADE_ON)
-            ],
-        },
-        "components": components,
+        "metadata": {"timestamp": study.created, "component": palpate, "properties": properties},
+        "components": [*packages, *trained, *images],
     }
 
 

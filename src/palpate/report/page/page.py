@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from palpate.core import formatting
 from palpate.core.io import write_text
+from palpate.core.records import TaskRecord
 from palpate.core.registry import SECTIONS
 from palpate.report.export import export
 from palpate.report.results import ModelChecks
@@ -77,20 +78,17 @@ def render_page(data: RunData, sections: dict[str, Named]) -> str:
         checked=checked_models(data.results.checks),
         before=[(name, section) for name, section in whole if SECTIONS[name].rank < TASKS_RANK],
         after=[(name, section) for name, section in whole if SECTIONS[name].rank >= TASKS_RANK],
-        tasks=[
-            (
-                task,
-                record.model_copy(update={"title": data.results.tasks[task].title}),
-                _gaps(data, task),
-                len(data.models(task)) <= UNFOLDED,
-                sections[task],
-            )
-            for task, record in data.study.tasks.items()
-        ],
+        tasks=[_task(data, task, sections[task]) for task in data.study.tasks],
         style=Markup(_texts(("page", "style.css"), ("viewer", "viewer.css"))),
         script=Markup(_texts(("page", "script.js"), ("viewer", "shots.js"), ("viewer", "viewer.js"))),
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
     )
+
+
+def _task(data: RunData, task: str, sections: Named) -> tuple[str, TaskRecord, list[str], bool, Named]:
+    """A task, its record, what is missing of it, whether its sections are unfolded, and these."""
+    record = data.study.tasks[task].model_copy(update={"title": data.results.tasks[task].title})
+    return task, record, _gaps(data, task), len(data.models(task)) <= UNFOLDED, sections
 
 
 def checked_models(checks: Sequence[ModelChecks]) -> dict[str, int]:
