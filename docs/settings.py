@@ -31,14 +31,14 @@ def classes(module: Module) -> Iterator[Class]:
 
 
 def fields(one: Class) -> Iterator[DocstringParameter]:
-    """The settings that a class declares; `Field(default, description=…)` is taken apart."""
+    """The settings that a class declares; described below them or in `Field(default, description=…)`, which is taken apart."""
     for name, member in one.members.items():
         if not isinstance(member, Attribute) or name.startswith("_") or "instance-attribute" not in member.labels:
             continue  # a method, a property or a ClassVar
-        value, description = str(member.value), ""
-        call = ast.parse(value, mode="eval").body
+        value, description = str(member.value or ""), member.docstring.value if member.docstring else ""
+        call = ast.parse(value or "None", mode="eval").body
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "Field":
             value = ast.unparse(call.args[0]) if call.args else ""
             texts = [word.value for word in call.keywords if word.arg == "description"]
-            description = "".join(str(text.value) for text in texts if isinstance(text, ast.Constant))
+            description = "".join(str(text.value) for text in texts if isinstance(text, ast.Constant)) or description
         yield DocstringParameter(name, annotation=member.annotation, description=description, value=value)

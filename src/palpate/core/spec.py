@@ -49,7 +49,9 @@ class Spec(BaseModel):
     palpate.core.spec.SpecError: Size: siez: unknown key; did you mean `size`?
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants", use_attribute_docstrings=True
+    )
 
     def __init__(self, /, **data: Any) -> None:
         try:

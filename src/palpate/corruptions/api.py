@@ -102,10 +102,14 @@ class Corrupted(Attack):
 
     norm: Literal["severity"] = "severity"  # pyright: ignore[reportIncompatibleVariableOverride]
     channels: Literal["tied"] = "tied"  # pyright: ignore[reportIncompatibleVariableOverride]
-    corruption: Any = Field(description="a `Corruption`")
-    noise_draws: int = Field(1, ge=1, description="draws of each image, of a stochastic corruption")
-    over: Literal["half", "worst"] = Field("half", description="whether half of the draws count, or the worst")
-    seed: int = Field(0, ge=0, description="of all draws")
+    corruption: Any
+    """a `Corruption`"""
+    noise_draws: int = Field(1, ge=1)
+    """draws of each image, of a stochastic corruption"""
+    over: Literal["half", "worst"] = "half"
+    """whether half of the draws count, or the worst"""
+    seed: int = Field(0, ge=0)
+    """of all draws"""
 
     @classmethod
     def of(cls, corruption: Corruption, draws: int | None, seed: int, over: str = "half") -> "Corrupted":

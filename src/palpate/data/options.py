@@ -17,20 +17,30 @@ Channels = Annotated[int, Field(ge=1, description="1 makes colour grey, 3 repeat
 class ImageSettings(Spec):
     """What can be said of a set of images in Python and as keys of a study's tasks."""
 
-    train_images: int | None = Field(None, ge=1, description="at most so many, in the split's class proportions")
+    train_images: int | None = Field(None, ge=1)
+    """at most so many, in the split's class proportions"""
     val_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
-    filter: str | None = Field(None, description="a registered image filter; the task's own, if any, when absent")
-    filter_at: Literal["before", "after"] | None = Field(None, description="the resize; after when absent")
-    finding: str = Field("class", description="what the label is about, for tables")
-    classes: tuple[str, ...] | None = Field(None, description="in label order; by size or alphabet when absent")
+    filter: str | None = None
+    """a registered image filter; the task's own, if any, when absent"""
+    filter_at: Literal["before", "after"] | None = None
+    """the resize; after when absent"""
+    finding: str = "class"
+    """what the label is about, for tables"""
+    classes: tuple[str, ...] | None = None
+    """in label order; by size or alphabet when absent"""
     channels: Channels | None = None
     value_range: Range | None = None
-    unit: str = Field("", description='of the value range, for epsilons such as "8 HU"; of DICOM\'s tags when absent')
-    fractions: Fractions = Field(FRACTIONS, description="shares of train, val and test where no split is stated")
-    stratify: bool = Field(True, description="keep the classes' proportions in every split")
-    test_only: bool = Field(False, description="only the stated test split is read, or all where none is stated")
-    deduplicate: bool = Field(False, description="keep one of identical images, and none where their labels differ")
+    unit: str = ""
+    """of the value range, for epsilons such as "8 HU"; of DICOM's tags when absent"""
+    fractions: Fractions = FRACTIONS
+    """shares of train, val and test where no split is stated"""
+    stratify: bool = True
+    """keep the classes' proportions in every split"""
+    test_only: bool = False
+    """only the stated test split is read, or all where none is stated"""
+    deduplicate: bool = False
+    """keep one of identical images, and none where their labels differ"""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -57,6 +67,9 @@ class ImageOptions(ImageSettings):
         SpecError: (an InputError) an unknown setting or a value that is not allowed.
     """
 
-    name: Name | None = Field(None, description="of the data set; made from the folder or file when absent")
-    size: int | None = Field(None, ge=8, le=1024, description="side in pixels; 224, or that of arrays, when absent")
-    seed: int = Field(0, ge=0, description="of the split and of the subsets")
+    name: Name | None = None
+    """of the data set; made from the folder or file when absent"""
+    size: int | None = Field(None, ge=8, le=1024)
+    """side in pixels; 224, or that of arrays, when absent"""
+    seed: int = Field(0, ge=0)
+    """of the split and of the subsets"""

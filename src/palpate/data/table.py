@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from palpate.core.spec import Spec
 from palpate.data.files import locate
@@ -25,12 +25,18 @@ class Columns(Spec):
         SpecError: (an InputError) an unknown key.
     """
 
-    path: str = Field("path", description="of the image, or its name with or without suffix")
-    label: str = Field("label", description="the class; not read where there are findings")
-    findings: tuple[str, ...] = Field((), description="a column for each finding: 1, 0, -1 (uncertain) or blank")
-    group: str | None = Field("group", description='patient or lesion; a table need not have the column "group"')
-    split: str | None = Field("split", description='train, val or test; a table need not have the column "split"')
-    frame: str | None = Field(None, description="of a multi-frame DICOM file, counted from 0")
+    path: str = "path"
+    """of the image, or its name with or without suffix"""
+    label: str = "label"
+    """the class; not read where there are findings"""
+    findings: tuple[str, ...] = ()
+    """a column for each finding: 1, 0, -1 (uncertain) or blank"""
+    group: str | None = "group"
+    """patient or lesion; a table need not have the column "group\""""
+    split: str | None = "split"
+    """train, val or test; a table need not have the column "split\""""
+    frame: str | None = None
+    """of a multi-frame DICOM file, counted from 0"""
 
     @model_validator(mode="after")
     def _each_once(self) -> "Columns":

@@ -100,24 +100,33 @@ class Criterion(Spec):
     palpate.core.spec.SpecError: Criterion: minimum: a share in [0, 1] is needed, given 60; write 0.60 for 60 %
     """
 
-    name: str = Field(description="what the criterion is called in the results")
+    name: str
+    """what the criterion is called in the results"""
     metric: str = Field(description=", ".join(METRICS))
-    minimum: float | str | None = Field(None, description="the least value allowed")
-    maximum: float | str | None = Field(None, description="the largest value allowed")
-    no_worse_by: float | None = Field(
-        None, gt=0, le=1, description="at most so much below the baseline run, as a share: 0.02 is two points"
-    )
-    epsilon: float | str | None = Field(None, description='of the attack, such as "1/255"')
-    severity: float | None = Field(None, ge=0, description="of a corruption, in its unit")
-    on: Literal["bound", "estimate"] = Field(
-        "bound", description="the bound of the interval nearer to the limit, or the estimate"
-    )
-    level: float = Field(0.95, gt=0, lt=1, description="of the interval")
-    images: int = Field(1, ge=1, description="with fewer images the criterion is undecided")
-    task: str | None = Field(None, description="one task; every task when absent")
-    model: str | None = Field(None, description="one model; every model when absent")
-    attack: str | None = Field(None, description="one attack's name; every attack when absent")
-    finding: str | None = Field(None, description="one finding of several; every finding when absent")
+    minimum: float | str | None = None
+    """the least value allowed"""
+    maximum: float | str | None = None
+    """the largest value allowed"""
+    no_worse_by: float | None = Field(None, gt=0, le=1)
+    """at most so much below the baseline run, as a share: 0.02 is two points"""
+    epsilon: float | str | None = None
+    """of the attack, such as "1/255\""""
+    severity: float | None = Field(None, ge=0)
+    """of a corruption, in its unit"""
+    on: Literal["bound", "estimate"] = "bound"
+    """the bound of the interval nearer to the limit, or the estimate"""
+    level: float = Field(0.95, gt=0, lt=1)
+    """of the interval"""
+    images: int = Field(1, ge=1)
+    """with fewer images the criterion is undecided"""
+    task: str | None = None
+    """one task; every task when absent"""
+    model: str | None = None
+    """one model; every model when absent"""
+    attack: str | None = None
+    """one attack's name; every attack when absent"""
+    finding: str | None = None
+    """one finding of several; every finding when absent"""
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
@@ -166,10 +175,10 @@ class Criteria(Spec):
     """
 
     name: Name
-    date: datetime.date = Field(description="on which the criteria were fixed")
-    checks: tuple[str, ...] | Literal["all"] = Field(
-        (), description='checks that may not fail and must have been run, or "all"'
-    )
+    date: datetime.date
+    """on which the criteria were fixed"""
+    checks: tuple[str, ...] | Literal["all"] = ()
+    """checks that may not fail and must have been run, or "all\""""
     criteria: tuple[Criterion, ...] = Field(min_length=1)
 
 

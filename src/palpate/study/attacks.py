@@ -37,14 +37,14 @@ class AttackSpec(Part):
     """
 
     attack: Attack
-    images: int | None = Field(None, ge=1, description="at most so many test images; all when absent")
-    epsilons: Epsilons | None = Field(None, description="instead of the task's and the study's epsilons")
-    target: str | int | None = Field(
-        None, description="the class, by name or number, that perturbations must lead to; its own images are left out"
-    )
-    direction: Literal["missed disease", "false alarm"] | None = Field(
-        None, description="of two classes: attack only images of class 1, the disease, or only those of class 0"
-    )
+    images: int | None = Field(None, ge=1)
+    """at most so many test images; all when absent"""
+    epsilons: Epsilons | None = None
+    """instead of the task's and the study's epsilons"""
+    target: str | int | None = None
+    """the class, by name or number, that perturbations must lead to; its own images are left out"""
+    direction: Literal["missed disease", "false alarm"] | None = None
+    """of two classes: attack only images of class 1, the disease, or only those of class 0"""
 
     @model_validator(mode="before")
     @classmethod
@@ -121,17 +121,20 @@ class CorruptionSpec(Part):
     (50.0, 70.0)
     """
 
-    corruption: str = Field(description="a registered corruption")
-    severities: tuple[float | str, ...] | None = Field(
-        None, description='in its unit; "2 mm" for lengths in pixels; five that halve from the largest on when absent'
-    )
-    draws: int | None = Field(
-        None, ge=1, description="of each image, of a stochastic corruption; 3 when absent, 32 of the worst"
-    )
-    over: Literal["half", "worst"] = Field("half", description="whether half of the draws count, or the worst")
-    seed: int = Field(0, ge=0, description="of all draws")
-    pixel_spacing: float | None = Field(None, gt=0, description="millimetres per pixel, for severities in mm")
-    images: int | None = Field(None, ge=1, description="at most so many test images; all when absent")
+    corruption: str
+    """a registered corruption"""
+    severities: tuple[float | str, ...] | None = None
+    """in its unit; "2 mm" for lengths in pixels; five that halve from the largest on when absent"""
+    draws: int | None = Field(None, ge=1)
+    """of each image, of a stochastic corruption; 3 when absent, 32 of the worst"""
+    over: Literal["half", "worst"] = "half"
+    """whether half of the draws count, or the worst"""
+    seed: int = Field(0, ge=0)
+    """of all draws"""
+    pixel_spacing: float | None = Field(None, gt=0)
+    """millimetres per pixel, for severities in mm"""
+    images: int | None = Field(None, ge=1)
+    """at most so many test images; all when absent"""
 
     @model_validator(mode="before")
     @classmethod

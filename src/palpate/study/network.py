@@ -30,43 +30,44 @@ class Normalization(Spec):
     mean: float | tuple[float, ...] | None = None
     std: float | tuple[float, ...] | None = None
     value_range: tuple[float, float] | None = None
-    window: tuple[float, float] | None = Field(None, description="centre and width, in units of value_range")
+    window: tuple[float, float] | None = None
+    """centre and width, in units of value_range"""
 
 
 class ModelSpec(Part):
     """A classifier of the study, named by what it is made of."""
 
-    backbone: str = Field(description="SOURCE:NAME, MODULE:FUNCTION, or a name of timm")
+    backbone: str
+    """SOURCE:NAME, MODULE:FUNCTION, or a name of timm"""
     attention: Literal["full", "released"] | None = None
     gamma: Literal["fixed", "learned"] | None = None
-    name: str = Field(
-        "",
-        pattern=r"^[A-Za-z0-9][^#\n]*$",
-        validate_default=True,
-        description="in tables and figures; made of backbone, attention and gamma when absent",
-    )
-    weights: str | None = Field(
-        None, description='"imagenet"; "hub", of a repository; a file; or nothing for random weights'
-    )
+    name: str = Field("", pattern=r"^[A-Za-z0-9][^#\n]*$", validate_default=True)
+    """in tables and figures; made of backbone, attention and gamma when absent"""
+    weights: str | None = None
+    """"imagenet"; "hub", of a repository; a file; or nothing for random weights"""
     output_stride: Literal[8, 16, 32] = 32
-    heads: int | None = Field(None, ge=1, description="of soft attention, as window and relu; 16 when absent")
+    heads: int | None = Field(None, ge=1)
+    """of soft attention, as window and relu; 16 when absent"""
     window: int | None = Field(None, ge=1)
     relu: bool | None = None
-    dropout: float | None = Field(None, ge=0, lt=1, description="before a new head's dense layer; 0.5 when absent")
-    channels: int | None = Field(None, ge=1, description="of the images that it takes; the task's when absent")
-    normalization: str | Normalization | None = Field(
-        None, description="a name, or what the network takes; to be stated where its source does not know it"
-    )
-    head: Literal["new", "own"] | None = Field(None, description="of a network of timm: new, or its own classifier")
-    arguments: dict[str, Any] = Field(default={}, description="for the function that makes the network")
-    output: str | int | None = Field(None, description="which part of the network's output holds the logits")
-    classes: tuple[str, ...] | None = Field(
-        None, description="of a whole network: the names of its logits in their order, which becomes the task's order"
-    )
-    findings: tuple[str, ...] | None = Field(
-        None, description="of a multi-label network: the findings of its logits in their order; the task's one is used"
-    )
-    training: TrainSpec | None = Field(None, description="instead of the task's training")
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """before a new head's dense layer; 0.5 when absent"""
+    channels: int | None = Field(None, ge=1)
+    """of the images that it takes; the task's when absent"""
+    normalization: str | Normalization | None = None
+    """a name, or what the network takes; to be stated where its source does not know it"""
+    head: Literal["new", "own"] | None = None
+    """of a network of timm: new, or its own classifier"""
+    arguments: dict[str, Any] = Field(default={})
+    """for the function that makes the network"""
+    output: str | int | None = None
+    """which part of the network's output holds the logits"""
+    classes: tuple[str, ...] | None = None
+    """of a whole network: the names of its logits in their order, which becomes the task's order"""
+    findings: tuple[str, ...] | None = None
+    """of a multi-label network: the findings of its logits in their order; the task's one is used"""
+    training: TrainSpec | None = None
+    """instead of the task's training"""
 
     @field_validator("attention", mode="before")
     @classmethod

@@ -37,23 +37,31 @@ class TaskSpec(Part, ImageSettings):
     """A task of the study: which images, at which size, how many of them; registered by its name, or images of one's own."""
 
     name: Name
-    folder: str | None = Field(None, description="own images: of class folders")
-    table: str | None = Field(None, description="own images: CSV, TSV or parquet, a row for each")
-    images: str | None = Field(None, description="of the table: the folder that holds all images; its own when absent")
-    arrays: str | None = Field(None, description="own images: an npz file with `images` and `labels`")
-    columns: Columns | None = Field(None, description="of the table: which holds what; all others are metadata")
-    group: str | None = Field(None, description="of the folder: a regular expression that finds the patient in a path")
-    size: int = Field(224, ge=28, le=1024, description="images are resized to size × size pixels")
+    folder: str | None = None
+    """own images: of class folders"""
+    table: str | None = None
+    """own images: CSV, TSV or parquet, a row for each"""
+    images: str | None = None
+    """of the table: the folder that holds all images; its own when absent"""
+    arrays: str | None = None
+    """own images: an npz file with `images` and `labels`"""
+    columns: Columns | None = None
+    """of the table: which holds what; all others are metadata"""
+    group: str | None = None
+    """of the folder: a regular expression that finds the patient in a path"""
+    size: int = Field(224, ge=28, le=1024)
+    """images are resized to size × size pixels"""
     split_seed: int = Field(0, ge=0)
-    train_images: int | None = Field(None, ge=2, description="at most so many training images; all when absent")
-    disease: tuple[str, ...] | None = Field(
-        None, description="classes that count as disease; the second of two when absent"
-    )
-    subgroups: tuple[str, ...] | None = Field(
-        None, description="columns of the metadata; those of 2 to 12 values or bands of numbers when absent"
-    )
-    epsilons: Epsilons | None = Field(None, description="instead of the study's epsilons")
-    training: TrainSpec | None = Field(None, description="instead of the study's training")
+    train_images: int | None = Field(None, ge=2)
+    """at most so many training images; all when absent"""
+    disease: tuple[str, ...] | None = None
+    """classes that count as disease; the second of two when absent"""
+    subgroups: tuple[str, ...] | None = None
+    """columns of the metadata; those of 2 to 12 values or bands of numbers when absent"""
+    epsilons: Epsilons | None = None
+    """instead of the study's epsilons"""
+    training: TrainSpec | None = None
+    """instead of the study's training"""
 
     @model_validator(mode="after")
     def _settings_fit(self) -> "TaskSpec":
@@ -84,19 +92,14 @@ class TaskSpec(Part, ImageSettings):
 class ExplainSpec(Part):
     """Which maps of what a model looks at are made."""
 
-    method: tuple[str, ...] = Field(
-        (),
-        description="registered explainers, shown side by side; Grad-CAM when absent, or integrated gradients of a network that has no map for it",
-    )
-    layer: str | None = Field(
-        None, description='of Grad-CAM: "backbone", the default; "attention", the map after soft attention; or a module'
-    )
-    reshape: str | None = Field(
-        None,
-        pattern=r"^[\w.]+:[\w.]+$",
-        description="of the layer: MODULE:FUNCTION, which makes a map (N, C, h, w) of its output",
-    )
-    images: int = Field(16, ge=1, le=10_000, description="sample images per model, attacked at every epsilon")
+    method: tuple[str, ...] = ()
+    """registered explainers, shown side by side; Grad-CAM when absent, or integrated gradients of a network that has no map for it"""
+    layer: str | None = None
+    """of Grad-CAM: "backbone", the default; "attention", the map after soft attention; or a module"""
+    reshape: str | None = Field(None, pattern=r"^[\w.]+:[\w.]+$")
+    """of the layer: MODULE:FUNCTION, which makes a map (N, C, h, w) of its output"""
+    images: int = Field(16, ge=1, le=10_000)
+    """sample images per model, attacked at every epsilon"""
 
     @field_validator("method", mode="before")
     @classmethod
@@ -120,13 +123,12 @@ class ExplainSpec(Part):
 class TrustSpec(Part):
     """How much is spent on checking whether the attack can be trusted."""
 
-    images: int = Field(64, ge=1, le=64, description="test images that the checks look at")
-    budget: int | None = Field(
-        None, ge=0, description="passes, forward and backward together; what does not fit is reported as not run"
-    )
-    expect: float | None = Field(
-        None, ge=0, le=1, description="clean accuracy that was measured elsewhere on such images, of all models"
-    )
+    images: int = Field(64, ge=1, le=64)
+    """test images that the checks look at"""
+    budget: int | None = Field(None, ge=0)
+    """passes, forward and backward together; what does not fit is reported as not run"""
+    expect: float | None = Field(None, ge=0, le=1)
+    """clean accuracy that was measured elsewhere on such images, of all models"""
 
 
 class Study(Part):
@@ -138,9 +140,11 @@ class Study(Part):
     tasks: tuple[TaskSpec, ...] = Field(min_length=1)
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
-    epsilons: Epsilons | None = Field(None, description="radii of the attacks; absent where every task has its own")
+    epsilons: Epsilons | None = None
+    """radii of the attacks; absent where every task has its own"""
     training: TrainSpec = TrainSpec()  # pyright: ignore[reportCallIssue]
-    corruptions: tuple[CorruptionSpec, ...] = Field((), description="names, or tables with settings; none when absent")
+    corruptions: tuple[CorruptionSpec, ...] = ()
+    """names, or tables with settings; none when absent"""
     explain: ExplainSpec = ExplainSpec()  # pyright: ignore[reportCallIssue]
     trust: TrustSpec = TrustSpec()  # pyright: ignore[reportCallIssue]
 
