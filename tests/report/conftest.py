@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from tests.report import contents
 from tests.runs import seal
@@ -94,7 +95,7 @@ def write_run(
                             contents.model_rows(rng, task, classes, model, split, labels, strength, False)
                             for split in ("val", "test")
                         ]
-                        rows.write(rows.concat(parts), folder / "images.parquet")
+                        rows.write(pl.concat(parts), folder / "images.parquet")
                     elif kind == "attack":
                         part = contents.model_rows(
                             rng, task, classes, model, "test", labels[: n * 4 // 5], strength, True

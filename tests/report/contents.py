@@ -67,7 +67,7 @@ def model_rows(rng, task, classes, model, split, labels, strength, attacked) -> 
                     "status": "ok",
                 }
             )
-    return rows.frame(records)
+    return pl.DataFrame(records, schema=rows.SCHEMA, strict=True)
 
 
 def samples(rng, folder, images, masks, labels, classes) -> None:

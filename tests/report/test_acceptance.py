@@ -36,7 +36,7 @@ def table(correct: int, n: int, model: str = "net#0", radius: float = 3 / 255, f
                     "radius": radius if i < correct else EPSILON / 2,
                 }
             )  # fmt: skip
-    return rows.frame(records)
+    return pl.DataFrame(records, schema=rows.SCHEMA, strict=True)
 
 
 def states(table: pl.DataFrame, baseline: pl.DataFrame | None = None, **criterion) -> list[str]:

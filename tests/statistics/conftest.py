@@ -59,7 +59,7 @@ def _make(
                 record |= {"prediction": said, "correct": right, "margin": margin, "logits": logits.tolist()}
                 record |= {"radius": float(radii[image])}
             records.append(record)
-    return rows.frame(records)
+    return pl.DataFrame(records, schema=rows.SCHEMA, strict=True)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ Every number in a report is a group-by of these rows, so every number can be tra
 Group by `epsilon_index`, never by the float `epsilon`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -53,16 +53,6 @@ def metadata_file(run: Path, task: str) -> Path:
     return run / "metadata" / f"{task}.parquet"
 
 
-def frame(records: Iterable[dict]) -> pl.DataFrame:
-    """Build a table of rows, strictly: every column of SCHEMA must be present in every record and of its type."""
-    records = list(records)
-    for record in records[:1]:
-        missing, extra = SCHEMA.keys() - record.keys(), record.keys() - SCHEMA.keys()
-        if missing or extra:
-            raise ValueError(f"row lacks {sorted(missing)} and has unknown {sorted(extra)}")
-    return pl.DataFrame(records, schema=SCHEMA, strict=True)
-
-
 def write(rows: pl.DataFrame, path: Path) -> None:
     """Write rows to parquet, refusing any table whose columns or types are not those of SCHEMA."""
     if dict(rows.schema) != SCHEMA:
@@ -91,9 +81,3 @@ def read(path: Path) -> pl.DataFrame:
         odd = sorted(set(rows.schema.items()) ^ set(SCHEMA.items()), key=str)
         raise InputError(f"{path}: not a table of rows of this version (differs in {odd}); run the study again")
     return rows
-
-
-def concat(tables: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Stack tables of rows; an empty one when there are none."""
-    tables = list(tables)
-    return pl.concat(tables) if tables else pl.DataFrame(schema=SCHEMA)

@@ -108,25 +108,10 @@ def clustered_limits(totals: Floats, sizes: Floats, level: float) -> tuple[Float
     return _score_interval(p, effective, critical)
 
 
-def balanced_accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
-    """Mean recall over the classes that the labels hold; chance is 1 / their number, whatever the majority.
-
-    A prediction of a class without any label is an error like any other.
-
-    Raises:
-        InputError: no image, or lengths that differ.
-
-    >>> balanced_accuracy([0, 0, 0, 1], [0, 0, 0, 0])
-    0.5
-    """
-    correct, classes = _correct_by_class(labels, predictions)
-    return float(np.mean(np.bincount(classes, correct) / np.bincount(classes)))
-
-
 def balanced_accuracy_interval(
     labels: ArrayLike, predictions: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """Balanced accuracy with an interval that has width even where a class of few images shows no error.
+    """Balanced accuracy, the mean recall over the classes that the labels hold, with an interval that has width even where a class shows no error.
 
     A bootstrap stratified by class gives 10 right of 10 no width at all. Here each recall gets its clustered Wilson interval and
     the distances from the recalls to their limits are added in squares (the method of variance estimates recovery), with the
