@@ -73,7 +73,8 @@ def examine(run: RunFolder) -> Examination:
     except Damaged as error:
         study = str(error)
     records = {record.id: record for record in run.stage_records()}
-    others = [name for name in _folders(run) if name not in {stage.id for stage in planned}]
+    folders = sorted(path.name for path in run.path.iterdir() if re.fullmatch(STAGE_ID, path.name))
+    others = [name for name in folders if name not in {stage.id for stage in planned}]
     outputs = [Output(stage.id, stage.title, True, *run.state(stage)) for stage in planned]
     for name in others:
         known = records.get(name)
@@ -104,10 +105,6 @@ def clear(run: RunFolder, found: Examination) -> None:
             if held:
                 remove(run.folder(output.id))
     sweep(run.path)
-
-
-def _folders(run: RunFolder) -> list[str]:
-    return sorted(path.name for path in run.path.iterdir() if re.fullmatch(STAGE_ID, path.name))
 
 
 def _report(run: RunFolder) -> list[str]:

@@ -25,7 +25,7 @@ def trim(module: nn.Module, size: int, channels: int = 3) -> tuple[int, int, int
     try:
         with torch.no_grad():
             features = probe(image)
-        idle = {name: part for name, part in probe.named_modules() if _holds(part) and not _has_run(part, ran)}
+        idle = {name: part for name, part in probe.named_modules() if ran.isdisjoint(part.modules()) and _holds(part)}
         if idle:  # a module may be used without being called: only one whose parameters get no gradient goes
             probe(image).sum().backward()
     except InputError:
@@ -40,7 +40,3 @@ def trim(module: nn.Module, size: int, channels: int = 3) -> tuple[int, int, int
 
 def _holds(part: nn.Module) -> bool:
     return next(part.parameters(), None) is not None
-
-
-def _has_run(part: nn.Module, ran: set[nn.Module]) -> bool:
-    return any(child in ran for child in part.modules())

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from palpate.core import formatting
 from palpate.report.export import folder_of
-from palpate.report.results import Results, TaskResults
+from palpate.report.results import Results
 from palpate.report.sections.leaderboard import CHECKED, accuracy, checked, median_radius, sentence, some_steps
 from palpate.report.stages import STATES
 from palpate.report.tables import epsilon_column
@@ -42,7 +42,7 @@ def render(results: Results) -> RenderableType:
         with formatting.native(found.scale):
             parts += [Text(f"{found.title}. {sentence(found)}", style="bold")]
             parts += [_table(results, task, board) for board in found.leaderboards[:1]]
-            parts += _contrasts(found)
+            parts += [Text(f"{one.name}: {one.sentence}.") for one in found.contrasts[:3]]
     return Group(*parts, *(Text(note, style="dim") for note in notes(results)))
 
 
@@ -95,10 +95,6 @@ def folded(name: str, width: int = NAME) -> str:
             lines.append("")
         lines[-1] += part
     return "\n".join(lines)
-
-
-def _contrasts(found: TaskResults) -> list[RenderableType]:
-    return [Text(f"{one.name}: {one.sentence}.") for one in found.contrasts[:3]]
 
 
 def _checks(results: Results) -> list[str]:
