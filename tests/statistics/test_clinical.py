@@ -4,7 +4,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-from palpate.core.rows import concat
 from palpate.statistics.clinical import ERRORS, OPERATING, RADII, directed_curves, directed_radii, operating_points
 from palpate.statistics.intervals import wilson
 from palpate.statistics.operating import auroc, choose_threshold, sensitivity_specificity
@@ -130,7 +129,7 @@ def test_what_does_not_apply_is_null_with_the_reason(scored, val_labels, test_la
     tables = [scored("test", 1, test_labels, groups=groups)[0]]
     if val_labels is not None:
         tables.append(scored("val", 0, val_labels)[0])
-    points = operating_points(concat(tables), repetitions=50)
+    points = operating_points(pl.concat(tables), repetitions=50)
     clean = points.row(0, named=True)
     assert words in clean["note"]
     assert clean[applies] is not None
