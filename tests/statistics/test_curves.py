@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from palpate.core import rows
 from palpate.core.errors import InputError
 from palpate.statistics.curves import POINT, curve
 from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, wilson
@@ -103,9 +104,7 @@ def test_clean_rows_given_twice_count_once(make_rows):
 
 
 def test_no_rows_no_points():
-    from palpate.core.rows import concat
-
-    assert dict(curve(concat([])).schema) == POINT
+    assert dict(curve(pl.DataFrame(schema=rows.SCHEMA)).schema) == POINT
 
 
 def test_tables_that_cannot_be_counted(make_rows):
