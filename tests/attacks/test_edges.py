@@ -38,6 +38,31 @@ def test_a_network_that_clamps_its_input_is_no_more_robust(name, attack):
     torch.testing.assert_close(found.radius, expected.radius, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("strength", ["standard", "ensemble"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("name", ["mask", "shrink", "clamp", "below 1"])
+def test_a_network_that_blackens_dark_pixels_is_no_more_robust(name, norm, strength):
+    """Black and white pixels have no gradient before they have moved by some grey levels, as every larger perturbation moves them."""
+    dead, reached = {
+        "mask": (lambda x: x * (x > 0.02), 0.1),
+        "shrink": (lambda x: nn.functional.softshrink(x, 0.02), 0.12),
+        "clamp": (lambda x: x.clamp(0.03, 0.97) - 0.03, 0.13),
+        "below 1": (lambda x: 1 - (1 - x).clamp(0, 0.999), 0.1),
+    }[name]
+
+    class Dark(nn.Module):
+        """More light than .1 on average is class 1; so every pixel of a black image must reach `reached`."""
+
+        def forward(self, x):
+            light = 10 * (dead(x).mean((1, 2, 3)) - 0.1)
+            return torch.stack([-light, light], 1)
+
+    images = torch.zeros(3, 1, 8, 8)
+    exact = reached * {"linf": 1, "l2": 8}[norm]
+    found = palpate.sweep(Dark().eval(), images, [0, 0, 0], [2 * exact], {"attack": strength, "norm": norm})
+    torch.testing.assert_close(found.radius, torch.full_like(found.radius, exact), rtol=0.01, atol=0)
+
+
 @pytest.mark.parametrize("name", ["square root", "gamma", "optical density"])
 def test_a_network_without_a_gradient_at_black_is_as_robust_as_one_that_has_one(name):
     """The slope of a root is infinite at 0, and a logarithm that is clamped just above 0 has none there."""

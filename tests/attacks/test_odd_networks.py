@@ -10,6 +10,7 @@ from torch import nn
 
 import palpate
 from palpate.core.errors import InputError
+from palpate.models.predict import predict_logits
 
 
 class Choosy(nn.Module):
@@ -62,7 +63,7 @@ def test_networks_that_work_in_place_copy_themselves_or_have_weights_by_hooks():
     for network in (Relu(), Double(), normed):
         torch.testing.assert_close(attack(network, attack="standard").radius, RADII, rtol=1e-2, atol=0)
     assert palpate.explain(Relu().eval(), IMAGES, method="grad-cam").isfinite().all()
-    with pytest.raises(InputError, match="grad-cam of it failed"):
+    with pytest.raises(InputError, match="no feature map was found: AssertionError"):
         palpate.explain(Choosy(lambda n: n == 1).eval(), IMAGES, method="grad-cam")
 
 
@@ -112,3 +113,21 @@ def test_other_outputs_are_refused_with_the_remedy():
 def test_the_checks_take_a_half_precision_network_as_the_sweep_does():
     verdicts = palpate.trust(plain().bfloat16(), IMAGES, LABELS, [0.05], budget=1000)
     assert [v.status for v in verdicts if v.name in ("class order", "mode and logits", "deterministic")] == ["pass"] * 3
+
+
+def test_predictions_and_maps_of_odd_networks_end_in_one_message_or_a_map():
+    with pytest.raises(InputError, match=r"model failed on images .6, 3, 12, 12.: AssertionError: not 6 images"):
+        predict_logits(Choosy(lambda n: n < 5).eval(), IMAGES)
+    network = plain()
+    stored = nn.Sequential(Bytes(), network).eval()
+    maps = palpate.explain(
+        stored, IMAGES, method="grad-cam"
+    )  # though no gradient reaches the image, one reaches the map
+    assert maps.amax() > 0
+
+
+class Bytes(nn.Module):
+    """Images as they are in a file of 8 bits."""
+
+    def forward(self, x):
+        return (x * 255).round().byte().float() / 255

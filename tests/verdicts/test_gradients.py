@@ -29,6 +29,17 @@ def test_an_honest_line_passes():
     assert finding.figure == pytest.approx(0, abs=1e-5)
 
 
+def test_a_network_that_clamps_its_input_is_warned_of_and_not_accused():
+    """At its ends torch.clamp has no gradient, and images of black and white pixels have no others; a random start has one."""
+    x, _, _ = images()
+    line = Front(lambda x: x.clamp(0, 1), 0.01)
+    black = (x > 0.5).float()
+    finding = usable(context_of(line, black, line(black).argmax(1)), 0.05)
+    assert finding.status == "warn"
+    assert finding.figure == 1.0
+    assert "clamps its input" in finding.advice
+
+
 def test_a_saturated_head_is_named_with_its_median_margin():
     x, y, exact = images()
     finding = usable(context_of(Line(1000.0), x, y), 0.05)

@@ -13,9 +13,9 @@ from palpate.attacks.fuse import fuse_batchnorm
 from palpate.core.errors import InputError
 from palpate.models.adapt import Contiguous, takes_channels_last
 
-EDGES = (2.0**-22, 2.0**-16, 2.0**-9, 2.0**-7)
+EDGES = (2.0**-22, 2.0**-16, 2.0**-9, 2.0**-7, 2.0**-5, 2.0**-4)
 """How far inwards pixels at 0 and 1 may be moved. The first, four float32 steps at 1, stays inside when the network scales its input; the others
-are for networks that compute in half precision, or clamp a little above 0, such as at one grey level, before a logarithm."""
+are for networks that compute in half precision, clamp a little above 0, such as at one grey level, before a logarithm, or blacken dark pixels."""
 
 
 def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, precision: str) -> ModelAccess:
@@ -43,13 +43,13 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
     careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), edge))
-    return ModelAccess(
-        judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device
-    )  # fmt: skip
+    return ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
 
 
 def _dead_edge(model: Model, example: Tensor) -> float | None:
     """How far inwards pixels must be moved to have a gradient, where at 0, or at 1, none has: torch.clamp gives none at its ends. 0 where some have.
+
+    Where neither end has one, the least that brings both to life, if any does.
 
     Also a gradient that is no number, as of the square root at 0, counts as none. None where pixels between 0 and 1 have no gradient either.
     """
@@ -63,7 +63,8 @@ def _dead_edge(model: Model, example: Tensor) -> float | None:
     try:
         weights = torch.linspace(1, 2, model(example).shape[1])
         dead = [end for end in (0.0, 1.0) if not live(end)]
-        edge = next((edge for edge in EDGES if any(live(abs(end - edge)) for end in dead)), 0.0)
+        seen = {edge: sum(live(abs(end - edge)) for end in dead) for edge in EDGES} if dead else {0.0: 0}
+        edge = max(seen, key=lambda edge: seen[edge]) if any(seen.values()) else 0.0
         return None if len(dead) == 2 and not edge and not live(0.5) else edge
     except (RuntimeError, InputError):  # it has no gradient at all
         return 0.0

@@ -218,6 +218,5 @@ class Problem:
         truth = labels = self.labels[place].to(access.device)
         if self.targets is not None:
             access.targets, labels = self.targets[place], torch.zeros_like(truth)
-        return Block(
-            place, images, labels, access, best, self.epsilons, norm, seed, self.keep, head, truth, self.classes
-        )  # fmt: skip
+        keep, classes = self.keep, self.classes
+        return Block(place, images, labels, access, best, self.epsilons, norm, seed, keep, head, truth, classes)

@@ -118,9 +118,8 @@ def _without_gradient(block: Block, image: Tensor) -> None:
     def ask(points: Tensor, rows: Tensor) -> Tensor:
         return block.access.certain_margin(block.access.logits(points, image[rows]), block.labels[image[rows]])
 
-    points, margins = random_squares(
-        ask, block.clean[image], radius, SQUARES, block.generators(image, SQUARES_STAGE), block.tied(image)
-    )
+    generators = block.generators(image, SQUARES_STAGE)
+    points, margins = random_squares(ask, block.clean[image], radius, SQUARES, generators, block.tied(image))
     block.best.update(image, points, radius, margins > 0)
 
 

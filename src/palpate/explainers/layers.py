@@ -13,7 +13,7 @@ from palpate.explainers.trace import Call, Keep, Reshape, layout, pooled_map
 from palpate.models.adapt import OneFinding
 from palpate.models.classifier import Classifier
 from palpate.models.outputs import Logits
-from palpate.models.predict import evaluating
+from palpate.models.predict import evaluating, one_message
 
 
 class NoMap(InputError):
@@ -58,10 +58,8 @@ class FeatureLayer:
             kept.append((output.detach_() if in_place else output.detach()).requires_grad_())
             return kept[-1] if in_place else kept[-1].clone()  # so that no later operation in place changes it
 
-        for tracked in (
-            False,
-            True,
-        ):  # a network may compute otherwise where the image takes a gradient, as it did when it was traced
+        # A network may compute otherwise where the image takes a gradient, as it did when it was traced.
+        for tracked in (False, True):
             with ExitStack() as stack, torch.enable_grad():
                 given = images.detach().requires_grad_(tracked).clone()
                 if self.call is not None:
@@ -75,6 +73,7 @@ class FeatureLayer:
         raise InputError(f"layer: {self.name!r} does not run; name another")
 
 
+@one_message("layer: no feature map was found")
 def find_layer(
     model: nn.Module, image: Tensor, name: str | None = None, reshape: Reshape | None = None
 ) -> FeatureLayer:

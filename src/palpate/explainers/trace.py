@@ -165,8 +165,8 @@ def pooled_map(model: nn.Module, images: Tensor) -> tuple[Node, Reshape] | None:
         logits = Logits()(model(images))
         end = record.node_of(logits)
     found = [] if end is None else list(_maps(record.nodes, end, images))
-    if not found:
-        return None
+    if not found or not logits.requires_grad:  # something before the map cannot be differentiated
+        return found[-1] if found else None
     weights = torch.rand(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)
     tensors = [node.tensor for node, _ in found]
     gradients = torch.autograd.grad(logits, tensors, weights, allow_unused=True)

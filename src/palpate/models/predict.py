@@ -87,9 +87,8 @@ def one_message(what: str, remedy: str = "") -> Iterator[None]:
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Hold the model in evaluation mode with frozen parameters, and restore each module's mode and each parameter's flag."""
-    modes = {
-        module: module.training for module in model.modules() if hasattr(module, "training")
-    }  # a frozen script has none
+    # A frozen script has no mode.
+    modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
     flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
     if modes:
         with contextlib.suppress(NotImplementedError):  # an exported program has the mode that it was exported in
@@ -153,7 +152,9 @@ def predict_logits(model: nn.Module, images: Images, batch_size: int = 128) -> T
         start = 0
         while start < len(images):
             try:
-                parts.append(model(as_tensor(images[start : start + batch_size]).to(device)).cpu())
+                batch = as_tensor(images[start : start + batch_size]).to(device)
+                with one_message(f"model failed on images {tuple(batch.shape)}"):
+                    parts.append(model(batch).cpu())
                 start = min(start + batch_size, len(images))
                 continue
             except (RuntimeError, MemoryError) as error:

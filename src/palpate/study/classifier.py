@@ -14,7 +14,7 @@ from palpate.models.adapt import OneFinding, as_logits_model
 from palpate.models.build import build
 from palpate.models.checkpoint import is_own, read_spec
 from palpate.models.classifier import Classifier
-from palpate.models.predict import evaluating
+from palpate.models.predict import evaluating, one_message
 from palpate.study.network import ModelSpec
 
 
@@ -100,7 +100,7 @@ def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> 
         else:
             _check_trained(model, built, dataset)
         ready = two_logits(built.eval(), place)
-        with evaluating(ready), torch.no_grad():
+        with evaluating(ready), torch.no_grad(), one_message("module: failed on one image"):
             answers = ready(torch.zeros(1, built.channels, dataset.size, dataset.size))
         if not answers.isfinite().all():
             raise InputError(

@@ -35,14 +35,23 @@ PAIRS, PATH = 16, 16
 def usable(context: CheckContext, threshold: float) -> Finding:
     """Per loss, the share of images whose input gradient is zero everywhere or not a number."""
     total = len(context.right)
-    zero: dict[str, int] = {}
-    broken: dict[str, int] = {}
+    zero, broken, clamped = dict[str, int](), dict[str, int](), 0
     for name, loss in (("cross-entropy", cross_entropy), ("margin", margin)):
         slope, lost = context.gradient(context.x, loss, context.y)
-        zero[name] = int(((slope == 0).flatten(1).all(1) & ~lost).sum())
-        broken[name] = int(lost.sum())
+        (flat,) = ((slope == 0).flatten(1).all(1) & ~lost).nonzero(as_tuple=True)
+        inside, y = context.x[flat].clamp(STEP, 1 - STEP), context.y[flat]
+        still = (context.gradient(inside, loss, y)[0] == 0).flatten(1).all(1) if len(flat) else flat > 0
+        zero[name], broken[name] = int(still.sum()), int(lost.sum())
+        clamped = max(clamped, len(flat) - zero[name])
     worst = max(zero[name] + broken[name] for name in zero)
     status = status_of(worst / total, worst, threshold)
+    if not worst and clamped:
+        return Finding(
+            "warn",
+            clamped / total,
+            f"The gradient is zero on {out_of(clamped, total)} of pixels 0 and 1 alone, and not inside by half a level: the model clamps its input, "
+            "so that an attack which starts at the image does not move: let it start at random.",
+        )
     if not worst:
         return Finding(status, 0.0, "Gradients of cross-entropy and margin are present and finite.")
     if status == "pass":
