@@ -24,6 +24,7 @@ class Best:
         pending: (N,) not finished yet.
         lead: (N,) float64: by how much the true logit is the largest at the clean image; 1 where it is not, or where that is infinite.
         lost: (N,) the first linear prediction of the margin failed.
+        estimate: (N,) float64: the smallest radius at which the linear model put the boundary at the end of a descent; inf before.
     """
 
     def __init__(self, clean: Tensor, progress: Progress | None = None, offset: int = 0, count: int = 0) -> None:
@@ -32,6 +33,7 @@ class Best:
         self.failed = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
         self.pending = ~self.failed
         self.lost, self.lead = self.failed.clone(), torch.ones_like(self.limit)
+        self.estimate = self.limit.clone()
         self.offset, self._count, self._progress = offset, count, progress
 
     def tell(self, words: str) -> None:

@@ -19,8 +19,10 @@ class Config:
     """How hard to try; the defaults are strength "standard"."""
 
     steps: int = 12  # gradients per candidate, the clean image's included, before it is asked whether more would pay
-    classes: int = 5  # classes whose gradient is taken at the clean image, by descending logit
-    further: int = 15  # classes after these, whose gradient is taken where the model is as good as linear
+    longer: int = 24  # so many at least where the first prediction of the margin misses
+    curved: float = 0.1  # by more than this share
+    classes: int = 9  # classes whose gradient is taken at the clean image, by descending logit
+    further: int = 11  # classes after these, whose gradient is taken where the model is as good as linear
     candidates: int = 3  # classes that start as candidates, by ascending distance
     reach: float = 1.7  # of the nearest distance; farther classes do not start
     prune: tuple[tuple[int, int], ...] = ((2, 2), (3, 1))  # after that step, keep that many candidates per image
@@ -39,6 +41,7 @@ class Config:
     round: int = 12  # steps of a further round
     limit: int = 60  # steps in all
     attempt: int = 2  # steps at the largest epsilon on images that nothing has fooled
+    near: float = 1.06  # which get further descents where the boundary seemed no farther than this multiple of it
 
 
 @dataclasses.dataclass

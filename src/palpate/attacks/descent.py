@@ -206,6 +206,9 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
         _to_optimum(block, at, (first & (miss < EXACT)).nonzero()[:, 0], gradient, aim, point, radius)
     expected = aim + total(gradient * (point - at.point))
     known = best.limit[at.image]
+    at = dataclasses.replace(
+        at, end=torch.where(first & (miss > config.curved), at.end.clamp(min=config.longer), at.end)
+    )
     halfway = at.step == at.end - config.window
     pace = (aim - at.aim_then) / config.window
     close = (estimate <= OUT_OF_REACH * block.top) | (aim + pace * ROUNDS * config.round >= 0)
@@ -225,6 +228,7 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     best.lost[at.image[first & ~(miss > LOST)]] = False
     _find_again(block, at, after, lost.nonzero()[:, 0], fooled)
     over = early | (after.step >= after.end) & ~_further_round(block, config, after, close)
+    best.estimate.scatter_reduce_(0, at.image, torch.where(keep & over, estimate, float("inf")), "amin")
     if bool((keep & ~over).all()):
         return after, no_candidates(block)
     return after.take(keep & ~over), after.take(keep & over)

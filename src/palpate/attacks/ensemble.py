@@ -13,10 +13,10 @@ from torch import Tensor
 from palpate.attacks.apgd import ascend
 from palpate.attacks.candidates import Candidates, Config, candidates_at
 from palpate.attacks.descent import descend
-from palpate.attacks.losses import margin, others, scaled_log_odds
-from palpate.attacks.norms import round_bits
+from palpate.attacks.losses import margin, scaled_log_odds
 from palpate.attacks.problem import Block
 from palpate.attacks.rescue import polish
+from palpate.attacks.restarts import below_best, each_class, restart
 from palpate.attacks.square import random_squares
 
 APGD_STAGE, SQUARE_STAGE = 101, 103
@@ -51,9 +51,6 @@ def ensemble(block: Block, parts: Parts) -> None:
     if not len(alive):
         return
 
-    def aim(image: Tensor) -> Tensor:
-        return round_bits((best.limit[image] * (1 - config.shrink)).clamp(max=block.top))
-
     def go_on(point: Tensor, radius: Tensor) -> None:
         """Look at what an attack at a fixed radius found, and where it fooled, go on from there."""
         fooled = access.certain_margin(access.logits(point, alive), labels[alive]) > 0
@@ -67,23 +64,9 @@ def ensemble(block: Block, parts: Parts) -> None:
 
         descend(block, config, alive[fooled], resume, "refinement")
 
-    for restart in range(parts.restarts):
-
-        def anew(image: Tensor, stage: int = 1 + restart) -> Candidates:
-            radius = aim(image)
-            return candidates_at(block, config, image, block.random_start(image, radius, stage), radius, -1, 1)
-
-        descend(block, config, alive, anew, "restarts")
-    logits = access.logits(block.clean[alive], alive)
-    order = torch.full((len(block), logits.shape[1]), -1, device=logits.device)
-    order[alive] = others(logits, labels[alive]).argsort(dim=1, descending=True)
-    # With two classes the only target is what every descent aims at.
-    for rank in range(min(parts.targets, logits.shape[1] - 1) if logits.shape[1] > 2 else 0):
-
-        def towards(image: Tensor, rank: int = rank) -> Candidates:
-            return candidates_at(block, config, image, block.clean[image], aim(image), order[image, rank], 0)
-
-        descend(block, config, alive, towards, "targets")
+    for number in range(parts.restarts):
+        restart(block, config, alive, 1 + number)
+    each_class(block, config, alive, parts.targets)
     for stage, loss, given in ((APGD_STAGE, scaled_log_odds, (labels, best.lead)), (APGD_STAGE + 1, margin, (labels,))):
 
         def loss_at(
@@ -93,7 +76,7 @@ def ensemble(block: Block, parts: Parts) -> None:
             logits, values, gradient = access.gradient(points, loss, *(each[image] for each in given), image=image)
             return values, gradient, access.certain_margin(logits, labels[image]) > 0
 
-        radius = aim(alive)
+        radius = below_best(block, config, alive)
         start = block.random_start(alive, radius, stage)
         go_on(ascend(loss_at, block.clean[alive], radius, start, parts.ascents, block.norm), radius)
     if parts.queries and block.norm == "linf":
@@ -101,7 +84,7 @@ def ensemble(block: Block, parts: Parts) -> None:
         def margin_at(points: Tensor, rows: Tensor) -> Tensor:
             return access.certain_margin(access.logits(points, alive[rows]), labels[alive[rows]])
 
-        radius = aim(alive)
+        radius = below_best(block, config, alive)
         generators = block.generators(alive, SQUARE_STAGE)
         points, _ = random_squares(margin_at, block.clean[alive], radius, parts.queries, generators, block.tied(alive))
         go_on(points, radius)

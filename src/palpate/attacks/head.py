@@ -9,7 +9,7 @@ PROBED = 16
 """Images at the start of the sweep that are looked at: few enough to cost nothing, and the same whatever the batches are."""
 
 FEWEST = 4
-"""Candidates from which a median says anything."""
+"""Images from which a median says anything."""
 
 MISS, FALL, RISE = 0.3, 0.6, 3.0
 """A head bends where, in the median, the first prediction of the margin misses by more than the first share of what was to change, or the
@@ -53,4 +53,6 @@ class Head:
         # Of an image's candidates, those towards other classes than the nearest miss on a linear model, too.
         least = torch.full((PROBED,), float("inf"), dtype=miss.dtype).scatter_reduce(0, place.long(), miss, "amin")
         self.straight = least[least.isfinite()].median().item() < STRAIGHT
+        nearest = miss == least[place.long()]
+        miss, ratio = miss[nearest], ratio[nearest]
         self.bends = len(miss) >= FEWEST and not (miss.median() < MISS and FALL < ratio.median() < RISE)

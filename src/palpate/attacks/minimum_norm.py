@@ -22,10 +22,12 @@ from palpate.attacks.spec import Attack
 from palpate.core.registry import ATTACKS
 
 CONFIGS = {
-    "fast": Config(steps=6, classes=3, further=0, candidates=2, prune=((1, 1),), searches=2, limit=6, attempt=1),
+    "fast": Config(
+        steps=6, longer=0, classes=3, further=0, candidates=2, prune=((1, 1),), searches=2, limit=6, attempt=1, near=0.0
+    ),
     "standard": Config(),
     # Its second descent is longer and starts from more classes, since the parts that follow only look below what it finds.
-    "ensemble": Config(steps=25, classes=9, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), attempt=10),
+    "ensemble": Config(steps=25, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), attempt=10, near=0.0),
 }
 BATCHES = 4
 """Batches per block: candidates that end early are replaced from the rest of the block, and only its last batches run half empty. Eight take as

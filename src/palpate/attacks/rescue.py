@@ -17,6 +17,7 @@ from palpate.attacks.losses import margin_towards, others, scaled_log_odds
 from palpate.attacks.norms import per_image, project, total
 from palpate.attacks.problem import Block
 from palpate.attacks.reach import Reach
+from palpate.attacks.restarts import each_class, restart
 from palpate.attacks.square import random_squares
 
 MOST_CLASSES = 9
@@ -34,8 +35,11 @@ PATIENT: dict[str, Any] = {
 """Where the linear model misleads, as on networks with discontinuous activations, only many short steps find the way: with these the
 mean radius on a k-winners-take-all network was 2 % below FMN's after 500 steps, with the twelve of "standard" 5 % above."""
 
-ATTEMPT_STAGE, SQUARES_STAGE, SQUARES = 200, 199, 100
-"""Numbers of the generators of these draws, and the queries of the search that needs no gradient."""
+ATTEMPT_STAGE, RESTART_STAGE, SQUARES_STAGE = 200, 190, 199
+"""Numbers of the generators of these draws."""
+
+SQUARES, RESTARTS = 100, 2
+"""Queries of the search that needs no gradient, and descents from random points."""
 
 
 def every_class(block: Block, config: Config, image: Tensor, kept: int = 2) -> None:
@@ -69,13 +73,19 @@ def _every_class(block: Block, config: Config, image: Tensor, kept: int) -> None
 
 
 def last_attempt(block: Block, config: Config) -> None:
-    """Attack images that nothing has fooled once more at the largest epsilon, with another loss; what falls is refined from there.
+    """Attack images that nothing has fooled once more at the largest epsilon; what falls is refined from there.
 
-    The log-odds rise along all wrong classes at once and from the clean image. Where no gradient reaches the pixels, random points and then
-    Square are tried.
+    Where the boundary seemed near, descents start from elsewhere, since the first ones may have ended at a bend of it or towards another class than
+    the nearest. Then another loss is tried: the log-odds rise along all wrong classes at once and from the clean image. Where no gradient
+    reaches the pixels, random points and then Square follow.
     """
     best, access = block.best, block.access
     image = (best.limit.isinf() & ~best.failed).nonzero()[:, 0]
+    near = image[best.estimate[image] <= config.near * block.top]
+    if len(near):
+        each_class(block, dataclasses.replace(config, prune=()), near, MOST_CLASSES)
+        for number in range(RESTARTS):
+            restart(block, dataclasses.replace(config, prune=(), steps=config.longer), near, RESTART_STAGE + number)
     for part in image.split(access.batch) if len(image) else ():
         _at_largest(block, config, part)
         blind = part[access.unseen[part.cpu()].to(part.device) & best.limit[part].isinf()]

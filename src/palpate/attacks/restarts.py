@@ -1,0 +1,44 @@
+"""Descents from elsewhere than the nearest classes: from random points of the ball, and from the clean image towards one class after another."""
+
+import torch
+from torch import Tensor
+
+from palpate.attacks.candidates import Candidates, Config, candidates_at
+from palpate.attacks.descent import descend
+from palpate.attacks.losses import others
+from palpate.attacks.norms import round_bits
+from palpate.attacks.problem import Block
+
+
+def below_best(block: Block, config: Config, image: Tensor) -> Tensor:
+    """Radii (n,) at which these images are attacked again: just below the best one known, or the largest epsilon where none is."""
+    return round_bits((block.best.limit[image] * (1 - config.shrink)).clamp(max=block.top))
+
+
+def restart(block: Block, config: Config, image: Tensor, stage: int) -> None:
+    """Descend from a random point of each of these images' balls (n,), drawn by the generators of this stage."""
+
+    def anew(some: Tensor) -> Candidates:
+        radius = below_best(block, config, some)
+        return candidates_at(block, config, some, block.random_start(some, radius, stage), radius, -1, 1)
+
+    descend(block, config, image, anew, "restarts")
+
+
+def each_class(block: Block, config: Config, image: Tensor, most: int) -> None:
+    """Descend from these clean images (n,) towards one wrong class after another, at most so many, in the order of their logits.
+
+    With two classes the only target is what every descent aims at, so nothing is done.
+    """
+    logits = block.access.logits(block.clean[image], image)
+    if logits.shape[1] == 2:
+        return
+    order = torch.full((len(block), logits.shape[1]), -1, device=logits.device)
+    order[image] = others(logits, block.labels[image]).argsort(dim=1, descending=True)
+    for rank in range(min(most, logits.shape[1] - 1)):
+
+        def towards(some: Tensor, rank: int = rank) -> Candidates:
+            radius = below_best(block, config, some)
+            return candidates_at(block, config, some, block.clean[some], radius, order[some, rank], 0)
+
+        descend(block, config, image, towards, "targets")
