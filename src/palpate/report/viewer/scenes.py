@@ -104,22 +104,19 @@ class Scene:
     def to_dict(self) -> dict[str, Any]:
         """What the viewer needs besides the pictures, as JSON can hold it."""
         with formatting.native(self.scale):
-            return self._facts()
-
-    def _facts(self) -> dict[str, Any]:
-        return {
-            "key": self.key,
-            "title": self.title,
-            "classes": list(self.classes),
-            "axis": self.axis,
-            "epsilons": list(self.epsilons),
-            "steps": ["0, clean", *(formatting.epsilon(value, self.norm) for value in self.epsilons[1:])],
-            "factors": list(self.factors),
-            "ids": list(self.ids),
-            "labels": list(self.labels),
-            "groups": {name: list(values) for name, values in self.groups.items()},
-            "views": [self._view(view) for view in self.views],
-        }
+            return {
+                "key": self.key,
+                "title": self.title,
+                "classes": list(self.classes),
+                "axis": self.axis,
+                "epsilons": list(self.epsilons),
+                "steps": ["0, clean", *(formatting.epsilon(value, self.norm) for value in self.epsilons[1:])],
+                "factors": list(self.factors),
+                "ids": list(self.ids),
+                "labels": list(self.labels),
+                "groups": {name: list(values) for name, values in self.groups.items()},
+                "views": [self._view(view) for view in self.views],
+            }
 
     def _view(self, view: View) -> dict[str, Any]:
         last = max(value for value, step in zip(self.epsilons, view.steps, strict=True) if step is not None)
