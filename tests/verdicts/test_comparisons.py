@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests.verdicts.linear import EPSILONS, Line, claim, context_of, images
+from torch import nn
 
 from palpate.attacks.quantize import to_levels
 from palpate.verdicts import comparisons
@@ -186,3 +187,18 @@ def test_an_attack_that_wins_on_few_images_is_said_to_be_perhaps_chance(sample):
     finding = comparisons.independent_attacks(context_of(Line(), x, y, swept=claim(x, y, radius, stored)), 1.0)
     assert finding.status == "warn"
     assert finding.advice.endswith("on fewer than 3 images that may be chance.")
+
+
+def test_a_sweep_that_does_not_see_black_pixels_is_beaten():
+    """torch.clamp has no gradient at 0, so that an attack by gradients leaves black pixels as they are, and finds twice the radius."""
+
+    class Light(nn.Module):
+        def forward(self, x):
+            light = 10 * (x.clamp(0, 1).mean((1, 2, 3)) - 0.03)
+            return torch.stack([-light, light], 1)
+
+    x, y = torch.zeros(8, 3, 8, 8), torch.zeros(8, dtype=torch.long)
+    blind = claim(x, y, torch.full((8,), 0.07, dtype=torch.float64), x + 0.07)
+    finding = comparisons.independent_attacks(context_of(Light(), x, y, swept=blind), 1.0)
+    assert (finding.status, finding.figure) == ("fail", 75.0)  # of the 6 images that it is tried on
+    assert "FMN" in finding.advice

@@ -33,12 +33,7 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     fused = fuse_batchnorm(model, example)
     fast: Model = _in_bfloat16(fused) if half else fused
     judge: Model = _in_float32(model) if device.type == "cuda" else model
-    edge = _dead_edge(model, example)
-    if edge is None:
-        edge = _dead_edge(_straight_through(model), example)
-        fast = fast if edge is None else _straight_through(fast)
-    edge = edge or 0.0
-    fast = _inwards(fast, edge) if edge else fast
+    fast, edge = with_gradients(fast, model, example)
     confirm = half or edge > 0 or device.type == "cuda"
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
@@ -46,12 +41,20 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     return ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
 
 
+def with_gradients(fast: Model, model: Model, example: Tensor) -> tuple[Model, float]:
+    """The fast model with gradients where the model hides them, behind roundings and at pixels of 0 and 1, and how far it moves pixels inwards."""
+    edge = _dead_edge(model, example)
+    if edge is None:
+        edge = _dead_edge(_straight_through(model), example)
+        fast = fast if edge is None else _straight_through(fast)
+    return (_inwards(fast, edge), edge) if edge else (fast, 0.0)
+
+
 def _dead_edge(model: Model, example: Tensor) -> float | None:
     """How far inwards pixels must be moved to have a gradient, where at 0, or at 1, none has: torch.clamp gives none at its ends. 0 where some have.
 
-    Where neither end has one, the least that brings both to life, if any does.
-
-    Also a gradient that is no number, as of the square root at 0, counts as none. None where pixels between 0 and 1 have no gradient either.
+    Where neither end has one, it is the least that helps both, if any does. A gradient that is no number, as of the square root at 0, counts as none.
+    None where pixels between 0 and 1 have no gradient either.
     """
 
     def live(value: float) -> bool:

@@ -178,7 +178,8 @@ def check_model(
             model = Copying(model)
         dense = isinstance(output, Tensor) and output.layout == torch.strided
         if not dense or output.ndim not in (1, 2) or len(output) != len(example):
-            what = tuple(output.shape) if dense else getattr(output, "layout", type(output).__name__)
+            odd = output.layout if isinstance(output, Tensor) else type(output).__name__
+            what = tuple(output.shape) if dense else odd
             raise InputError(
                 f"model must give logits (N, K) for images (N, C, H, W), given {what} for N = {len(example)}; "
                 "palpate.wrap reads them from a tuple, a mapping or an object"

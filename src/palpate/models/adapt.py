@@ -148,6 +148,28 @@ def _inside(p: Tensor) -> bool:
     return bool(((p >= 0) & (p <= 1)).all())
 
 
+class ReadWhenSeen(nn.Module):
+    """A network whose single output, or the one in a column, is read as a probability where the first images that it sees say so.
+
+    Nothing is asked of it before, and of another network nothing more.
+    """
+
+    def __init__(self, model: nn.Module, column: int | None) -> None:
+        super().__init__()
+        self.model, self.column, self.odds = model, column, None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, C, H, W) to what the network gives, or its log-odds."""
+        p = self.model(images)
+        if self.odds is None:
+            self.odds = False
+            if (self.column is not None or p.numel() == len(images)) and _inside(p):
+                with contextlib.suppress(Exception):  # what a network may do with other images
+                    seen = without_probabilities(self.model, images[:2].detach(), self.column)
+                    self.odds = isinstance(seen, LogProbabilities)
+        return log_odds(p) if self.odds else p
+
+
 def as_logits_model(model: nn.Module, finding: int | None = None) -> nn.Module:
     """The model with K ≥ 2 logits, whatever its head: the one adapter that attacks and checks share.
 

@@ -20,7 +20,7 @@ from palpate.attacks.validation import check_count, check_module, class_names, t
 from palpate.core.epsilon import epsilon_grid, scale_of
 from palpate.core.errors import InputError
 from palpate.core.records import VerdictRecord
-from palpate.models.adapt import as_logits_model, in_full_precision, without_probabilities
+from palpate.models.adapt import ReadWhenSeen, as_logits_model, in_full_precision
 from palpate.models.generators import generator_states, restore_generators
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating
 from palpate.models.resume import Resume
@@ -102,7 +102,8 @@ def trust(
         check_module(sibling)
     norm = norm or (sweep.norm if sweep else "linf")  # pyright: ignore[reportAssignmentType]
     if norm not in ORDERS or (sweep and norm != sweep.norm):
-        allowed = f"{sweep.norm!r}, that of the sweep" if sweep else f"one of {', '.join(map(repr, ORDERS))}"
+        known = f"one of {', '.join(map(repr, ORDERS))}, since there are no checks of others"
+        allowed = f"{sweep.norm!r}, that of the sweep" if sweep and sweep.norm in ORDERS else known
         raise InputError(f"norm must be {allowed}, given {norm!r}")
     grid = epsilon_grid(epsilons, norm, scale_of(images))
     labels, goal = true_labels(labels, check_count(images), finding, class_names(model)), None
@@ -138,12 +139,7 @@ def trust(
         return ModelAccess(network, batch=batch, draws=draws, budget=spent)
 
     def logits(network: nn.Module) -> ModelAccess:
-        network = in_full_precision(network)
-        with contextlib.suppress(Exception), torch.no_grad():  # whatever it raises, its checks are not run and say so
-            example = looked_at[:2].to(device)
-            if finding is not None or network(example).numel() == len(example):
-                network = without_probabilities(network, example, finding)
-        adapted = as_logits_model(network, finding)
+        adapted = as_logits_model(ReadWhenSeen(in_full_precision(network), finding), finding)
         adapted = adapted if goal is None else Towards(adapted, goal)
         return access(adapted if channels == "free" else GreyStaysGrey(adapted))
 

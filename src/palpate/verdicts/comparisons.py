@@ -132,7 +132,7 @@ def _reference(context: CheckContext) -> None:
     tried = left[:affordable]
     if context.norm not in FMN_NORMS or not len(tried):
         return
-    radius, points = fmn(context.access, context.x[tried], context.y[tried], context.norm)
+    radius, points = fmn(context.sighted(), context.x[tried], context.y[tried], context.norm)
     fooled = radius.isfinite()
     for _ in range(CONFIRMED if context.varies else 1):  # a random model may have said so once
         fooled &= context.fooled(points, tried)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import Loss, cross_entropy, margin, unusable
 from palpate.attacks.norms import Norm, seeded
+from palpate.attacks.precision import with_gradients
 from palpate.attacks.quantize import to_levels
 from palpate.core.formatting import epsilon as write_epsilon
 from palpate.models.predict import Images
@@ -209,6 +210,14 @@ class CheckContext:
             return slope, self.access.blind.to(slope.device)
         finally:
             self.access.begin(0)
+
+    def sighted(self) -> ModelAccess:
+        """The same access with gradients where the model hides them, as the sweep has them: for an attack that the sweep is measured against."""
+        access = self.access
+        fast, edge = with_gradients(access.model, access.model, self.images[:2])
+        return ModelAccess(
+            access.model, fast=fast, confirm=edge > 0, batch=access.batch, draws=access.draws, budget=access.budget
+        )
 
     def pgd(self, places: Tensor, epsilon: float, stage: int, steps: int = STEPS, loss: Loss = cross_entropy) -> Run:
         """PGD on some of the right images (n,), from a start that the stage decides."""
