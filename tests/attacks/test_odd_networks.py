@@ -131,3 +131,13 @@ class Bytes(nn.Module):
 
     def forward(self, x):
         return (x * 255).round().byte().float() / 255
+
+
+def test_logits_that_are_never_negative_are_no_probabilities():
+    network = nn.Sequential(plain(), nn.ReLU()).eval()
+    with torch.no_grad():
+        network[0][5].weight.mul_(0.1)
+        network[0][5].bias.copy_(torch.tensor([0.4, 0.6]))
+    logits = network(IMAGES)
+    assert ((logits >= 0) & (logits <= 1)).all()
+    assert palpate.wrap(network, value_range=(0, 1), size=12).head.odds is False  # a warning is an error here

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 FAR = 1e3
-"""How far outside of [0, 1] a single output is looked at."""
+"""How far outside of [0, 1] outputs are looked at."""
 
 
 class OneFinding(nn.Module):
@@ -123,7 +123,7 @@ def without_probabilities(model: nn.Module, example: Tensor, column: int | None 
     """The model itself, or as `LogProbabilities` where its outputs, or the one in this column that is looked at alone, are probabilities.
 
     Small logits may all lie in [0, 1], too. So the outputs must do so for the example (n, C, H, W), for its negative and for noise; and unless they
-    sum to 1, some must be above and some below ½. A single one must also do so far outside of [0, 1], where logits grow and a sigmoid is 0 or 1.
+    sum to 1, also far outside of [0, 1], where logits grow and a sigmoid is 0 or 1, and some must be above and some below ½.
     """
 
     def ask(images: Tensor) -> Tensor:
@@ -137,10 +137,10 @@ def without_probabilities(model: nn.Module, example: Tensor, column: int | None 
         single = p.shape[1] == 1
         if not _inside(p) or (not single and bool((p == p[:, :1]).all())):
             return model
-        if single:
+        summed = not single and bool(((p.sum(1) - 1).abs() < 1e-3).all())
+        if not summed:
             with contextlib.suppress(Exception):  # what a network may do with such images
                 p = torch.cat([p, ask(FAR * (2 * noise - 1)), ask(FAR * (1 - 2 * noise))])
-    summed = not single and bool(((p.sum(1) - 1).abs() < 1e-3).all())
     return LogProbabilities(model, summed) if summed or (_inside(p) and p.min() < 0.5 < p.max()) else model
 
 

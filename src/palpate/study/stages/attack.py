@@ -87,7 +87,8 @@ class _Attacked(Swept):
 
     def samples(self, images: Tensor) -> Tensor:
         """Images (E, n, C, H, W) made at each epsilon, where the attack itself makes one image for all."""
-        worst, labels = MaxLoss(norm=self.attack.norm), self.labels[: len(images)]
+        worst = MaxLoss(norm=self.attack.norm) if self.attack.uses_gradients else self.attack
+        labels = self.labels[: len(images)]
         found = sweep(
             self.model,
             images,
