@@ -33,3 +33,31 @@ def test_large_arrays_are_given_back_although_a_later_one_is_in_use():
     )
     assert returned > 220  # of 59 arrays of 4 MB
     assert kept < 100
+
+
+REUSE = """
+import resource, torch
+from palpate.models.memory import keep_large_arrays, return_large_arrays
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(200):
+        torch.ones(1_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+return_large_arrays()
+torch.ones(1_000_000)
+returned = new_pages()
+with keep_large_arrays():
+    torch.ones(1_000_000)
+    kept = new_pages()
+print(kept, returned, new_pages())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc on Linux")
+def test_training_uses_the_pages_of_freed_arrays_again():
+    answer = subprocess.run([sys.executable, "-c", REUSE], check=True, capture_output=True, text=True).stdout
+    kept, returned, after = map(int, answer.split())
+    assert kept < returned / 10
+    assert min(returned, after) > 300  # for 200 arrays of 4 MB

@@ -10,6 +10,7 @@ import torch
 
 from palpate.core import formatting
 from palpate.core.records import StageOutput
+from palpate.models.memory import keep_large_arrays
 from palpate.models.predict import Chosen, predict_logits
 from palpate.models.weights import save_weights
 from palpate.study.classifier import build_model, column, two_logits
@@ -23,6 +24,7 @@ MEMORISED = 512
 """Training images, at most, on which the kept model is judged in evaluation mode, to tell what it memorised."""
 
 
+@keep_large_arrays()
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Train one model and keep the epoch that the recipe says."""
     dataset = context.dataset(stage.task)
