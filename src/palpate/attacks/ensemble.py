@@ -88,4 +88,4 @@ def ensemble(block: Block, parts: Parts) -> None:
         generators = block.generators(alive, SQUARE_STAGE)
         points, _ = random_squares(margin_at, block.clean[alive], radius, parts.queries, generators, block.tied(alive))
         go_on(points, radius)
-    polish(block, config, parts.polish)
+    polish(block, config, alive, parts.polish)

@@ -111,7 +111,7 @@ def _descents(block: Block, strength: str) -> None:
     further_classes(block, config)
     misled = ((best.lost | block.head.bends) & (best.limit > 0) & ~best.failed).nonzero()[:, 0]
     if strength == "standard":
-        every_class(block, config, misled)
+        every_class(block, config, misled, 1)
     elif strength == "ensemble":
         every_class(block, Parts().descent, misled, MOST_CLASSES)
     last_attempt(block, config)
