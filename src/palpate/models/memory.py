@@ -52,8 +52,6 @@ def keep_large_arrays() -> Iterator[None]:
         yield
     finally:
         _map_from(LARGE)
-        with contextlib.suppress(OSError, AttributeError, TypeError):
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _map_from(size: int) -> None:
@@ -61,3 +59,4 @@ def _map_from(size: int) -> None:
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_THRESHOLD, size)
         library.mallopt(M_TRIM_THRESHOLD, 2 * size)  # as the library sets it itself
+        library.malloc_trim(0)
