@@ -70,7 +70,7 @@ class MinimumNorm(Attack):
 
     def expected_passes(self, epsilons: int) -> int:
         """As measured (benchmarks/README.md): they do not depend on the number of epsilons."""
-        return {"fast": 10, "standard": 20, "ensemble": 450}[self.strength]
+        return {"fast": 10, "standard": 24, "ensemble": 450}[self.strength]
 
     def run(self, problem: Problem) -> Iterator[Sweep]:
         """Descend in blocks of a few batches. Interrupted by Ctrl-C, what a block has finished is given before the interrupt goes on."""

@@ -1,5 +1,6 @@
 """What an attack is given: the whole problem, and from it block after block of images, so that a test set is never held at once."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -10,16 +11,21 @@ from torch import Tensor, nn
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.best import Best
 from palpate.attacks.head import Head
+from palpate.attacks.losses import margin, rounding_tolerance
 from palpate.attacks.norms import Norm, distance, draw_each, project, random_start, seeded
 from palpate.attacks.precision import open_access
 from palpate.attacks.quantize import through_png
 from palpate.attacks.reach import Reach
 from palpate.attacks.result import Sweep
 from palpate.attacks.validation import check_images
+from palpate.core.errors import InputError
 from palpate.models.predict import Images, Progress, as_tensor
 
 PIXELS = 128 * 64 * 64
 """Pixels per pass on the CPU, where larger batches are slower and memory that runs out ends the process."""
+
+THIN = 32
+"""Rounding tolerances: a margin above as many is positive in batches of every size."""
 
 OUTWARDS = (1e-4, 1e-3, 1e-2)
 """By what share of its length a perturbation grows where its last digits decide: it fooled in a batch of other size, or in a fused network."""
@@ -98,6 +104,7 @@ class Block:
         """
         best = self.best
         doubtful = (best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0]
+        fooled = torch.zeros_like(best.failed)
         if levels:
             best.points[doubtful] = through_png(best.points[doubtful], levels).to(best.points)
         for share in (0.0,) if levels else (0.0, *OUTWARDS):
@@ -107,11 +114,12 @@ class Block:
             if share:
                 room = ((1 + share) * best.limit[doubtful]).clamp(max=self.top)
                 point = project(clean + (1 + share) * (point - clean), clean, room, self.norm)
-            logits = self.access.judge(point, doubtful)
-            fools = (logits.argmax(1) != self.labels[doubtful]) | (self.access.draws > 1)
-            best.points[doubtful[fools]] = point[fools]
-            doubtful = doubtful[~fools]
-        best.fail(doubtful)
+            fools, alone = self._fools(point, doubtful)
+            better = alone | (fools & ~fooled[doubtful])
+            best.points[doubtful[better]] = point[better]
+            fooled[doubtful[fools]] = True
+            doubtful = doubtful[~alone]
+        best.fail(doubtful[~fooled[doubtful]])
         parts = zip(best.points.split(self.access.batch), best.clean.split(self.access.batch), strict=True)
         reached = torch.cat(
             [distance(points, clean, self.norm) for points, clean in parts]
@@ -120,6 +128,17 @@ class Block:
         if levels:  # k / 255 itself, not the difference of two of them rounded to float32
             radius = (radius * (levels - 1)).round() / (levels - 1)
         return radius
+
+    def _fools(self, point: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Which points of these images (m,) the model itself mistakes (m,), and which of them in a batch by themselves, too (m,)."""
+        logits, label = self.access.judge(point, image), self.labels[image]
+        fools = (logits.argmax(1) != label) | (self.access.draws > 1)
+        alone = fools.clone()
+        thin = fools & (margin(logits, label) <= THIN * rounding_tolerance(logits, label)) & (self.access.draws == 1)
+        with contextlib.suppress(InputError):  # the network takes only so many images at once
+            for row in thin.nonzero():
+                alone[row] = self.access.judge(point[row], image[row]).argmax(1) != label[row]
+        return fools, alone
 
     def result(self, how: dict[str, Any], worst: Tensor | None = None, levels: int | None = None) -> Sweep:
         """What was found, audited, as the sweep of this block.

@@ -1,0 +1,25 @@
+"""What is reported as fooled is fooled in a batch of any size, also where rounding differs between them."""
+
+import torch
+from torch import nn
+
+import palpate
+
+
+class Rounding(nn.Module):
+    """Two logits near 2; in a batch of several images the second is larger by three units in its last place, as other kernels may round."""
+
+    def forward(self, x):
+        second = 2 + 0.01 * (x.flatten(1).mean(1) - 0.5)
+        return torch.stack([torch.full_like(second, 2.0), second + (3 * 2.0**-22 if len(x) > 1 else 0)], 1)
+
+
+def test_points_that_fool_in_a_batch_only_are_moved_outwards():
+    images = torch.linspace(0.3, 0.499, 64)[:, None, None, None].expand(64, 1, 4, 4).contiguous()
+    found = palpate.sweep(Rounding().eval(), images, torch.zeros(64, dtype=torch.long), [0.25])
+    assert found.radius.isfinite().all()
+    assert found.adversarials is not None
+    alone = torch.tensor([Rounding()(each[None]).argmax(1).item() == 1 for each in found.adversarials])
+    assert alone[found.radius > 0.01].all()  # nearer, the rounding is more than 1 % of the way
+    exact = 0.5 - images[:, 0, 0, 0].double()
+    assert torch.allclose(found.radius, exact, rtol=0.012, atol=2e-4)
