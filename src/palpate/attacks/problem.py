@@ -25,7 +25,7 @@ PIXELS = 128 * 64 * 64
 """Pixels per pass on the CPU, where larger batches are slower and memory that runs out ends the process."""
 
 THIN = 32
-"""Rounding tolerances: a margin above as many is positive in batches of every size."""
+"""Rounding tolerances: a margin of at most so many may change its sign in a batch of another size, so it is looked at in a batch by itself."""
 
 OUTWARDS = (1e-4, 1e-3, 1e-2)
 """By what share of its length a perturbation grows where its last digits decide: it fooled in a batch of other size, or in a fused network."""

@@ -243,12 +243,10 @@ def check_batch(model: nn.Module, example: Tensor, most: int | None = None) -> N
         InputError: it does, as with batch norm without running statistics; one image by itself would not be fooled by what fooled it in a batch.
     """
     batch = torch.cat([1 - example[:1], example])[:most]  # never equal images only
-    tried, why = (
-        len(batch),
-        (
-            "its answer to an image depends on the other images of the batch, as with batch norm without running statistics "
-            "(track_running_stats=False) or dynamic quantisation; give it statistics of its own"
-        ),
+    tried = len(batch)
+    why = (
+        "its answer to an image depends on the other images of the batch, as with batch norm without running statistics "
+        "(track_running_stats=False) or dynamic quantisation; give it statistics of its own"
     )
     with torch.no_grad():
         try:
