@@ -1,5 +1,6 @@
 """docs/algorithm.md against the code: gain and inverse by sorting, the start, one step and the linear case, written again from the page alone."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import nn
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.candidates import LEAST_TRUST, TRUST, Config
 from palpate.attacks.descent import BEYOND, FORETOLD, MISSED, OVERSHOOT, init, step
+from palpate.attacks.head import Head
+from palpate.attacks.losses import margin
 from palpate.attacks.norms import Norm
 from palpate.attacks.problem import Block, Problem
 from palpate.attacks.reach import Reach
@@ -184,6 +187,29 @@ def test_the_start_and_the_first_step_are_those_of_the_page(curved):
 def _same(after, at, row: int) -> torch.Tensor:
     """Which candidates after the step are that of the row: `step` keeps the order, and nothing was pruned."""
     return torch.arange(len(after)) == row
+
+
+def test_candidates_whose_first_prediction_misses_get_more_steps(curved):
+    model, images, labels = curved
+    block = block_of(model, images, labels, "linf", 1.0)
+    at = init(block, Config(), torch.arange(12))
+    miss = (margin(model(at.point), at.label) - at.expected).abs() / (at.before.abs() + (at.expected - at.before).abs())
+    limit = miss.median().item() * (1 + 1e-6)
+    after, _ = step(block, Config(prune=(), curved=limit, steps=10, longer=20), dataclasses.replace(at, end=at.end - 2))
+    assert after.end.tolist() == [20 if each > limit else 10 for each in miss.tolist()]
+    assert set(after.end.tolist()) == {10, 20}
+
+
+def test_a_head_is_judged_by_the_candidate_of_each_image_that_was_predicted_best():
+    def bends(best: float) -> bool:
+        head = Head()
+        for miss, ratio in ((0.9, 0.2), (best, 1.0), (0.8, 9.0)):
+            head.note(torch.arange(8), torch.full((8,), miss).double(), torch.full((8,), ratio).double())
+        head.judge()
+        return head.bends
+
+    assert not bends(0.05)
+    assert bends(0.5)
 
 
 @pytest.mark.parametrize("norm", NORMS)
