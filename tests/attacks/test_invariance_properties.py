@@ -59,7 +59,7 @@ settings_of = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None, phases=[Phase.generate])
+@settings(max_examples=20, deadline=None, phases=[Phase.generate], derandomize=True)  # the same examples in every gate
 @given(st.data(), st.sampled_from([2, 3, 7, 10]), settings_of)
 def test_offset_scale_order_and_classes_that_cannot_win(data, classes, how):
     channels, norm, strength = how
