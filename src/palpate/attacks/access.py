@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.budget import PassBudget
-from palpate.attacks.losses import certain_margin, one_against_rest
+from palpate.attacks.losses import certain_margin, one_against_rest, wrong_by_logit
 from palpate.attacks.norms import dual_norm, per_image
 from palpate.models.memory import free_memory, out_of_memory
 from palpate.models.predict import one_message
@@ -40,6 +40,7 @@ class ModelAccess:
         draws: calls averaged per answer, for models that are not deterministic (expectation over transformation, arXiv 1707.07397).
         budget: where passes are counted in sum; may be shared.
         device: where points are kept; the caller's business when absent.
+        still: classes (K,) that are never aimed at; see `palpate.attacks.precision.still_classes`.
 
     Attributes:
         passes: forward and backward passes of each image since `begin` (N, 2), on the CPU; empty where `begin` was not called.
@@ -59,10 +60,11 @@ class ModelAccess:
         draws: int = 1,
         budget: PassBudget | None = None,
         device: torch.device | None = None,
+        still: Tensor | None = None,
     ) -> None:
         self.model, self.fast, self.confirm, self._careful = model, fast or model, confirm, careful
         self.draws, self.device = draws, device or torch.device("cpu")
-        self.budget = budget or PassBudget()
+        self.budget, self.still = budget or PassBudget(), still
         self._batch = batch
         self.begin(0)
 
@@ -150,18 +152,16 @@ class ModelAccess:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Towards the wrong classes of these ranks by logit: logits (n, K), classes (n, k) and gradients of z_class − z_label (k, n, C, H, W).
 
-        One forward and k backward passes each; of the ranks those below K − 1 count.
+        One forward and k backward passes each; of the ranks those count for which there is a class to aim at.
         """
 
         def ask(model: Model, part: Part) -> tuple[Tensor, ...]:
             answers = []
             for _ in range(self.draws):
                 leaf, logits = self._differentiable(model, points[part], targets, part)
-                last = min(ranks.stop, logits.shape[1] - 1)
                 true = logits.gather(1, label[part][:, None])
                 if not answers:  # the classes must stay the same for every draw
-                    wrong = logits.detach().nan_to_num(nan=-1e30).scatter(1, label[part][:, None], float("-inf"))
-                    classes = wrong.topk(last, dim=1).indices[:, ranks.start :]
+                    classes = wrong_by_logit(logits, label[part], ranks.stop, self.still)[:, ranks.start :]
                 gaps = (logits.gather(1, classes) - true).sum(0)
                 gradients = [_slope(gap, leaf, retain=rank + 1 < len(gaps)) for rank, gap in enumerate(gaps)]
                 answers.append((logits.detach(), torch.stack(gradients, 1)))

@@ -20,6 +20,9 @@ MOMENTUM, RISES = 0.75, 0.75
 FIRST_CHECK, CLOSER, LEAST_GAP = 0.22, 0.03, 0.06
 """The article's checkpoints, as shares of all steps: the first, how much closer each gap is than the one before, and the least gap."""
 
+NOISE = 1e-6
+"""A loss that is higher by less than this share is the same loss, computed in another order."""
+
 Ask = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 """From points (n, …) and their rows (n,) to losses (n,), gradients (n, …) and which of them may stop (n,)."""
 
@@ -51,9 +54,9 @@ def ascend(ask: Ask, images: Tensor, radius: Tensor, start: Tensor, steps: int, 
     since = 0
     for number in range(steps):
         loss, gradient, stop = ask(point, rows)
-        improved = (loss > best_loss) | stop
+        improved = _higher(loss, best_loss) | stop
         best[rows[improved]] = point[improved]
-        rises += loss > last_loss
+        rises += _higher(loss, last_loss)
         best_loss, ascent = torch.where(improved, loss, best_loss), _where(improved, gradient, ascent)
         last_loss, since = loss, since + 1
         centre, direction, pull = point, gradient, torch.full_like(step, MOMENTUM if number else 1.0)
@@ -77,6 +80,11 @@ def ascend(ask: Ask, images: Tensor, radius: Tensor, start: Tensor, steps: int, 
             if not len(rows):
                 break
     return best
+
+
+def _higher(loss: Tensor, than: Tensor) -> Tensor:
+    """Which losses (n,) are higher by more than rounding: at a corner of the ball a step ends where it began, and last digits decide nothing."""
+    return loss > torch.where(than.isfinite(), than + NOISE * than.abs(), than)
 
 
 def _where(mask: Tensor, one: Tensor, other: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from palpate.attacks.candidates import (
     no_candidates,
     rank_within,
 )
-from palpate.attacks.losses import margin, margin_towards, rounding_tolerance, unusable
+from palpate.attacks.losses import margin, margin_towards, rounding_tolerance, unusable, wrong_by_logit
 from palpate.attacks.norms import per_image, project, round_bits, slack, total
 from palpate.attacks.problem import Block
 from palpate.attacks.reach import Reach, rate
@@ -94,7 +94,7 @@ def init(block: Block, config: Config, image: Tensor) -> Candidates:
     """Look at clean images (n,) and start a candidate for each of their nearest classes; images already wrong are noted as fooled."""
     best, label = block.best, block.labels[image]
     logits, row, gradient, missing, distance = _towards(block, image, range(config.classes))
-    block.head.classes = logits.shape[1]
+    block.head.wrong = wrong_by_logit(logits[:1], label[:1], logits.shape[1], block.access.still).shape[1]
     sound = ~unusable(logits)
     best.fail(image[~sound])
     lead = -margin(logits, label).double()
@@ -107,7 +107,7 @@ def init(block: Block, config: Config, image: Tensor) -> Candidates:
 def further_classes(block: Block, config: Config) -> None:
     """Where the model is as good as linear, look at more classes than the first few and descend towards those nearer than what was found."""
     ranks = range(config.classes, config.classes + config.further)
-    if not block.head.straight or block.head.classes - 1 <= config.classes or not config.further:
+    if not block.head.straight or block.head.wrong <= config.classes or not config.further:
         return
 
     def start(image: Tensor) -> Candidates:

@@ -30,12 +30,12 @@ class Head:
     Attributes:
         bends: the head misleads a linear model of the margin.
         straight: the model is as good as linear.
-        classes: K; 0 before the first answer.
+        wrong: how many wrong classes there are to aim at; 0 before the first answer.
     """
 
     def __init__(self, carry: dict[str, Any] | None = None) -> None:
         self.bends = self.straight = False
-        self.classes = 0
+        self.wrong = 0
         self._seen: list[Tensor] = ({} if carry is None else carry).setdefault("head", [])
         self.judge()
 

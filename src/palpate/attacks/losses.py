@@ -41,6 +41,28 @@ def one_against_rest(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.stack([others(logits, targets).amax(1), logits.gather(1, targets[:, None])[:, 0]], 1)
 
 
+def wrong_by_logit(logits: Tensor, labels: Tensor, most: int, still: Tensor | None = None) -> Tensor:
+    """The wrong classes to aim at (N, k), at most so many, by descending logit.
+
+    Args:
+        logits: (N, K).
+        labels: (N,).
+        most: how many.
+        still: (K,) classes that are never aimed at, unless one is the best wrong class; none when absent.
+
+    >>> wrong_by_logit(torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([0]), 9).tolist()
+    [[2, 1]]
+    """
+    least = torch.finfo(logits.dtype).min  # of a class at −∞, too, so that it comes before the true one
+    wrong = logits.detach().nan_to_num(nan=least, neginf=least).scatter(1, labels[:, None], float("-inf"))
+    count = logits.shape[1] - 1
+    if still is not None:
+        count -= int(still.sum())
+        never = still.to(wrong.device).expand_as(wrong).scatter(1, wrong.argmax(1, keepdim=True), False)
+        wrong = wrong.masked_fill(never, least).scatter(1, labels[:, None], float("-inf"))
+    return wrong.topk(min(most, count), dim=1).indices
+
+
 def margin_towards(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """The margin to each image's target class, z_t − z_y (N,), or to the best wrong class where the target is −1."""
     best = margin(logits, labels)

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -38,7 +39,31 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
     careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), edge))
-    return ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
+    still = still_classes(judge, careful, example.to(device))
+    return ModelAccess(
+        judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device, still=still
+    )
+
+
+def still_classes(model: Model, careful: Callable[[], Model | None], example: Tensor) -> Tensor | None:
+    """Classes (K,) whose logit no pixel moves and which is below all that move, as that of a masked class: an attack that aims at one is wasted.
+
+    They are seen on the example (n, C, H, W), its negative and noise; in float64, too, where `careful` gives the model in it, since float32 rounds
+    the probabilities of many classes to 0. None where there are none, or fewer than two others.
+    """
+    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
+    still = _still(model, (example, 1 - example, noise))
+    precise = careful() if bool(still.any()) else None
+    if precise is not None:
+        still &= _still(precise, (example, 1 - example, noise))
+    return still if bool(still.any()) and int((~still).sum()) > 1 else None
+
+
+def _still(model: Model, points: Sequence[Tensor]) -> Tensor:
+    with torch.no_grad():
+        logits = torch.cat([model(part) for part in points])
+    same = (logits == logits[:1]).all(0)
+    return same & (logits < logits.masked_fill(same, float("inf")).amin(1, keepdim=True)).all(0)
 
 
 def with_gradients(fast: Model, model: Model, example: Tensor) -> tuple[Model, float]:

@@ -236,6 +236,6 @@ class Problem:
         best = Best(clean, self.progress, place.start, len(self.images))
         truth = labels = self.labels[place].to(access.device)
         if self.targets is not None:
-            access.targets, labels = self.targets[place], torch.zeros_like(truth)
+            access.targets, access.still, labels = self.targets[place], None, torch.zeros_like(truth)
         keep, classes = self.keep, self.classes
         return Block(place, images, labels, access, best, self.epsilons, norm, seed, keep, head, truth, classes)

@@ -13,7 +13,7 @@ from torch import Tensor
 from palpate.attacks.boundary import bracket
 from palpate.attacks.candidates import TRUST, Candidates, Config, candidates_at, join, rank_within
 from palpate.attacks.descent import descend
-from palpate.attacks.losses import margin_towards, others, scaled_log_odds
+from palpate.attacks.losses import margin_towards, scaled_log_odds, wrong_by_logit
 from palpate.attacks.norms import per_image, project, total
 from palpate.attacks.problem import Block
 from palpate.attacks.reach import Reach
@@ -51,7 +51,7 @@ def every_class(block: Block, config: Config, image: Tensor, kept: int) -> None:
 
     The directions give each logit's gradient unit length, so that they do not depend on a monotone function that the head applies to every logit.
     """
-    if block.head.classes == 2 and kept == 1:
+    if block.head.wrong == 1 and kept == 1:
         return  # towards the one other class the descent has gone already
     for part in image.split(block.access.batch) if len(image) else ():
         _every_class(block, config, part, kept)
@@ -62,7 +62,7 @@ def _every_class(block: Block, config: Config, image: Tensor, kept: int) -> None
     access, best, clean, labels = block.access, block.best, block.clean[image], block.labels[image]
     patient = dataclasses.replace(config, **PATIENT, prune=((6, max(kept // 2, 2)), (12, 2)))
     logits = access.logits(clean, image)
-    classes = others(logits, labels).topk(min(MOST_CLASSES, logits.shape[1] - 1), dim=1).indices
+    classes = wrong_by_logit(logits, labels, MOST_CLASSES, access.still)
     directions = access.unit_gradients(clean, labels, classes, image)
     radius = torch.where(best.limit[image].isfinite(), best.limit[image], block.top)
     found = []

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from palpate.attacks.candidates import Candidates, Config, candidates_at
 from palpate.attacks.descent import descend
-from palpate.attacks.losses import others
+from palpate.attacks.losses import wrong_by_logit
 from palpate.attacks.norms import round_bits
 from palpate.attacks.problem import Block
 
@@ -28,14 +28,15 @@ def restart(block: Block, config: Config, image: Tensor, stage: int) -> None:
 def each_class(block: Block, config: Config, image: Tensor, most: int) -> None:
     """Descend from these clean images (n,) towards one wrong class after another, at most so many, in the order of their logits.
 
-    With two classes the only target is what every descent aims at, so nothing is done.
+    Where there is one class to aim at, it is what every descent aims at, so nothing is done.
     """
-    logits = block.access.logits(block.clean[image], image)
-    if logits.shape[1] == 2:
+    if block.head.wrong == 1:
         return
-    order = torch.full((len(block), logits.shape[1]), -1, device=logits.device)
-    order[image] = others(logits, block.labels[image]).argsort(dim=1, descending=True)
-    for rank in range(min(most, logits.shape[1] - 1)):
+    most = min(most, block.head.wrong)
+    order = torch.full((len(block), most), -1, device=image.device)
+    logits = block.access.logits(block.clean[image], image)
+    order[image] = wrong_by_logit(logits, block.labels[image], most, block.access.still)
+    for rank in range(most):
 
         def towards(some: Tensor, rank: int = rank) -> Candidates:
             radius = below_best(block, config, some)
