@@ -40,12 +40,12 @@ class ModelAccess:
         draws: calls averaged per answer, for models that are not deterministic (expectation over transformation, arXiv 1707.07397).
         budget: where passes are counted in sum; may be shared.
         device: where points are kept; the caller's business when absent.
-        still: classes (K,) that are never aimed at; see `palpate.attacks.precision.still_classes`.
 
     Attributes:
         passes: forward and backward passes of each image since `begin` (N, 2), on the CPU; empty where `begin` was not called.
         blind: images whose gradient was not a number, in float64 neither, (N,), on the CPU; such a gradient counts as zero.
         tied: images whose channels move together (N,), on the CPU: their gradients are the mean over the channels.
+        still: classes (K,) that are never aimed at, see `palpate.attacks.precision.still_classes`; None for none.
         targets: classes (N,), on the CPU, where logits are to be `one_against_rest`, so that to reach the target is to fool class 0; or None.
     """
 
@@ -60,11 +60,11 @@ class ModelAccess:
         draws: int = 1,
         budget: PassBudget | None = None,
         device: torch.device | None = None,
-        still: Tensor | None = None,
     ) -> None:
         self.model, self.fast, self.confirm, self._careful = model, fast or model, confirm, careful
         self.draws, self.device = draws, device or torch.device("cpu")
-        self.budget, self.still = budget or PassBudget(), still
+        self.budget = budget or PassBudget()
+        self.still: Tensor | None = None
         self._batch = batch
         self.begin(0)
 

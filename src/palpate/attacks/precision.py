@@ -39,10 +39,9 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
     careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), edge))
-    still = still_classes(judge, careful, example.to(device))
-    return ModelAccess(
-        judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device, still=still
-    )
+    access = ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
+    access.still = still_classes(judge, careful, example.to(device))
+    return access
 
 
 def still_classes(model: Model, careful: Callable[[], Model | None], example: Tensor) -> Tensor | None:
