@@ -210,9 +210,8 @@ def check_room(path: Path) -> None:
     """
     free = shutil.disk_usage(path).free
     if free < ROOM:
-        raise DiskFull(
-            f"{path}: the disk is full ({free / 1e6:.0f} MB are free, {ROOM / 1e6:.0f} MB are needed at least); {KEPT}"
-        )
+        room = f"{free / 1e6:.0f} MB are free, {ROOM / 1e6:.0f} MB are needed at least"
+        raise DiskFull(f"{path}: the disk is full ({room}); {KEPT}")
 
 
 def is_full(error: BaseException | None) -> bool:

@@ -88,9 +88,8 @@ class Registry(Mapping[str, T], Generic[T]):
         package = _loading[-1] if _loading and not builtin else module.split(".")[0]
         taken = self._entries.get(name)
         if taken and (taken.builtin or not builtin):
-            raise InputError(
-                f"{self.kind} {name!r} of {package} is registered already by {taken.package}; choose another name"
-            )
+            remedy = "choose another name"
+            raise InputError(f"{self.kind} {name!r} of {package} is registered already by {taken.package}; {remedy}")
         if taken:
             warnings.warn(
                 f"{self.kind} {name!r} of {taken.package} was left out: palpate has one of that name", stacklevel=3
@@ -153,9 +152,8 @@ def load_plugins() -> None:
         try:
             needed = getattr(point.load(), "palpate_interface", 1)
             if needed > INTERFACE:
-                raise InputError(
-                    f"it needs plug-in interface {needed}, and this palpate has {INTERFACE}; update palpate"
-                )
+                remedy = "update palpate"
+                raise InputError(f"it needs plug-in interface {needed}, and this palpate has {INTERFACE}; {remedy}")
         except Exception as error:
             for registry, names in zip(_ALL, before, strict=False):
                 kept = {name: entry for name, entry in registry._entries.items() if name in names or entry.builtin}

@@ -104,9 +104,8 @@ class RunFolder:
         """
         file = self.path / "study.json"
         if not file.exists() and not self.stage_records():
-            raise InputError(
-                f"{self.path}: is not a run folder (it holds no study.json); give the folder that `palpate study` printed"
-            )
+            advice = "give the folder that `palpate study` printed"
+            raise InputError(f"{self.path}: is not a run folder (it holds no study.json); {advice}")
         try:
             data = read_json(file)
             if "checksum" in data or data.get("format") == FORMAT:  # earlier formats have none
@@ -120,9 +119,8 @@ class RunFolder:
             )
         if version != FORMAT:
             age = "a newer" if isinstance(version, int) and version > FORMAT else "an older"
-            raise InputError(
-                f"{self.path}: is a run folder of {age} palpate (format {version!r}, and this palpate reads {FORMAT}); use the palpate that made it"
-            )
+            formats = f"format {version!r}, and this palpate reads {FORMAT}"
+            raise InputError(f"{self.path}: is a run folder of {age} palpate ({formats}); use the palpate that made it")
         return StudyRecord.read(data, str(file))
 
     def stage(self, stage_id: str) -> StageRecord:
@@ -285,9 +283,8 @@ def open_run(path: Path, name: str) -> RunFolder:
         if path.exists() and (not path.is_dir() or any(not is_draft(file) for file in path.iterdir())):
             raise InputError(f"{path}: is not empty and no run folder; choose another folder with --out") from None
     if others - {name}:
-        raise InputError(
-            f"{path}: belongs to the study `{min(others)}`, given the study `{name}`; choose another folder with --out"
-        )
+        remedy = "choose another folder with --out"
+        raise InputError(f"{path}: belongs to the study `{min(others)}`, given the study `{name}`; {remedy}")
     with named_errors(str(path), "choose another folder with --out, or change its rights"):
         path.mkdir(parents=True, exist_ok=True)
         sweep(path)

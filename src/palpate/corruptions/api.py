@@ -121,13 +121,11 @@ class Corrupted(Attack):
         if draws is not None and (not isinstance(draws, int) or draws < 1):
             raise InputError(f"draws must be a whole number of at least 1, given {draws!r}")
         if draws is not None and draws > 1 and not corruption.stochastic:
-            raise InputError(
-                f"draws: corruption {corruption.name!r} draws nothing, so all draws are equal; leave draws out"
-            )
+            remedy = "leave draws out"
+            raise InputError(f"draws: corruption {corruption.name!r} draws nothing, so all draws are equal; {remedy}")
         if over == "worst" and not corruption.stochastic:
-            raise InputError(
-                f"over: corruption {corruption.name!r} draws nothing, so no draw is the worst; leave over out"
-            )
+            remedy = "leave over out"
+            raise InputError(f"over: corruption {corruption.name!r} draws nothing, so no draw is the worst; {remedy}")
         usual = (DRAWS if over == "half" else WORST_DRAWS) if corruption.stochastic else 1
         return cls.read(
             {"corruption": corruption, "noise_draws": draws or usual, "seed": seed, "over": over},

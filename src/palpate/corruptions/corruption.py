@@ -137,22 +137,19 @@ def severity_grid(
         if not isinstance(pixel_spacing, int | float) or not 0 < pixel_spacing < float("inf"):
             raise InputError(f"pixel_spacing must be above 0, in millimetres per pixel, given {pixel_spacing!r}")
         if not any(isinstance(each, str) for each in given):
-            raise InputError(
-                'pixel_spacing is given without severities in mm; write severities=["2 mm"], or leave it out'
-            )
+            remedy = 'write severities=["2 mm"], or leave it out'
+            raise InputError(f"pixel_spacing is given without severities in mm; {remedy}")
     top, found = corruption.range_of(side), set()
     for each in given:
         value = in_pixels(each, corruption, pixel_spacing) if isinstance(each, str) else each
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
             raise InputError(f"severities of {corruption.name} must be numbers ({corruption.unit}), given {each!r}")
         if not 0 <= value <= top * (1 + 1e-9):
-            raise InputError(
-                f"severities of {corruption.name} must lie in [0, {top:g}] ({corruption.unit}), given {each!r}"
-            )
+            limits = f"[0, {top:g}] ({corruption.unit})"
+            raise InputError(f"severities of {corruption.name} must lie in {limits}, given {each!r}")
         if corruption.step and abs(value / corruption.step - round(value / corruption.step)) > 1e-9:
-            raise InputError(
-                f"severities of {corruption.name} must be multiples of {corruption.step:g}, given {each!r}"
-            )
+            fault = f"severities of {corruption.name} must be multiples of {corruption.step:g}"
+            raise InputError(f"{fault}, given {each!r}")
         found.add(float(value))
     if not found - {0.0}:
         raise InputError(f"severities of {corruption.name} must hold at least one above 0, given {given}")
@@ -173,9 +170,8 @@ def in_pixels(text: str, corruption: Corruption, pixel_spacing: float | None) ->
     if corruption.unit != "px":
         raise InputError(f"severities of {corruption.name} are in {corruption.unit}, not a length, given {text!r}")
     if pixel_spacing is None:
-        raise InputError(
-            f"severities: {text!r} needs pixel_spacing, the millimetres per pixel of these images; give it, or write pixels"
-        )
+        fault = f"{text!r} needs pixel_spacing, the millimetres per pixel of these images; give it, or write pixels"
+        raise InputError(f"severities: {fault}")
     return float(match[1]) / pixel_spacing
 
 
@@ -216,9 +212,8 @@ def _one(corruption: Corruption, image: Tensor, severity: float, generator: torc
         raise
     except Exception as error:  # whatever a stranger's code, or a codec, may raise
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{what} raised {type(error).__name__} for images {tuple(given.shape)}: {reason}; correct it, or leave it out"
-        ) from error
+        fault = f"{what} raised {type(error).__name__} for images {tuple(given.shape)}: {reason}; correct it"
+        raise InputError(f"{fault}, or leave it out") from error
     if not isinstance(made, Tensor) or made.shape != given.shape:
         shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
         raise InputError(f"{what} must give images {tuple(given.shape)}, it gave {shape}")
@@ -238,9 +233,8 @@ def check_fits(corruption: Corruption, example: Tensor) -> None:
     """
     if corruption.colour and (example.shape[1] != 3 or bool((example == example[:, :1]).all())):
         what = f"{example.shape[1]} channel{'s' * (example.shape[1] != 1)}" if example.shape[1] != 3 else "grey images"
-        raise InputError(
-            f"corruption {corruption.name!r} changes colours and needs three channels, given {what}; leave it out"
-        )
+        given = f"given {what}; leave it out"
+        raise InputError(f"corruption {corruption.name!r} changes colours and needs three channels, {given}")
     if corruption.eight_bit and bool(((example.double() * 255).round() / 255 - example.double()).abs().max() > 1e-5):
         raise InputError(
             f"corruption {corruption.name!r} needs images of 256 grey levels, as its file format has, given finer values; use "

@@ -37,9 +37,8 @@ def jpeg2000(images: Tensor, severity: float, generator: torch.Generator) -> Ten
     if not severity:
         return images
     if not cv2.haveImageWriter(".jp2"):
-        raise InputError(
-            "jpeg2000: this OpenCV has no JPEG 2000 codec; install opencv-python-headless, or leave it out"
-        )
+        remedy = "install opencv-python-headless, or leave it out"
+        raise InputError(f"jpeg2000: this OpenCV has no JPEG 2000 codec; {remedy}")
     steps = 255 if _depth(images) == 8 else 65535
     rate = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, max(round(1000 / (1 + severity)), 1)]
 
@@ -48,9 +47,8 @@ def jpeg2000(images: Tensor, severity: float, generator: torch.Generator) -> Ten
         turned = file[..., ::-1] if file.ndim == 3 else file  # OpenCV's order of channels is blue, green, red
         written, data = cv2.imencode(".jp2", turned, rate)
         if not written:
-            raise InputError(
-                f"jpeg2000: its codec does not take images {picture.shape}; give larger ones, of one or three channels, or leave it out"
-            )
+            remedy = "give larger ones, of one or three channels, or leave it out"
+            raise InputError(f"jpeg2000: its codec does not take images {picture.shape}; {remedy}")
         read = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
         assert read is not None
         read = read / steps

@@ -90,9 +90,8 @@ def assemble(
     stored = store.images.shape[3]
     channels = options.channels or stored
     if channels != stored and (stored, channels) != (1, 3):
-        raise InputError(
-            f"{task.name}: channels: images have {stored}, which cannot become {channels}; give channels = {stored}"
-        )
+        remedy = f"give channels = {stored}"
+        raise InputError(f"{task.name}: channels: images have {stored}, which cannot become {channels}; {remedy}")
     levels = round((ends[1] - ends[0]) / native.step) + 1 if native.levels else None
     scale = Scale(*ends, options.unit or native.unit, levels)
     made = {}

@@ -69,9 +69,8 @@ def write(values: np.ndarray, source: str, file: Path, plan: Plan) -> None:
     try:
         data = dcmread(path)
     except Exception as error:  # of damaged files pydicom raises anything
-        raise InputError(
-            f"{path}: its header is needed to write a file like it, and it cannot be read ({error})"
-        ) from None
+        why = f"and it cannot be read ({error})"
+        raise InputError(f"{path}: its header is needed to write a file like it, {why}") from None
     if data.get("PhotometricInterpretation") == "MONOCHROME1":
         values = 2 * plan.low + (plan.levels - 1) * plan.step - values
     slope, intercept = _rescale(data)

@@ -66,9 +66,8 @@ def manifest(rows: pl.DataFrame, source: object) -> pl.DataFrame:
     twice = rows.filter(pl.col("image_id").is_duplicated())["image_id"].unique(maintain_order=True).to_list()
     if twice:
         first = ", ".join(map(str, twice[:5]))
-        raise InputError(
-            f"{source}: {len(twice)} images are listed more than once, first {first}; keep one row of each"
-        )
+        remedy = "keep one row of each"
+        raise InputError(f"{source}: {len(twice)} images are listed more than once, first {first}; {remedy}")
     group = pl.col("group_id").cast(pl.String).str.strip_chars()
     alone = group.is_null() | group.str.to_lowercase().is_in(list(NO_VALUE))
     rows = rows.with_columns(pl.when(alone).then(_own_group()).otherwise(group).alias("group_id"))

@@ -68,9 +68,8 @@ def split(
         return _draw(manifest, seed, dict(zip(SPLITS, fractions, strict=True)), stratify)
     if None in stated:
         without = manifest.filter(pl.col("split").is_null())["image_id"]
-        raise InputError(
-            f"manifest: {len(without)} images have no official split, first {without[0]}; give all or none"
-        )
+        remedy = "give all or none"
+        raise InputError(f"manifest: {len(without)} images have no official split, first {without[0]}; {remedy}")
     if "val" in stated or "train" not in stated:
         return manifest
     share = fractions[1] / (fractions[0] + fractions[1])

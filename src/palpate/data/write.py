@@ -52,9 +52,8 @@ def write_images(
     shape = (*split.images.shape[2:], split.images.shape[1])
     if pixels.shape[1:] != shape or not 0 < len(pixels) <= len(split):
         most = f"1 to {len(split)} of (C, H, W) = {split.images.shape[1:]}"
-        raise InputError(
-            f"images must be {most}, given {np.shape(images)}; give the first images of the split, changed"
-        )
+        remedy = "give the first images of the split, changed"
+        raise InputError(f"images must be {most}, given {np.shape(images)}; {remedy}")
     check_new(folder)
     with named_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)

@@ -115,14 +115,12 @@ def find_layer(
             "is the same everywhere; use larger images, an output_stride of 16 or 8, another layer, or method integrated-gradients"
         )
     if laid is None:
-        raise InputError(
-            f"layer: the output {tuple(output.shape)} of {layer.name!r} has no known layout of a map; give reshape"
-        )
+        fault = f"the output {tuple(output.shape)} of {layer.name!r} has no known layout of a map; give reshape"
+        raise InputError(f"layer: {fault}")
     maps = laid(output)
     if not isinstance(maps, Tensor) or maps.ndim != 4 or len(maps) != len(probe):
-        raise InputError(
-            f"reshape: expected a map (N, C, h, w) of the output {tuple(output.shape)}, got {getattr(maps, 'shape', maps)}"
-        )
+        fault = f"expected a map (N, C, h, w) of the output {tuple(output.shape)}, got {getattr(maps, 'shape', maps)}"
+        raise InputError(f"reshape: {fault}")
     return dataclasses.replace(layer, shape=_shape(maps), reshape=laid)
 
 

@@ -39,13 +39,11 @@ class Target:
             try:
                 batch = as_tensor(self.images[part])
             except TypeError as error:
-                raise InputError(
-                    f"images must be a tensor or an array (N, C, H, W), or a sequence whose slices are such, given {type(self.images).__name__}"
-                ) from error
+                fault = "images must be a tensor or an array (N, C, H, W), or a sequence whose slices are such"
+                raise InputError(f"{fault}, given {type(self.images).__name__}") from error
             if batch.ndim != 4 or not batch.is_floating_point():
-                raise InputError(
-                    f"images must be floats (N, C, H, W) in [0, 1], given {batch.dtype} {tuple(batch.shape)}; divide bytes by 255"
-                )
+                given = f"given {batch.dtype} {tuple(batch.shape)}; divide bytes by 255"
+                raise InputError(f"images must be floats (N, C, H, W) in [0, 1], {given}")
             yield batch.to(device), None if self.classes is None else self.classes[part].to(device)
 
     def scores(self, logits: Tensor, classes: Tensor) -> Tensor:
@@ -85,9 +83,8 @@ def target(model: nn.Module, images: Images, classes: Any) -> Target:
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"classes must be whole numbers, one per image: {error}") from error
         if classes.shape != (len(images),) or classes.is_floating_point() or classes.dtype == torch.bool:
-            raise InputError(
-                f"classes must be whole numbers, one for each of {len(images)} images, given {classes.dtype} {tuple(classes.shape)}"
-            )
+            given = f"given {classes.dtype} {tuple(classes.shape)}"
+            raise InputError(f"classes must be whole numbers, one for each of {len(images)} images, {given}")
         classes = classes.long()
     return Target(model, images, classes)
 

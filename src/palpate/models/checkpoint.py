@@ -96,9 +96,8 @@ def read_tensors(path: Path) -> State:
                 "if it ends in .pt, .pth or .ckpt"
             ) from error
         if start == _HDF5:
-            raise InputError(
-                f"weights: {path} is an HDF5 file, which this backbone does not take; give a .safetensors file"
-            ) from error
+            remedy = "give a .safetensors file"
+            raise InputError(f"weights: {path} is an HDF5 file, which this backbone does not take; {remedy}") from error
         raise InputError(
             f"weights: {path} is no complete safetensors file ({path.stat().st_size} bytes: {error}); "
             "it may be cut short: copy or download it again"
@@ -114,9 +113,8 @@ def check_finite(module: nn.Module, what: str) -> None:
     bad = [name for name, tensor in module.named_parameters() if _real(tensor) and not tensor.isfinite().all()]
     bad += [name for name, tensor in module.named_buffers() if _real(tensor) and tensor.isnan().any()]
     if bad:
-        raise InputError(
-            f"weights: {what} has {len(bad)} tensor(s) that hold NaN or infinity ({_some(bad)}); its training diverged or its file is damaged"
-        )
+        remedy = "its training diverged or its file is damaged"
+        raise InputError(f"weights: {what} has {len(bad)} tensor(s) that hold NaN or infinity ({_some(bad)}); {remedy}")
 
 
 def _real(tensor: torch.Tensor) -> bool:

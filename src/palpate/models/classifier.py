@@ -78,13 +78,11 @@ class Classifier(nn.Module):
             InputError: the network's classes are not known, or are others.
         """
         if self.classes is None:
-            raise InputError(
-                f"classes: the network's own names are not known; state them, to put them into the order {', '.join(classes)}"
-            )
+            remedy = f"state them, to put them into the order {', '.join(classes)}"
+            raise InputError(f"classes: the network's own names are not known; {remedy}")
         if not isinstance(self.head, Logits) or sorted(self.classes) != sorted(classes):
-            raise InputError(
-                f"classes: the network knows {', '.join(self.classes)}, and asked for are {', '.join(classes)}"
-            )
+            why = f"and asked for are {', '.join(classes)}"
+            raise InputError(f"classes: the network knows {', '.join(self.classes)}, {why}")
         order = [self.classes.index(name) for name in classes]
         self.head.reorder(order, single=self.num_classes == 1 and len(order) == 2)
         self.classes = tuple(classes)

@@ -30,9 +30,8 @@ def hub_file(timm_name: str) -> Path:
     cfg = get_pretrained_cfg(timm_name)
     repository = None if cfg is None else cfg.hf_hub_id
     if repository is None:
-        raise InputError(
-            f"weights: timm publishes no weights for {timm_name!r}; use weights=None or a file of your own"
-        )
+        remedy = "use weights=None or a file of your own"
+        raise InputError(f"weights: timm publishes no weights for {timm_name!r}; {remedy}")
     cached = huggingface_hub.try_to_load_from_cache(repository, _HUB_FILE)
     if isinstance(cached, str):
         return Path(cached)

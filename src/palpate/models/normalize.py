@@ -119,9 +119,8 @@ def make_normalize(
     if isinstance(normalization, Mapping):
         unknown = normalization.keys() - {"mean", "std", "value_range", "window"}
         if "window" in normalization and "value_range" not in normalization:
-            raise InputError(
-                "window: is in units of value_range; state that, too, as (-1024, 3071) for Hounsfield units"
-            )
+            remedy = "state that, too, as (-1024, 3071) for Hounsfield units"
+            raise InputError(f"window: is in units of value_range; {remedy}")
         if unknown or ("mean" in normalization) != ("std" in normalization) or not normalization:
             raise InputError(
                 "normalization: state what the network takes: mean and std, value_range, or all three; value_range=(0, 1) for images as they are; "

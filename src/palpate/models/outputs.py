@@ -43,9 +43,8 @@ class Logits(nn.Module):
         """
         logits = _part(given, self.output)
         if not isinstance(logits, Tensor):
-            raise InputError(
-                f"module: its output is {_kind(logits)}, not a tensor of logits; name the part with output=…"
-            )
+            remedy = "name the part with output=…"
+            raise InputError(f"module: its output is {_kind(logits)}, not a tensor of logits; {remedy}")
         shape = tuple(logits.shape)
         if logits.ndim > 2 and all(side == 1 for side in shape[2:]):
             logits = logits.flatten(1)

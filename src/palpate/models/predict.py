@@ -52,9 +52,8 @@ def as_tensor(values: Any) -> Tensor:
     if isinstance(values, Tensor):
         return values.detach().clone() if values.is_inference() else values.detach()
     if not hasattr(values, "__array__"):
-        raise InputError(
-            f"images must be a tensor or an array (N, C, H, W), or a sequence whose slices are such, given {type(values).__name__}"
-        )
+        fault = "images must be a tensor or an array (N, C, H, W), or a sequence whose slices are such"
+        raise InputError(f"{fault}, given {type(values).__name__}")
     array = np.asarray(values)
     array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
     return torch.from_numpy(array if array.flags.writeable and min(array.strides, default=0) >= 0 else array.copy())

@@ -45,9 +45,8 @@ def load_weights(path: str | Path) -> Classifier:
     state = read_tensors(path)
     spec = read_spec(path)["spec"]
     if spec is None:
-        raise InputError(
-            f"weights: {path} is of a wrapped network; make it again, wrap it, and use load_into(model, path)"
-        )
+        remedy = "make it again, wrap it, and use load_into(model, path)"
+        raise InputError(f"weights: {path} is of a wrapped network; {remedy}")
     with torch.random.fork_rng(devices=[]):  # the random weights to be replaced leave torch's generator as it was
         try:
             model = build(**(spec | {"weights": None}))

@@ -68,11 +68,9 @@ def check_run(criteria: Path, run: Path, baseline: Path | None = None) -> Accept
     rows = _rows(tables)
     old = None if baseline is None else _rows(open_tables(baseline))
     judgements = [found for one in asked.criteria for found in judge(one, rows, old)]
-    study = tables.path / "study.json"
-    return Acceptance(
-        asked, criteria, sha256(criteria), tables.study.name, sha256(study), baseline,
-        (*judgements, *_checks(asked, tables)), _facts(tables),
-    )  # fmt: skip
+    judgements += _checks(asked, tables)
+    named = asked, criteria, sha256(criteria), tables.study.name, sha256(tables.path / "study.json")
+    return Acceptance(*named, baseline, tuple(judgements), _facts(tables))
 
 
 def _rows(tables: StageTables) -> pl.DataFrame:
@@ -95,12 +93,9 @@ def _checks(asked: Criteria, tables: StageTables) -> list[Judgement]:
         failed = [name for name in names if name in verdicts and verdicts[name].status == "fail"]
         absent = [name for name in names if name not in verdicts or verdicts[name].status == "not run"]
         state: State = "not met" if failed else "undecided" if absent or not names else "met"
-        why = "; ".join(
-            [f"{name}: {verdicts[name].advice}" for name in failed]
-            + ([f"not run: {', '.join(absent)}"] if absent else [])
-            + ([] if names else ["no check was run"])
-        )
-        found.append(Judgement("required checks", "checks", stage.title, "", state, None, 0.0, why))
+        why = [f"{name}: {verdicts[name].advice}" for name in failed]
+        why += [f"not run: {', '.join(absent)}"] * bool(absent) + ["no check was run"] * (not names)
+        found.append(Judgement("required checks", "checks", stage.title, "", state, None, 0.0, "; ".join(why)))
     if not found:
         why = "the run holds no checks"
         found.append(Judgement("required checks", "checks", tables.study.name, "", "undecided", None, 0.0, why))
@@ -109,14 +104,10 @@ def _checks(asked: Criteria, tables: StageTables) -> list[Judgement]:
 
 def _facts(tables: StageTables) -> dict[str, list[str]]:
     found = tables.made_with()
-    return {
-        "devices": sorted(found.get("device", ())),
-        "versions": sorted(
-            f"{name} {each}" for name, values in found.items() if name not in MADE_ON for each in values
-        ),
-        "commits": sorted(found.get("commit", ())),
-        "weights": sorted(f"{stage.model_id} {stage.weights}" for stage in tables.complete("train") if stage.weights),
-    }
+    versions = [f"{name} {each}" for name, values in found.items() if name not in MADE_ON for each in values]
+    weights = [f"{stage.model_id} {stage.weights}" for stage in tables.complete("train") if stage.weights]
+    facts = {"devices": found.get("device", ()), "versions": versions, "commits": found.get("commit", ())}
+    return {name: sorted(values) for name, values in (facts | {"weights": weights}).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -12,7 +12,7 @@ from palpate.core import formatting
 from palpate.core.io import write_json, write_text
 from palpate.report import section
 from palpate.report.acceptance import Acceptance
-from palpate.statistics.acceptance import Judgement
+from palpate.statistics.acceptance import Judgement, State
 from palpate.statistics.criteria import METRICS
 
 
@@ -32,17 +32,15 @@ def value(found: Judgement) -> str:
 def line(found: Judgement) -> str:
     """One judgement as a line of text."""
     of = ", ".join(part for part in (found.subject, found.condition) if part)
-    measured = (
-        "" if found.measured is None else f": {value(found)}, {formatting.plural(found.measured.images, 'image')}"
-    )
+    images = formatting.plural(found.measured.images, "image") if found.measured else ""
+    measured = f": {value(found)}, {images}" if images else ""
     return f"{found.state.upper():<9}  {found.criterion} ({of}){measured}{f'; {found.why}' if found.why else ''}"
 
 
 def text(result: Acceptance) -> str:
     """The judgements and the answer, for a terminal."""
-    counts = ", ".join(
-        f"{sum(one.state == state for one in result.judgements)} {state}" for state in ("met", "not met", "undecided")
-    )
+    states = [one.state for one in result.judgements]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in get_args(State))
     head = f"{result.criteria.name}, fixed on {result.criteria.date}, SHA-256 {result.digest[:16]}"
     return "\n".join([head, *map(line, result.judgements), f"{result.state.upper()}: {counts}"])
 
@@ -70,16 +68,9 @@ def junit(result: Acceptance) -> str:
 
 def sarif(result: Acceptance) -> dict[str, Any]:
     """SARIF 2.1.0: a rule for each criterion and a result for each judgement."""
-    names = list(dict.fromkeys(one.criterion for one in result.judgements))
-    filled = section.text(
-        "acceptance.sarif",
-        version=result.to_dict()["palpate"],
-        rules=names,
-        results=result.judgements,
-        file=result.file.name,
-        line=line,
-    )
-    return json.loads(filled)
+    rules = list(dict.fromkeys(one.criterion for one in result.judgements))
+    about = {"version": result.to_dict()["palpate"], "file": result.file.name, "line": line}
+    return json.loads(section.text("acceptance.sarif", rules=rules, results=result.judgements, **about))
 
 
 def certificate(result: Acceptance) -> str:

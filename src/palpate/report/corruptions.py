@@ -86,19 +86,11 @@ def corruption_results(
         part = corrupted.filter(attack_id=attack_id)
         if part.is_empty():
             continue
-        board = leaderboard(part, signal)
-        correlations, between = _correlations(radii, part)
-        found.append(
-            CorruptionResults(
-                name=attack_id,
-                **{name: made[0].facts[name] for name in FACTS},
-                leaderboard=board,
-                several_crossings={stage.model_id: stage.facts["several_crossings"] for stage in made},
-                attack_id=None if radii is None else radii["attack_id"][0],
-                correlations=correlations,
-                between_models=between,
-            )
-        )
+        about: dict[str, Any] = {name: made[0].facts[name] for name in FACTS} | {"name": attack_id}
+        about["several_crossings"] = {stage.model_id: stage.facts["several_crossings"] for stage in made}
+        about["attack_id"] = None if radii is None else radii["attack_id"][0]
+        about["correlations"], about["between_models"] = _correlations(radii, part)
+        found.append(CorruptionResults(**about, leaderboard=leaderboard(part, signal)))
     two = len(tables.study.tasks[task].classes) == 2
     return tuple(found), tuple(directed_curves(corrupted, classes=2).to_dicts()) if two else ()
 
@@ -127,13 +119,12 @@ def _correlations(radii: pl.DataFrame | None, corrupted: pl.DataFrame) -> tuple[
         values[name] = np.stack([part.cast(pl.Float64).fill_null(np.nan).to_numpy() for part in parts])
     known = (values["radius"] > 0) & (values["severity"] > 0)  # right when clean; a NaN is not above 0
     groups = images["group"].rank("dense").to_numpy()
-    every = [
-        (model, rank_correlation(values["radius"][m], values["severity"][m], known[m], groups))
-        for m, model in enumerate(models)
-    ]
+    sides = values["radius"], values["severity"]
+    each = zip(models, *sides, known, strict=True)
+    every = [(model, rank_correlation(first, second, seen, groups)) for model, first, second, seen in each]
     if len(models) > 1:
-        every.append(("all models", rank_correlation(values["radius"], values["severity"], known, groups)))
-    medians = [[_median(values[name][m][known[m]]) for m in range(len(models))] for name in values]
+        every.append(("all models", rank_correlation(*sides, known, groups)))
+    medians = [[_median(row[seen]) for row, seen in zip(side, known, strict=True)] for side in sides]
     found = tuple(Correlation(model_id=model, **dataclasses.asdict(one)) for model, one in every if one)
     return found, _between(medians)
 

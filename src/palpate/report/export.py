@@ -32,9 +32,8 @@ def export(data: RunData, tables: Iterable[Table], page: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for inner in ("tables", "figures", "models"):
         if (folder / inner).is_symlink():
-            raise InputError(
-                f"{folder / inner}: is a link, and a report is written only beside its page; remove the link"
-            )
+            remedy = "remove the link"
+            raise InputError(f"{folder / inner}: is a link, and a report is written only beside its page; {remedy}")
     texts: dict[Path, str] = {}
     for table in tables:
         for suffix, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):

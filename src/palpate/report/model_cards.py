@@ -28,17 +28,10 @@ def _card(data: RunData, task: str, model: str, curves: list[Curve]) -> str:
     record = data.study.tasks[task]
     measured = [_measured(one, first=one is curves[0]) for one in curves]
     about = {"task": {"type": "image-classification"}, "dataset": {"name": record.title, "type": task}}
-    head = {
-        "library_name": "palpate",
-        "license": "other",
-        "pipeline_tag": "image-classification",
-        "tags": ["palpate", "medical-imaging", "adversarial-robustness"],
-        "metrics": ["accuracy"],
-        "model-index": [{"name": model, "results": [about | {"metrics": each} for each in measured if each]}],
-    }
+    index = [{"name": model, "results": [about | {"metrics": each} for each in measured if each]}]
     return text(
         "model_card.md",
-        head=[f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()],
+        index=json.dumps(index, ensure_ascii=False),
         model=model,
         record=record,
         settings=list(_settings(data, task, model)),
@@ -51,12 +44,10 @@ def _card(data: RunData, task: str, model: str, curves: list[Curve]) -> str:
 def _measured(one: Curve, first: bool) -> list[dict[str, Any]]:
     """The accuracies of a curve as the hub lists them, the clean one with the first curve only."""
     points = [("clean accuracy", one.clean)] if one.clean and first else []
-    points += [
-        (f"accuracy under {one.attack_id} at ε = {each.epsilon:.6g} ({one.norm})", each) for each in one.attacked
-    ]
-    return [
-        {"type": "accuracy", "name": name, "value": each.accuracy} for name, each in points if each.accuracy is not None
-    ]
+    under = f"accuracy under {one.attack_id} at ε = "
+    points += [(f"{under}{each.epsilon:.6g} ({one.norm})", each) for each in one.attacked]
+    known = [(name, each.accuracy) for name, each in points if each.accuracy is not None]
+    return [{"type": "accuracy", "name": name, "value": value} for name, value in known]
 
 
 def _settings(data: RunData, task: str, model: str) -> Iterator[tuple[str, str]]:
@@ -70,10 +61,7 @@ def _settings(data: RunData, task: str, model: str) -> Iterator[tuple[str, str]]
 
 def _points(one: Curve) -> list[tuple[str, Point]]:
     """The clean prediction and each epsilon in words, with what was measured there."""
-    clean = (
-        ("clean, whole test split", one.clean)
-        if one.attack_id == NO_ATTACK
-        else ("clean, attacked images", one.points[0])
-    )
-    points = [clean, *((formatting.epsilon(point.epsilon, one.norm), point) for point in one.attacked)]
-    return [(where, point) for where, point in points if point]
+    points = [(formatting.epsilon(point.epsilon, one.norm), point) for point in one.attacked]
+    if one.attack_id != NO_ATTACK:
+        return [("clean, attacked images", one.points[0]), *points]
+    return [("clean, whole test split", one.clean), *points] if one.clean else points

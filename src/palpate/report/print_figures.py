@@ -47,11 +47,8 @@ def curves(board: Leaderboard) -> Figure:
             near, side = (rounding + 0.01, "left") if rounding < 0.35 else (rounding - 0.01, "right")
             axes.text(near, 0, f"← lost in {lost_in(scale)}", color=NEUTRAL, fontsize=6, ha=side)
         ticks = _roomy(along)
-        axes.set_xticks(
-            [along.positions[value] for value in ticks],
-            [formatting.number(value) + (f"\n{scale.amount(value)}" if linf else "") for value in ticks],
-            fontsize=6.5,
-        )
+        texts = [formatting.number(value) + (f"\n{scale.amount(value)}" if linf else "") for value in ticks]
+        axes.set_xticks([along.positions[value] for value in ticks], texts, fontsize=6.5)
         unit = f"ε in [0, 1], below in {scale.name}" if linf else f"ε ({board.norm})"
         axes.set(ylim=(-0.02, 1.02), xlabel=unit, ylabel="classified correctly")
         if axes.get_legend_handles_labels()[0]:
@@ -80,23 +77,14 @@ def _draw(axes: Axes, entry: Entry, along: Axis, style: LineStyle | None, band: 
     x = [along.positions[point.epsilon] for point in entry.accuracy]
     y = [point.value for point in entry.accuracy]
     if style is None:
-        axes.plot(
-            x, y, color=NEUTRAL, alpha=0.45, linewidth=0.6, linestyle="-" if entry.rank else (0, (1, 1)), zorder=1
-        )
+        dash = "-" if entry.rank else (0, (1, 1))
+        axes.plot(x, y, color=NEUTRAL, alpha=0.45, linewidth=0.6, linestyle=dash, zorder=1)
         return
     if band:
         low, high = [point.low for point in entry.accuracy], [point.high for point in entry.accuracy]
         axes.fill_between(x, low, high, color=style.colour, alpha=0.12, lw=0)
-    axes.plot(
-        x,
-        y,
-        color=style.colour,
-        linestyle=_dash(style.dash),
-        marker=MARKERS[style.symbol],
-        markersize=3.5,
-        linewidth=1.2,
-        label=entry.name,
-    )
+    look = {"color": style.colour, "linestyle": _dash(style.dash), "marker": MARKERS[style.symbol]}
+    axes.plot(x, y, **look, markersize=3.5, linewidth=1.2, label=entry.name)
 
 
 def _roomy(along: Axis) -> list[float]:

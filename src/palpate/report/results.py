@@ -3,6 +3,7 @@
 Every number is a group-by of the rows in the run's images.parquet; `docs/results.md` describes the fields.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
@@ -154,16 +155,10 @@ def measure(tables: StageTables) -> Results:
         for stage in tables.of("trust")
         for status, summary, found in [verdicts.read(stage)]
     )
-    return Results(
-        palpate=tables.study.palpate,
-        study=tables.study.name,
-        title=tables.study.title or tables.study.name,
-        created=tables.study.created,
-        stages={state: sum(stage.state == state for stage in tables.stages) for state in STATES},
-        tasks=tasks,
-        checks=checks,
-        problems=tuple(tables.problems),
-    )
+    study, states = tables.study, [stage.state for stage in tables.stages]
+    about: dict[str, Any] = {"palpate": study.palpate, "study": study.name, "title": study.title or study.name}
+    about |= {"created": study.created, "stages": {state: states.count(state) for state in STATES}}
+    return Results(**about, tasks=tasks, checks=checks, problems=tuple(tables.problems))
 
 
 def _task(tables: StageTables, task: str) -> TaskResults:
@@ -244,26 +239,20 @@ def _architectures(tables: StageTables, task: str) -> list[list[str]]:
 
 def _curves(predicted: pl.DataFrame, attacked: pl.DataFrame) -> list[Curve]:
     """Join the clean results with the curves."""
-    about = ["finding", "model_id", "backbone", "attention", "training", "seed"]
+    about = ["finding", "model_id", "backbone", "attention", "training", "seed", "attack_id"]
+
+    def points(rows: pl.DataFrame) -> Iterator[tuple[tuple, Point]]:
+        for row in curve(rows).iter_rows(named=True) if len(rows) else ():
+            yield tuple(row[name] for name in about), Point(**{name: row[name] for name in Point.model_fields})
+
     found: dict[tuple, list[Point]] = {}
-    clean: dict[tuple, Point] = {}
-    for row in curve(predicted).iter_rows(named=True) if len(predicted) else ():
-        clean[tuple(row[name] for name in about)] = Point(**{name: row[name] for name in Point.model_fields})
-    for row in curve(attacked).iter_rows(named=True) if len(attacked) else ():
-        key = (*(row[name] for name in about), row["attack_id"])
-        found.setdefault(key, []).append(Point(**{name: row[name] for name in Point.model_fields}))
-    bare = [(*key, NO_ATTACK) for key in clean if not any(key == other[:-1] for other in found)]
+    clean = {key[:-1]: point for key, point in points(predicted)}
+    for key, point in points(attacked):
+        found.setdefault(key, []).append(point)
+    found |= {(*key, NO_ATTACK): [] for key in clean if not any(key == other[:-1] for other in found)}
     norms = dict(attacked.drop_nulls("norm").select("attack_id", "norm").unique().rows())
-    return [
-        Curve(
-            **dict(zip(about, key[:-1], strict=True)),
-            attack_id=key[-1],
-            norm=norms.get(key[-1], "linf"),
-            clean=clean.get(key[:-1]),
-            points=tuple(found.get(key, ())),
-        )
-        for key in [*found, *bare]
-    ]
+    named = [(dict(zip(about, key, strict=True)), clean.get(key[:-1]), tuple(each)) for key, each in found.items()]
+    return [Curve(**key, norm=norms.get(key["attack_id"], "linf"), clean=one, points=each) for key, one, each in named]
 
 
 def _ordered(curves: list[Curve], attacks: list[str], models: list[str]) -> tuple[Curve, ...]:

@@ -66,11 +66,8 @@ def load(tables: StageTables, task: str) -> list[Samples]:
 
 def read(tables: StageTables, stage: Stage) -> Samples | None:
     """The samples of one attack stage with the maps made of them; None, and a problem, where they cannot be read."""
-    explained = [
-        one
-        for one in tables.complete("explain", stage.task, stage.model_id)
-        if (parent := one.parent("attack")) and parent.id == stage.id
-    ]
+    every = tables.complete("explain", stage.task, stage.model_id)
+    explained = [one for one in every if (parent := one.parent("attack")) and parent.id == stage.id]
     return tables.attempt(f"samples of {stage.title} cannot be read", lambda: _read(stage, explained))
 
 
@@ -88,19 +85,10 @@ def _read(stage: Stage, explained: list[Stage]) -> Samples:
         raise ValueError("holds no predictions of the samples; run the study again")
     spec = stage.spec.get("attack")
     norm = spec.get("norm", "linf") if isinstance(spec, dict) else "severity" if stage.kind == "corrupt" else "linf"
-    return Samples(
-        model_id=stage.model_id,
-        attack_id=str(stage.facts.get("attack_id") or stage.title.partition(" by ")[2] or stage.kind),
-        norm=norm,
-        clean=stored["clean"],
-        adversarial=stored["adversarial"],
-        epsilons=tuple(stored["epsilons"].tolist()),
-        image_ids=tuple(stored["image_ids"].astype(str).tolist()),
-        labels=stored["labels"],
-        predictions=predictions,
-        confidence=confidence,
-        maps=maps,
-    )
+    attack = str(stage.facts.get("attack_id") or stage.title.partition(" by ")[2] or stage.kind)
+    images = stored["clean"], stored["adversarial"], tuple(stored["epsilons"].tolist())
+    about = tuple(stored["image_ids"].astype(str).tolist()), stored["labels"]
+    return Samples(stage.model_id, attack, norm, *images, *about, predictions, confidence, maps)
 
 
 def first_fooled(samples: Samples) -> int:

@@ -108,14 +108,8 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("<", "&lt;").replace("|", "\\|")
 
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.ChoiceLoader(
-        [jinja2.PackageLoader("palpate.report", folder) for folder in ("sections", "page", "viewer")]
-    ),
-    autoescape=jinja2.select_autoescape(["html"]),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_TEMPLATES = [jinja2.PackageLoader("palpate.report", folder) for folder in ("sections", "page", "viewer")]
+_ENVIRONMENT = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+_ENVIRONMENT.loader, _ENVIRONMENT.autoescape = jinja2.ChoiceLoader(_TEMPLATES), jinja2.select_autoescape(["html"])
 _ENVIRONMENT.globals["formatting"] = formatting
 _ENVIRONMENT.filters |= {"breakable": breakable, "plain": plain, "sentence": formatting.sentence}

@@ -90,12 +90,8 @@ class Table:
             rows.insert(self.line, r"\midrule")
         header = " & ".join(_latex(column.replace("|", " = ")) for column in self.columns) + r" \\"
         sides = "".join("l" if self.at_left(place) else "r" for place in range(len(self.columns)))
-        above = [
-            r"\begin{table}",
-            rf"\caption{{{_latex(self.caption)}}}",
-            rf"\begin{{tabular}}{{{sides}}}",
-            r"\toprule",
-        ]
+        caption = rf"\caption{{{_latex(self.caption)}}}"
+        above = [r"\begin{table}", caption, rf"\begin{{tabular}}{{{sides}}}", r"\toprule"]
         below = [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
         return "\n".join([*above, header, r"\midrule", *rows, *below])
 
@@ -126,9 +122,8 @@ def table(
 
     makers = [itemgetter(make) if isinstance(make, str) else make for _, make in columns]
     rows = tuple(tuple(cell(place, make(one)) for place, make in enumerate(makers)) for one in lines)
-    return Table(
-        re.sub(r"[#, ]+", "-", name), caption, tuple(head for head, _ in columns), rows, tuple(records), header, line
-    )
+    heads = tuple(head for head, _ in columns)
+    return Table(re.sub(r"[#, ]+", "-", name), caption, heads, rows, tuple(records), header, line)
 
 
 def percent(value: float | None, n: int = 0) -> Cell:

@@ -17,11 +17,8 @@ ORDER: tuple[str, ...] = get_args(Status)
 def read(stage: Stage) -> tuple[str, str, tuple[VerdictRecord, ...]]:
     """The worst status, a summary and the verdicts of a trust stage; one that failed or is missing verifies nothing, and says so."""
     if stage.state != "complete":
-        why = (
-            "were not run yet"
-            if stage.state == "missing"
-            else f"{'' if stage.state == 'failed' else 'are '}{stage.state}: {stage.error}"
-        )
+        told = {"missing": "were not run yet", "failed": f"failed: {stage.error}"}
+        why = told.get(stage.state, f"are {stage.state}: {stage.error}")
         return "not run", f"attack not verified: the checks {why}", ()
     try:
         file = stage.file("verdicts.json")

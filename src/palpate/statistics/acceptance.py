@@ -64,9 +64,8 @@ def judge(criterion: Criterion, rows: pl.DataFrame, baseline: pl.DataFrame | Non
     if criterion.severity is not None or criterion.epsilon is not None:
         attacked = attacked.filter((pl.col("norm") == "severity") == (criterion.severity is not None))
     of_attack = metric.attacked or metric.is_radius
-    parts = (attacked if of_attack else chosen.filter(pl.col("epsilon_index") == 0)).partition_by(
-        KEYS if of_attack else KEYS[:3], maintain_order=True
-    )
+    about = attacked if of_attack else chosen.filter(pl.col("epsilon_index") == 0)
+    parts = about.partition_by(KEYS if of_attack else KEYS[:3], maintain_order=True)
     if not parts:
         raise InputError(f"criterion {criterion.name!r}: the run holds no row that it is about; run the study again")
     return [_judge(criterion, part, chosen, baseline) for part in parts]
@@ -103,9 +102,8 @@ def _at(criterion: Criterion, part: pl.DataFrame, chosen: pl.DataFrame, at: floa
     near = min(tried, key=lambda epsilon: abs(epsilon - at))
     if abs(near - at) > 1e-9 * max(at, 1):
         known = ", ".join(f"{epsilon:g}" for epsilon in tried)
-        raise InputError(
-            f"criterion {criterion.name!r}: {part['attack_id'][0]} was not measured at {at:g}; measured at {known}; add it to the study's epsilons"
-        )
+        remedy = f"measured at {known}; add it to the study's epsilons"
+        raise InputError(f"criterion {criterion.name!r}: {part['attack_id'][0]} was not measured at {at:g}; {remedy}")
     return part.filter(pl.col("epsilon") == near)
 
 
@@ -122,16 +120,15 @@ def _difference(
     models = old["model_id"].unique().to_list()
     name = first["model_id"] if first["model_id"] in models else models[0] if len(models) == 1 else None
     if name is None:
-        raise InputError(
-            f"criterion {criterion.name!r}: the baseline holds no model {first['model_id']!r} for {first['task']!r}; "
-            f"found {', '.join(sorted(models)) or 'none'}"
+        absent = (
+            f"holds no model {first['model_id']!r} for {first['task']!r}; found {', '.join(sorted(models)) or 'none'}"
         )
+        raise InputError(f"criterion {criterion.name!r}: the baseline {absent}")
     old = old.filter(pl.col("model_id") == name)
     new = chosen.filter(*same, pl.col("model_id") == first["model_id"])
-    if not set(here["image_id"]) == set(old.filter(pl.col("attack_id") == first["attack_id"])["image_id"]):
-        raise InputError(
-            f"criterion {criterion.name!r}: the baseline is of other images; measure both runs on the same test images"
-        )
+    if set(here["image_id"]) != set(old.filter(pl.col("attack_id") == first["attack_id"])["image_id"]):
+        remedy = "measure both runs on the same test images"
+        raise InputError(f"criterion {criterion.name!r}: the baseline is of other images; {remedy}")
     found = compare(old, new, attack_id=first["attack_id"], level=criterion.level)
     point = min(found.points, key=lambda point: abs(point.epsilon - first["epsilon"]))
     return Measured(point.points / 100, point.low / 100, point.high / 100, found.images)

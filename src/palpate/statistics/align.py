@@ -100,16 +100,11 @@ def align(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None = None) -> Ali
     split, notes = _split(a, b)
     attack = _attack(a, b, attack_id)
     once = ["model_id", "epsilon_index", "image_id"]  # the clean rows may also be stored with the attack's id
-    tables = {
-        name: table.filter(pl.col("split") == split, pl.col("attack_id").is_in([CLEAN, attack]))
-        .unique(once, keep="first", maintain_order=True)
-        .with_columns(
-            survived=survived(),
-            group=group_names(),
-            predicted=(pl.col("status") == "ok") & pl.col("correct").is_not_null(),
-        )
-        for name, table in tables.items()
-    }
+    predicted = (pl.col("status") == "ok") & pl.col("correct").is_not_null()
+    for name, table in tables.items():
+        here = table.filter(pl.col("split") == split, pl.col("attack_id").is_in([CLEAN, attack]))
+        here = here.unique(once, keep="first", maintain_order=True)
+        tables[name] = here.with_columns(survived=survived(), group=group_names(), predicted=predicted)
     epsilons = _epsilons(tables, notes)
     images = _images(tables, list(epsilons), notes)
     first, second = (_side(tables[name], images, epsilons, attack) for name in tables)
@@ -118,29 +113,17 @@ def align(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None = None) -> Ali
         notes.append(f"seeds differ ({listed[0]} vs. {listed[1]}): runs are independent, never paired by seed")
     if len(first.runs) != len(second.runs):
         notes.append(f"{len(first.runs)} vs. {len(second.runs)} runs: each run of a side has the same weight")
-    return Aligned(
-        a["task"][0],
-        a["finding"][0],
-        split,
-        attack,
-        norm_of(tables["a"]),
-        tuple(epsilons.values()),
-        tuple(epsilons),
-        images["label"].to_numpy().astype(np.int64),
-        images["group"].to_numpy().astype(str),
-        first,
-        second,
-        tuple(notes),
-    )
+    about = a["task"][0], a["finding"][0], split, attack, norm_of(tables["a"])
+    labels, groups = images["label"].to_numpy().astype(np.int64), images["group"].to_numpy().astype(str)
+    return Aligned(*about, tuple(epsilons.values()), tuple(epsilons), labels, groups, first, second, tuple(notes))
 
 
 def _one(table: pl.DataFrame, name: str, columns: list[str], noun: str) -> None:
     found = table.select(columns).unique(maintain_order=True).rows()
     if len(found) != 1:
         listed = "; ".join(", ".join(map(str, row)) for row in found[:6]) or "no row"
-        raise InputError(
-            f"{name}: rows of one {noun} are needed, {len(found)} were given ({listed}); filter by {columns}"
-        )
+        remedy = f"filter by {columns}"
+        raise InputError(f"{name}: rows of one {noun} are needed, {len(found)} were given ({listed}); {remedy}")
 
 
 def _split(a: pl.DataFrame, b: pl.DataFrame) -> tuple[str, list[str]]:
@@ -149,9 +132,8 @@ def _split(a: pl.DataFrame, b: pl.DataFrame) -> tuple[str, list[str]]:
         return shared[0], []
     if "test" in shared:
         return "test", ["only the test split is compared"]
-    raise InputError(
-        f"a, b: one split in both tables is needed, {shared or 'none'} is shared; filter both to one split"
-    )
+    remedy = "filter both to one split"
+    raise InputError(f"a, b: one split in both tables is needed, {shared or 'none'} is shared; {remedy}")
 
 
 def _attack(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None) -> str:
@@ -164,9 +146,8 @@ def _attack(a: pl.DataFrame, b: pl.DataFrame, attack_id: str | None) -> str:
     if not any(found):
         return CLEAN
     if len(shared) != 1:
-        raise InputError(
-            f"attack_id: the tables share {shared or 'no attack'} (a: {found[0]}, b: {found[1]}); name one that both hold"
-        )
+        each = f"a: {found[0]}, b: {found[1]}"
+        raise InputError(f"attack_id: the tables share {shared or 'no attack'} ({each}); name one that both hold")
     return shared[0]
 
 
@@ -176,16 +157,14 @@ def _epsilons(tables: dict[str, pl.DataFrame], notes: list[str]) -> dict[int, fl
     for name, table in tables.items():
         grid = dict(table.select("epsilon_index", "epsilon").unique().sort("epsilon_index").rows())
         if len(grid) != table.select("epsilon_index", "epsilon").n_unique():
-            raise InputError(
-                f"{name}: one epsilon per epsilon_index is needed, several are given; compare one attack's grid at a time"
-            )
+            remedy = "compare one attack's grid at a time"
+            raise InputError(f"{name}: one epsilon per epsilon_index is needed, several are given; {remedy}")
         grids.append(grid)
     shared = sorted(grids[0].keys() & grids[1].keys())
     for index in shared:
         if abs(grids[0][index] - grids[1][index]) > 1e-9:
-            raise InputError(
-                f"a, b: the same epsilons are needed, epsilon index {index} is {grids[0][index]:.6g} in a and {grids[1][index]:.6g} in b"
-            )
+            each = f"{grids[0][index]:.6g} in a and {grids[1][index]:.6g} in b"
+            raise InputError(f"a, b: the same epsilons are needed, epsilon index {index} is {each}")
     if not shared:
         raise InputError("a, b: at least one epsilon in both tables is needed, none is shared")
     lost = len(grids[0].keys() ^ grids[1].keys())
@@ -199,43 +178,33 @@ def _images(tables: dict[str, pl.DataFrame], indices: list[int], notes: list[str
     present, whole = [], []
     for table in tables.values():
         runs = table["model_id"].n_unique()
-        here = table.filter(pl.col("epsilon_index").is_in(indices))
-        per_image = here.group_by("image_id").agg(
-            pl.col("label").first(), pl.col("group").first(), pl.col("predicted").sum()
-        )
+        here = table.filter(pl.col("epsilon_index").is_in(indices)).group_by("image_id")
+        per_image = here.agg(pl.col("label", "group").first(), pl.col("predicted").sum())
         present.append(per_image)
         whole.append(per_image.filter(pl.col("predicted") == runs * len(indices)))
     shared = present[0].join(present[1], on="image_id", suffix="_b")
     if shared.is_empty():
-        raise InputError(
-            f"a, b: results on the same images are needed; a holds {len(present[0])}, b {len(present[1])}, none is in both; "
-            "attack both models on one test set"
-        )
+        held = f"a holds {len(present[0])}, b {len(present[1])}, none is in both"
+        raise InputError(f"a, b: results on the same images are needed; {held}; attack both models on one test set")
     other = shared.filter(pl.col("label") != pl.col("label_b"))
     if len(other):
-        raise InputError(
-            f"a, b: an image has one label, {other['image_id'][0]!r} and {len(other) - 1} more have another in b than in a"
-        )
+        why = f"{other['image_id'][0]!r} and {len(other) - 1} more have another in b than in a"
+        raise InputError(f"a, b: an image has one label, {why}")
     both = whole[0].join(whole[1], on="image_id", how="semi").sort("image_id")
     for name, table in zip(tables, present, strict=True):
         if len(table) > len(shared):
             notes.append(f"left out: images in {name} only, {len(table) - len(shared)}")
     if len(both) < len(shared):
-        notes.append(
-            "left out of both: images without a result in some run or at some epsilon (not attacked, failed, or no gradient), "
-            f"{len(shared) - len(both)}"
-        )
+        without = "without a result in some run or at some epsilon (not attacked, failed, or no gradient)"
+        notes.append(f"left out of both: images {without}, {len(shared) - len(both)}")
     if both.is_empty():
-        raise InputError(
-            "a, b: no image has a result in every run and at every epsilon of both; attack the failed images again"
-        )
+        remedy = "attack the failed images again"
+        raise InputError(f"a, b: no image has a result in every run and at every epsilon of both; {remedy}")
     return both
 
 
 def _side(table: pl.DataFrame, images: pl.DataFrame, epsilons: dict[int, float], attack: str) -> Side:
-    here = table.filter(pl.col("epsilon_index").is_in(list(epsilons))).join(
-        images.select("image_id"), on="image_id", how="semi"
-    )
+    here = table.filter(pl.col("epsilon_index").is_in(list(epsilons))).join(images, on="image_id", how="semi")
     here = here.sort("epsilon_index", "model_id", "image_id")
     runs = tuple(sorted(table["model_id"].unique()))
     correct = here["survived"].to_numpy().reshape(len(epsilons), len(runs), len(images))

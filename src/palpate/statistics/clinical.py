@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.rows import SCHEMA
+from palpate.core.rows import SCHEMA, columns
 from palpate.statistics import operating
 from palpate.statistics.curves import DETAILS, KEYS, check_rows, group_names, survived, with_result
 from palpate.statistics.intervals import clustered_wilson
@@ -16,40 +16,12 @@ from palpate.statistics.radius import median_radius
 
 MODEL = ["task", "finding", "model_id"]
 
-ERRORS: dict[str, pl.DataType] = {
-    **{name: SCHEMA[name] for name in [*KEYS, *DETAILS, "label"]},
-    "error": pl.String(),  # "false negative" | "false positive" | "class k misclassified"
-    "n": pl.Int64(),  # images of this class
-    "groups": pl.Int64(),
-    "failed": pl.Int64(),  # counted as errors
-    "rate": pl.Float64(),
-    "low": pl.Float64(),
-    "high": pl.Float64(),
-}
-
-RADII: dict[str, pl.DataType] = {
-    **{name: SCHEMA[name] for name in [*KEYS, *DETAILS, "label"] if not name.startswith("epsilon")},
-    "direction": pl.String(),  # "missed disease" | "false alarm": what a smallest perturbation of these images leads to
-    "n": pl.Int64(),  # images of this class that are classified correctly when clean
-    "groups": pl.Int64(),
-    "failed": pl.Int64(),  # of them; their radius counts as 0
-    "largest": pl.Float64(),  # epsilon tried
-    "median_radius": pl.Float64(),  # null where it is above the largest epsilon
-    "low": pl.Float64(),
-    "high": pl.Float64(),
-}
+ERRORS = columns("errors", [*KEYS, *DETAILS, "label"])
+RADII = columns("radii", (name for name in ERRORS if name in SCHEMA and not name.startswith("epsilon")))
 
 DIRECTIONS = {1: "missed disease", 0: "false alarm"}
 
-FIGURES = ["auroc", "sensitivity", "specificity", "brier", "calibration_error"]
-OPERATING: dict[str, pl.DataType] = {
-    **{name: SCHEMA[name] for name in KEYS + DETAILS},
-    "n": pl.Int64(),  # images with a prediction
-    "failed": pl.Int64(),  # images without, left out
-    "threshold": pl.Float64(),  # on the logit difference of class 1 to class 0, from clean validation
-    **{name + end: pl.Float64() for name in FIGURES for end in ("", "_low", "_high")},
-    "note": pl.String(),  # what does not apply and why, or ""
-}
+OPERATING = columns("operating", [*KEYS, *DETAILS])
 
 
 def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None = None) -> pl.DataFrame:
@@ -97,9 +69,8 @@ def directed_radii(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
     """
-    table = with_result(check_rows(rows, needed=["radius", "norm"])).with_columns(
-        survived=survived(), group=group_names()
-    )
+    table = with_result(check_rows(rows, needed=["radius", "norm"]))
+    table = table.with_columns(survived=survived(), group=group_names())
     image = ["task", "split", "finding", "model_id", "image_id"]
     right = table.filter(pl.col("epsilon_index") == 0).filter("survived").select(image).unique()
     attacked = table.filter(pl.col("epsilon_index") > 0).join(right, on=image, how="semi", nulls_equal=True)
@@ -117,12 +88,9 @@ def directed_radii(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
         radius = np.where(failed, 0.0, part["radius"].to_numpy())
         found = median_radius(radius, np.ones(len(part), bool), part["group"].to_numpy(), level)
         assert found is not None  # every image is correct
-        lines.append(
-            {name: first[name] for name in names}
-            | {"direction": DIRECTIONS.get(first["label"]), "n": len(part), "groups": part["group"].n_unique()}
-            | {"failed": int(failed.sum()), "largest": first["largest"]}
-            | {"median_radius": found.value, "low": found.low, "high": found.high}
-        )
+        line = {name: first[name] for name in (*names, "largest")} | {"direction": DIRECTIONS.get(first["label"])}
+        line |= {"n": len(part), "groups": part["group"].n_unique(), "failed": int(failed.sum())}
+        lines.append(line | {"median_radius": found.value, "low": found.low, "high": found.high})
     return pl.DataFrame(lines, schema=RADII)
 
 
@@ -161,9 +129,7 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
         if not len(answered):
             notes = [f"no prediction for any of {len(part)} images: no result"]
         elif (*model, first["attack_id"]) in stopped:
-            notes.append(
-                "the attack stops at the first success: AUROC, sensitivity and specificity under it do not apply"
-            )
+            notes += ["the attack stops at the first success: AUROC, sensitivity and specificity under it do not apply"]
         else:
             absent = "no validation split: sensitivity and specificity need a threshold fixed on it"
             found = [_two_class_figures(answered, thresholds.get(model, absent), level)]

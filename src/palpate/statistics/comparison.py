@@ -92,10 +92,8 @@ class Comparison:
 
     def __str__(self) -> str:
         """The sentence, a line per epsilon, and everything that was refused or left out."""
-        lines = [self.sentence, ""]
-        lines.append(
-            f"{'epsilon':>20}  {'a %':>5}  {'b %':>5}  {'points':>6}  {'interval':>15}  {'p':>6}  {'b / a':>17}"
-        )
+        head = f"{'epsilon':>20}  {'a %':>5}  {'b %':>5}  {'points':>6}  {'interval':>15}  {'p':>6}  {'b / a':>17}"
+        lines = [self.sentence, "", head]
         for point in self.points:
             ratio = "refused"
             if point.ratio is not None:
@@ -106,27 +104,21 @@ class Comparison:
                 f"{formatting.points(point.points, plus=True):>6}  {limits:>15}  "
                 f"{formatting.p_value(point.p_adjusted).removeprefix('p ').removeprefix('= '):>6}  {ratio:>17}"
             )
-        lines += [
-            "",
-            f"a: {self.a}; b: {self.b}; points are b minus a in percent; p is Holm-adjusted over the epsilons",
-        ]
+        meaning = "points are b minus a in percent; p is Holm-adjusted over the epsilons"
+        lines += ["", f"a: {self.a}; b: {self.b}; {meaning}"]
         if self.area:
             area = formatting.points_interval(self.area.points, self.area.low, self.area.high)
             lines.append(f"area between the curves: {area} points on average")
-            a, b = (
-                _radius(radius, self.points[-1].epsilon, self.norm)
-                for radius in (self.median_radius_a, self.median_radius_b)
-            )
+            a, b = map(self._radius, (self.median_radius_a, self.median_radius_b))
             lines.append(f"median radius of the images classified correctly: a {a}, b {b}")
         lines += [f"{_epsilon(point, self.norm)}: {point.ratio_note}" for point in self.points if point.ratio_note]
         return "\n".join([*lines, *self.notes])
 
+    def _radius(self, found: MedianRadius | None) -> str:
+        if found is None:
+            return formatting.NO_VALUE
+        return formatting.epsilon_interval(found.value, found.low, found.high, self.points[-1].epsilon, self.norm)
+
 
 def _epsilon(point: PairedPoint, norm: str) -> str:
     return formatting.epsilon(point.epsilon, norm) if point.epsilon else "clean"
-
-
-def _radius(radius: MedianRadius | None, largest: float, norm: str) -> str:
-    if radius is None:
-        return formatting.NO_VALUE
-    return formatting.epsilon_interval(radius.value, radius.low, radius.high, largest, norm)

@@ -5,12 +5,8 @@ import polars as pl
 from palpate.core.rows import SCHEMA
 from palpate.statistics.curves import KEYS, check_rows
 
-CONFUSION: dict[str, pl.DataType] = {
-    **{
-        name: SCHEMA[name] for name in [*KEYS, "norm", "epsilon", "label", "prediction"]
-    },  # prediction: null where the attack failed
-    "n": pl.UInt32(),
-}
+COUNTED_BY = [*KEYS, "norm", "epsilon", "label", "prediction"]  # prediction: null where the attack failed
+CONFUSION: dict[str, pl.DataType] = {**{name: SCHEMA[name] for name in COUNTED_BY}, "n": pl.UInt32()}
 
 
 def confusion(rows: pl.DataFrame) -> pl.DataFrame:
@@ -25,6 +21,5 @@ def confusion(rows: pl.DataFrame) -> pl.DataFrame:
     table = check_rows(rows, needed=["prediction"]).with_columns(
         prediction=pl.when(pl.col("status") == "ok").then("prediction")
     )
-    keys = [*KEYS, "norm", "epsilon", "label", "prediction"]
-    found = table.group_by(keys).len("n").sort(keys)
-    return found.select(list(CONFUSION)).cast(CONFUSION)  # pyright: ignore[reportArgumentType]
+    found = table.group_by(COUNTED_BY).len("n").sort(COUNTED_BY)
+    return found.cast(CONFUSION)  # pyright: ignore[reportArgumentType]

@@ -58,14 +58,10 @@ def rank_correlation(
     a, b = np.atleast_2d(np.asarray(first, float)), np.atleast_2d(np.asarray(second, float))
     mask = np.atleast_2d(np.asarray(known, bool))
     if not a.shape == b.shape == mask.shape:
-        raise InputError(
-            f"first, second, known: the same shape is needed, {a.shape}, {b.shape}, {mask.shape} were given"
-        )
-    kept = [
-        model
-        for model in range(len(a))
-        if mask[model].sum() >= LEAST and all(len(np.unique(values[model][mask[model]])) > 1 for values in (a, b))
-    ]
+        why = f"{mask.shape} were given"
+        raise InputError(f"first, second, known: the same shape is needed, {a.shape}, {b.shape}, {why}")
+    varied = [all(len(np.unique(row[seen])) > 1 for row in (x, y)) for x, y, seen in zip(a, b, mask, strict=True)]
+    kept = [model for model in np.flatnonzero(varied) if mask[model].sum() >= LEAST]
     codes, number = group_codes(groups, a.shape[1])
     if not kept or number < 2:
         return None

@@ -135,9 +135,8 @@ class Criterion(Spec):
             raise ValueError(f"metric: one of {', '.join(METRICS)} is needed, given {self.metric!r}")
         limits = [name for name in ("minimum", "maximum", "no_worse_by") if getattr(self, name) is not None]
         if len(limits) != 1:
-            raise ValueError(
-                f"one of minimum, maximum and no_worse_by is needed, given {' and '.join(limits) or 'none'}"
-            )
+            given = f"given {' and '.join(limits) or 'none'}"
+            raise ValueError(f"one of minimum, maximum and no_worse_by is needed, {given}")
         if limits == ["no_worse_by"] and self.metric not in ("clean accuracy", "robust accuracy"):
             raise ValueError(f"no_worse_by: goes with clean accuracy and robust accuracy, given {self.metric!r}")
         places = [name for name in ("epsilon", "severity") if getattr(self, name) is not None]

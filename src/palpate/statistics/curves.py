@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.rows import SCHEMA
+from palpate.core.rows import columns
 from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, majority_rate
 
 KEYS = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index"]
@@ -19,23 +19,7 @@ DETAILS = ["backbone", "attention", "training", "seed", "attack", "norm", "epsil
 COUNTED = [*KEYS, *DETAILS, "image_id", "group_id", "label", "correct", "status"]
 """The columns that every count is made from."""
 
-POINT: dict[str, pl.DataType] = {
-    **{name: SCHEMA[name] for name in KEYS + DETAILS},
-    "n": pl.Int64(),  # images, the failed among them
-    "groups": pl.Int64(),  # patients or lesions
-    "failed": pl.Int64(),
-    "no_gradient": pl.Int64(),  # images that could not be attacked by gradients: left out, not among n
-    "accuracy": pl.Float64(),
-    "low": pl.Float64(),  # clustered Wilson where a group has several images, Wilson otherwise
-    "high": pl.Float64(),
-    "balanced_accuracy": pl.Float64(),
-    "balanced_low": pl.Float64(),
-    "balanced_high": pl.Float64(),
-    "majority_rate": pl.Float64(),  # accuracy of always predicting the most frequent class
-    "chance": pl.Float64(),  # balanced accuracy of a prediction that does not depend on the image: 1 / classes present
-    "signal": pl.Boolean(),  # the interval of the balanced accuracy lies above chance; null where that does not apply
-    "note": pl.String(),  # what does not apply and why, or ""
-}
+POINT = columns("point", [*KEYS, *DETAILS])
 
 
 def curve(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
@@ -69,14 +53,12 @@ def check_rows(rows: pl.DataFrame, name: str = "rows", needed: Sequence[str] = (
     """
     missing = [column for column in (*COUNTED, *needed) if column not in rows.columns]
     if missing:
-        raise InputError(
-            f"{name}: columns of palpate.core.rows.SCHEMA are needed, {missing} are missing; give a study's images.parquet"
-        )
+        remedy = "give a study's images.parquet"
+        raise InputError(f"{name}: columns of palpate.core.rows.SCHEMA are needed, {missing} are missing; {remedy}")
     unlabelled = rows["label"].null_count()
     if unlabelled:
-        raise InputError(
-            f"{name}: every image needs a label, {unlabelled} of {len(rows)} rows have none; leave them out"
-        )
+        remedy = "leave them out"
+        raise InputError(f"{name}: every image needs a label, {unlabelled} of {len(rows)} rows have none; {remedy}")
     counts = rows.group_by(KEYS).agg(pl.len(), images=pl.col("image_id").n_unique())
     if (counts["len"] == counts["images"]).all():
         return rows  # the usual case, without the memory that comparing whole rows takes
@@ -113,14 +95,8 @@ def group_names() -> pl.Expr:
 
 
 def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(
-        *KEYS,
-        *DETAILS,
-        "label",
-        "status",
-        survived=survived(),
-        group=group_names().rank("dense"),  # integers sort a hundred times faster than names
-    )
+    group = group_names().rank("dense")  # integers sort a hundred times faster than names
+    return rows.select(*KEYS, *DETAILS, "label", "status", survived=survived(), group=group)
 
 
 def _point(every: pl.DataFrame, level: float) -> dict:

@@ -110,14 +110,13 @@ def paired_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = Non
     first, second = np.atleast_2d(np.asarray(a, float)), np.atleast_2d(np.asarray(b, float))
     n = first.shape[1]
     if n == 0 or second.shape[1] != n:
-        raise InputError(
-            f"a, b: the same images are needed, {n} and {second.shape[1]} were given; align them by image_id"
-        )
+        remedy = "align them by image_id"
+        raise InputError(f"a, b: the same images are needed, {n} and {second.shape[1]} were given; {remedy}")
     codes, number = group_codes(groups, n)
     difference = second.mean(0) - first.mean(0)  # (N,)
     value = float(difference.mean())
     centre, images, free_images = _images_part(difference, codes, number)
-    architectures = min(len(first), len(second)) > 1
+    architectures, total, free = min(len(first), len(second)) > 1, images, free_images
     if architectures:
         runs = [float(np.var(side.mean(1), ddof=1)) / len(side) for side in (first, second)]
         shared = sum(_interaction_part(side, codes, number) for side in (first, second))
@@ -125,20 +124,14 @@ def paired_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = Non
         parts = [*runs, total - sum(runs)]
         squares = sum(v * v / f for v, f in zip(parts, [len(first) - 1, len(second) - 1, free_images], strict=True))
         free = total * total / squares if squares > 0 else np.inf
-        p = 2 * float(stats.t.sf(abs(centre) / np.sqrt(total), free))
-    else:
-        total, free = images, free_images
+    p = 2 * float(stats.t.sf(abs(centre) / np.sqrt(total), free))
+    if not architectures:
         whole = np.rint(difference * len(first) * len(second))
-        exact = np.allclose(whole, difference * len(first) * len(second))
-        p = (
-            sign_flip(np.bincount(codes, whole, number))
-            if exact
-            else 2 * float(stats.t.sf(abs(centre) / np.sqrt(total), free))
-        )
+        if np.allclose(whole, difference * len(first) * len(second)):
+            p = sign_flip(np.bincount(codes, whole, number))
     half = float(stats.t.ppf((1 + level) / 2, free) * np.sqrt(total))
-    return Difference(
-        value, max(min(centre - half, value), -1.0), min(max(centre + half, value), 1.0), p, architectures
-    )
+    low, high = max(min(centre - half, value), -1.0), min(max(centre + half, value), 1.0)
+    return Difference(value, low, high, p, architectures)
 
 
 def mean_interval(correct: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> tuple[float, float]:

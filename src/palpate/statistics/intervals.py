@@ -142,9 +142,8 @@ def balanced_accuracy_interval(
     low, high = clustered_limits(totals, sizes, level)  # (K,) each
     n = sizes.sum(1)
     recall = totals.sum(1) / n
-    residual = (totals - recall[:, None] * sizes) / n[
-        :, None
-    ]  # (K, G): each group's contribution to the error of each recall
+    # (K, G): each group's contribution to the error of each recall
+    residual = (totals - recall[:, None] * sizes) / n[:, None]
     covariance = residual @ residual.T
     spread = np.sqrt(np.diag(covariance))
     scale = np.where(spread > 0, spread, 1.0)
@@ -173,9 +172,8 @@ def majority_rate(labels: ArrayLike) -> float:
 def _vector(name: str, values: ArrayLike) -> NDArray:
     array = np.asarray(values)
     if array.ndim != 1 or len(array) == 0:
-        raise InputError(
-            f"{name}: one value per image and at least one image are needed, shape {array.shape} was given"
-        )
+        fault = f"one value per image and at least one image are needed, shape {array.shape} was given"
+        raise InputError(f"{name}: {fault}")
     return array
 
 

@@ -142,9 +142,8 @@ def unranked(rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None
     table = table.join(seen, on="model_id", how="semi", maintain_order="left")
     parts = table.partition_by("name", maintain_order=True)
     if not parts:
-        raise InputError(
-            "rows: no image could be attacked by gradients; attack them by one that needs none, such as 'square'"
-        )
+        remedy = "attack them by one that needs none, such as 'square'"
+        raise InputError(f"rows: no image could be attacked by gradients; {remedy}")
     found = tuple(_entry(part, signal or {}, unseen, level) for part in parts)
     radii, grid = table.filter(pl.col("radius") > 0, pl.col("radius").is_finite())["radius"], table["epsilon"].unique()
     return Unranked(table["finding"][0], attacks[0], norm_of(table), not radii.is_in(grid.implode()).all(), found)
@@ -206,9 +205,8 @@ def _entry(
     indices = sorted(table["epsilon_index"].unique())
     counts = table.group_by("image_id").len().filter(pl.col("len") == len(runs) * len(indices))
     if counts.is_empty():
-        raise InputError(
-            f"rows: no image was attacked by every run of {runs[0].rsplit('#', 1)[0]}; attack one test set"
-        )
+        remedy = "attack one test set"
+        raise InputError(f"rows: no image was attacked by every run of {runs[0].rsplit('#', 1)[0]}; {remedy}")
     table = table.join(counts.select("image_id"), on="image_id", how="semi")
     table = table.sort("epsilon_index", "model_id", "image_id")
     shape = (len(indices), len(runs), len(counts))

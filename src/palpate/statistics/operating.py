@@ -227,9 +227,8 @@ def _two_classes(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_
         raise InputError(f"scores: one per label is needed, shapes {true.shape} and {x.shape} were given")
     found = set(np.unique(true).tolist())
     if found != {0, 1}:
-        raise InputError(
-            f"labels: 0 and 1, both present, are needed, {sorted(found)} were given; this does not apply to one class"
-        )
+        remedy = "this does not apply to one class"
+        raise InputError(f"labels: 0 and 1, both present, are needed, {sorted(found)} were given; {remedy}")
     if not np.isfinite(x).all():
         raise InputError("scores: finite numbers are needed, NaN or infinity was given; leave failed images out")
     return true == 1, x
@@ -238,11 +237,9 @@ def _two_classes(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_
 def _probabilities(labels: ArrayLike, given: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
     true, p = np.asarray(labels, np.int64), np.asarray(given, float)
     if p.ndim != 2 or len(p) != len(true) or not len(true):
-        raise InputError(
-            f"probabilities: (N, K) for N ≥ 1 labels is needed, {p.shape} for {len(true)} labels was given"
-        )
+        why = f"{p.shape} for {len(true)} labels was given"
+        raise InputError(f"probabilities: (N, K) for N ≥ 1 labels is needed, {why}")
     if not np.allclose(p.sum(1), 1, atol=1e-4) or true.min() < 0 or true.max() >= p.shape[1]:
-        raise InputError(
-            "probabilities: rows that sum to 1 and labels from 0 to K − 1 are needed; pass logits through a softmax first"
-        )
+        remedy = "pass logits through a softmax first"
+        raise InputError(f"probabilities: rows that sum to 1 and labels from 0 to K − 1 are needed; {remedy}")
     return true, p

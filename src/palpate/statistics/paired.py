@@ -48,56 +48,26 @@ def compare(
     tables = [read_rows(given, name) for name, given in (("a", a), ("b", b))]
     both = align(tables[0], tables[1], attack_id)
     groups = both.groups
-    differences = [
-        paired_difference(first, second, groups, level)
-        for first, second in zip(both.a.correct, both.b.correct, strict=True)
-    ]
-    adjusted = holm([difference.p for difference in differences])
-    points = tuple(
-        _point(both, place, difference, float(p), level, unit)
-        for place, (difference, p) in enumerate(zip(differences, adjusted, strict=True))
-    )
-    attacked = both.attack_id != CLEAN and len(points) > 1
-    notes = [*both.notes, *_notes(both, tables, unit)]
-    return Comparison(
-        both.a.name,
-        both.b.name,
-        len(both.a.runs),
-        len(both.b.runs),
-        differences[0].architectures,
-        both.task,
-        both.finding,
-        both.attack_id,
-        both.norm,
-        len(groups),
-        len(np.unique(groups)),
-        points,
-        _area(both, level) if attacked else None,
-        median_radius(both.a.radius, both.a.correct[0], groups, level) if attacked else None,
-        median_radius(both.b.radius, both.b.correct[0], groups, level) if attacked else None,
-        sentence(both, points, differences[0].architectures, 1 - level, unit),
-        tuple(notes),
-    )
+    sides, pairs = (both.a, both.b), zip(both.a.correct, both.b.correct, strict=True)
+    differences = [paired_difference(first, second, groups, level) for first, second in pairs]
+    adjusted = enumerate(zip(differences, holm([one.p for one in differences]), strict=True))
+    points = tuple(_point(both, place, one, float(p), level, unit) for place, (one, p) in adjusted)
+    attacked, architectures = both.attack_id != CLEAN and len(points) > 1, differences[0].architectures
+    a_radius, b_radius = (median_radius(side.radius, side.correct[0], groups, level) for side in sides)
+    named = both.a.name, both.b.name, len(both.a.runs), len(both.b.runs), architectures
+    about = both.task, both.finding, both.attack_id, both.norm, len(groups), len(np.unique(groups))
+    text = sentence(both, points, architectures, 1 - level, unit)
+    notes = (*both.notes, *_notes(both, tables, unit))
+    found = (_area(both, level), a_radius, b_radius) if attacked else (None, None, None)
+    return Comparison(*named, *about, points, *found, text, notes)
 
 
 def _point(both: Aligned, place: int, difference: Difference, p: float, level: float, unit: str) -> PairedPoint:
     first, second = both.a.correct[place], both.b.correct[place]
-    ratio, low, high, note = _ratio(first, second, both.groups, level, unit)
-    return PairedPoint(
-        both.indices[place],
-        both.epsilons[place],
-        float(first.mean()),
-        float(second.mean()),
-        100 * difference.value,
-        100 * difference.low,
-        100 * difference.high,
-        difference.p,
-        p,
-        ratio,
-        low,
-        high,
-        note,
-    )
+    accuracies = float(first.mean()), float(second.mean())
+    points = 100 * difference.value, 100 * difference.low, 100 * difference.high
+    ratio = _ratio(first, second, both.groups, level, unit)
+    return PairedPoint(both.indices[place], both.epsilons[place], *accuracies, *points, difference.p, p, *ratio)
 
 
 def _ratio(
@@ -117,12 +87,8 @@ def _ratio(
     product = above * below
     down = np.sqrt(max(product**2 - low_b * high * (2 * above - low_b) * (2 * below - high), 0.0))
     up = np.sqrt(max(product**2 - high_b * low * (2 * above - high_b) * (2 * below - low), 0.0))
-    return (
-        above / below,
-        float((product - down) / (high * (2 * below - high))),
-        float((product + up) / (low * (2 * below - low))),
-        "",
-    )
+    lower, upper = (product - down) / (high * (2 * below - high)), (product + up) / (low * (2 * below - low))
+    return above / below, float(lower), float(upper), ""
 
 
 def _area(both: Aligned, level: float) -> Area:
@@ -145,11 +111,9 @@ def _notes(both: Aligned, tables: list[pl.DataFrame], unit: str) -> list[str]:
         if not side.correct[0].any():
             notes.append(f"{side.name}: all images are already wrong when clean, so no attack is needed")
         elif len(clean) and (clean["signal"] == False).all():  # noqa: E712  (null: does not apply)
-            notes.append(
-                f"{side.name}: its clean balanced accuracy is not significantly above chance, so its robust accuracy says nothing"
-            )
+            chance = "its clean balanced accuracy is not significantly above chance"
+            notes.append(f"{side.name}: {chance}, so its robust accuracy says nothing")
         if len(both.epsilons) > 1 and both.attack_id != CLEAN and np.isinf(side.radius).all():
-            notes.append(
-                f"{side.name}: no image was fooled up to ε = {formatting.epsilon(both.epsilons[-1], both.norm)}: the attack may be too weak"
-            )
+            last = formatting.epsilon(both.epsilons[-1], both.norm)
+            notes.append(f"{side.name}: no image was fooled up to ε = {last}: the attack may be too weak")
     return notes

@@ -67,9 +67,8 @@ def _of(member: Member, images: Sequence[str]) -> Member:
     """The member on these images, in their order."""
     places = {name: place for place, name in enumerate(member.images.tolist())}
     kept = [places[name] for name in images]
-    return Member(
-        member.images[kept], member.labels[kept], member.groups[kept], member.radius[:, kept], member.correct[:, kept]
-    )
+    about = member.images[kept], member.labels[kept], member.groups[kept]
+    return Member(*about, member.radius[:, kept], member.correct[:, kept])
 
 
 def _medians(member: Member, weights: Floats, rng: np.random.Generator) -> Floats:
@@ -77,10 +76,9 @@ def _medians(member: Member, weights: Floats, rng: np.random.Generator) -> Float
     runs, images = np.nonzero(member.correct)
     radii = member.radius[runs, images]
     order = np.argsort(radii, kind="stable")
-    count = len(member.radius)
-    chosen = (
-        rng.multinomial(count, np.full(count, 1 / count), len(weights)) if count > 1 else np.ones((len(weights), 1))
-    )
+    count, chosen = len(member.radius), np.ones((len(weights), 1))
+    if count > 1:
+        chosen = rng.multinomial(count, np.full(count, 1 / count), len(weights))
     sums = np.cumsum(weights[:, images[order]] * chosen[:, runs[order]], axis=1)  # (r, correct images)
     if not sums.shape[1]:
         return np.zeros(len(weights))

@@ -69,9 +69,8 @@ def bootstrap_weights(
     classes = np.unique(np.asarray(labels), return_inverse=True)[1]
     codes, number = group_codes(groups, len(classes))
     if number < 2:
-        raise InputError(
-            "groups: a bootstrap needs two patients or lesions or more, one was given; report the value without interval"
-        )
+        remedy = "report the value without interval"
+        raise InputError(f"groups: a bootstrap needs two patients or lesions or more, one was given; {remedy}")
     present = np.zeros((number, int(classes.max()) + 1), bool)
     present[codes, classes] = True
     strata = np.unique(present, axis=0, return_inverse=True)[1].reshape(-1)  # (G,)

@@ -18,16 +18,10 @@ def sentence(both: Aligned, points: Sequence[PairedPoint], architectures: bool, 
     figures = formatting.points_interval(chosen.points, chosen.low, chosen.high)
     number = len(np.unique(both.groups))
     images = f"{len(both.groups)} images" + (f" of {number} {unit}" if number < len(both.groups) else "")
-    note = ""
-    if not architectures:
-        one_each = len(both.a.runs) == len(both.b.runs) == 1
-        note = (
-            "; two weight files, not two architectures" if one_each else "; these weight files, not two architectures"
-        )
-    return (
-        f"{_subject(both)}: {figures} points {_where(chosen, both)}, {_runs(both)}, {images}: "
-        f"{_significance(points, chosen, both, alpha)}{note}"
-    )
+    which = "two" if len(both.a.runs) == len(both.b.runs) == 1 else "these"
+    note = "" if architectures else f"; {which} weight files, not two architectures"
+    about = f"{_subject(both)}: {figures} points {_where(chosen, both)}, {_runs(both)}, {images}"
+    return f"{about}: {_significance(points, chosen, both, alpha)}{note}"
 
 
 def halfway(points: Sequence[PairedPoint]) -> PairedPoint:
@@ -60,10 +54,9 @@ def _runs(both: Aligned) -> str:
 
 def _significance(points: Sequence[PairedPoint], chosen: PairedPoint, both: Aligned, alpha: float) -> str:
     p = f"(Holm-adjusted {formatting.p_value(chosen.p_adjusted)})"
+    significant = [point for point in points if point.p_adjusted < alpha and point is not chosen]
     others = ", ".join(
-        f"{_where(point, both)} ({formatting.points(point.points, plus=True)} points)"
-        for point in points
-        if point.p_adjusted < alpha and point is not chosen
+        f"{_where(one, both)} ({formatting.points(one.points, plus=True)} points)" for one in significant
     )
     if chosen.p_adjusted < alpha:
         return f"significant difference {p}" + (f", also {others}" if others else "")

@@ -10,7 +10,7 @@ import polars as pl
 from scipy.special import logsumexp
 
 from palpate.core.errors import InputError
-from palpate.core.rows import SCHEMA
+from palpate.core.rows import columns
 from palpate.statistics.curves import check_rows, group_names
 from palpate.statistics.intervals import clustered_wilson
 from palpate.statistics.operating import choose_threshold
@@ -28,19 +28,7 @@ NOT_STATED = "not stated"
 
 ABOUT = ["task", "finding", "model_id", "attack_id", "norm", "epsilon_index", "epsilon"]
 
-SUBGROUPS: dict[str, pl.DataType] = {
-    **{name: SCHEMA[name] for name in ABOUT},
-    "column": pl.String(),  # of the metadata
-    "value": pl.String(),  # in it, or its band
-    "error": pl.String(),  # "missed disease" | "false alarm"; "misclassified" where no class is the disease
-    "decision": pl.String(),  # "model": the largest logit; "threshold": the one fixed on clean validation images
-    "n": pl.Int64(),  # images of the subgroup with, or without, the disease
-    "groups": pl.Int64(),  # patients or lesions
-    "rate": pl.Float64(),  # null where n is too small
-    "low": pl.Float64(),
-    "high": pl.Float64(),
-    "note": pl.String(),  # why there is no rate, or ""
-}
+SUBGROUPS = columns("subgroups", ABOUT)
 
 
 def banded(values: pl.Series) -> pl.Series:
@@ -59,17 +47,12 @@ def banded(values: pl.Series) -> pl.Series:
     if numbers.null_count() == words.null_count() and numbers.n_unique() > 8 and numbers.is_finite().all():
         low, high = np.nanmin(numbers), np.nanmax(numbers)
         power = 10.0 ** np.floor(np.log10((high - low) / BANDS))
-        width = next(
-            step * power
-            for step in (1, 2, 5, 10)
-            if np.floor(high / (step * power)) - np.floor(low / (step * power)) < BANDS
-        )
+        widths = (step * power for step in (1, 2, 5, 10))
+        width = next(each for each in widths if np.floor(high / each) - np.floor(low / each) < BANDS)
         starts = (numbers / width).floor() * width
         whole = width >= 1 and bool((numbers.drop_nulls() == numbers.drop_nulls().round()).all())
-        words = pl.Series(
-            [None if s is None else f"{s:g}–{s + width - 1:g}" if whole else f"{s:g} to {s + width:g}" for s in starts],
-            dtype=pl.String,
-        )
+        written = (lambda s: f"{s:g}–{s + width - 1:g}") if whole else (lambda s: f"{s:g} to {s + width:g}")
+        words = starts.map_elements(written, pl.String)
     return words.str.strip_chars().replace("", None).fill_null(NOT_STATED).alias(values.name)
 
 
@@ -86,9 +69,8 @@ def choose_columns(metadata: pl.DataFrame, asked: Sequence[str] | None) -> list[
             known = ", ".join(map(repr, metadata.columns)) or "none"
             raise InputError(f"subgroups: column {name!r} is not among the metadata; found {known}")
         if (count := banded(metadata[name]).n_unique()) > MOST_ASKED:
-            raise InputError(
-                f"subgroups: column {name!r} has {count} values, and at most {MOST_ASKED} are shown; group them in the table"
-            )
+            why = f"and at most {MOST_ASKED} are shown; group them in the table"
+            raise InputError(f"subgroups: column {name!r} has {count} values, {why}")
     return list(asked)
 
 
@@ -117,9 +99,8 @@ def subgroups(
         InputError: as `palpate.statistics.curves.curve`.
     """
     columns = [name for name in metadata.columns if name != "image_id"]
-    table = check_rows(rows, needed=["logits", "inherited", "prediction"]).with_columns(
-        group=group_names().rank("dense")
-    )
+    table = check_rows(rows, needed=["logits", "inherited", "prediction"])
+    table = table.with_columns(group=group_names().rank("dense"))
     table = table.join(metadata, on="image_id", how="left", maintain_order="left")
     lines = []
     for model in table.partition_by("model_id", maintain_order=True):

@@ -42,9 +42,8 @@ def read_rows(given: Comparable, name: str) -> pl.DataFrame:
             raise InputError(f"{path}: holds no images.parquet; give the folder of one attack stage{listed}")
         return rows.read(path / "images.parquet" if path.is_dir() else path)
     if not all(hasattr(given, part) for part in PARTS):
-        raise InputError(
-            f"{name} must be rows, a sweep, or a saved file of either (.parquet, .npz), given {type(given).__name__}"
-        )
+        fault = f"{name} must be rows, a sweep, or a saved file of either (.parquet, .npz)"
+        raise InputError(f"{fault}, given {type(given).__name__}")
     return _sweep_rows(name, {part: getattr(given, part) for part in PARTS})
 
 
@@ -71,12 +70,8 @@ def _sweep_rows(name: str, sweep: dict[str, Any]) -> pl.DataFrame:
     for index, epsilon in enumerate((0.0, *np.asarray(sweep["epsilons"]).tolist())):
         bad = (status == "failed") | (blind & (index > 0))
         right = np.where(blind, index == 0, np.nan_to_num(radius, nan=-1.0) > epsilon) & ~bad
-        about: dict[str, Any] = same | {
-            "epsilon": epsilon,
-            "epsilon_index": index,
-            "attack_id": "none",
-            "attack": "none",
-        }
+        about: dict[str, Any] = same | {"epsilon": epsilon, "epsilon_index": index}
+        about |= {"attack_id": "none", "attack": "none"}
         columns: dict[str, Any] = {"image_id": ids, "group_id": ids, "label": labels, "correct": right[places]}
         columns["status"] = np.where(bad, "failed", "ok")[places]
         if index:

@@ -93,9 +93,8 @@ class AttackSpec(Part):
         """
         if self.direction is not None:
             if len(classes) != 2:
-                raise InputError(
-                    f"attack {self.name}: direction is for two classes, and the task has {len(classes)}; give the target, one of {', '.join(classes)}"
-                )
+                why = f"and the task has {len(classes)}; give the target, one of {', '.join(classes)}"
+                raise InputError(f"attack {self.name}: direction is for two classes, {why}")
             return DIRECTIONS[self.direction]
         if self.target is None:
             return None

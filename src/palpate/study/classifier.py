@@ -53,9 +53,8 @@ def column(model: ModelSpec, finding: str, findings: Sequence[str] = ()) -> int 
     if not names:
         return None
     if finding not in names:
-        raise InputError(
-            f"findings: {model.name} answers for {', '.join(names)}, and the task is about {finding!r}; state the task's finding"
-        )
+        why = f"and the task is about {finding!r}; state the task's finding"
+        raise InputError(f"findings: {model.name} answers for {', '.join(names)}, {why}")
     return names.index(finding)
 
 
@@ -82,9 +81,8 @@ def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> 
     try:
         built = build_model(model, seed, dataset.size, dataset.findings or dataset.classes, dataset.channels)
         if built.channels != dataset.channels:
-            raise InputError(
-                f"channels: the network takes {built.channels}, and the images of {task} have {dataset.channels}; {_remedy(built, dataset)}"
-            )
+            why = f"and the images of {task} have {dataset.channels}; {_remedy(built, dataset)}"
+            raise InputError(f"channels: the network takes {built.channels}, {why}")
         places = [column(model, one, dataset.findings) for one in dataset.findings or (dataset.finding,)]
         place = places[0]
         logits = 2 if place is not None or built.num_classes == 1 else built.num_classes
@@ -103,9 +101,8 @@ def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> 
         with evaluating(ready), torch.no_grad(), one_message("module: failed on one image"):
             answers = ready(torch.zeros(1, built.channels, dataset.size, dataset.size))
         if not answers.isfinite().all():
-            raise InputError(
-                "module: its logits for a black image are not finite; are mean, std and value_range right?"
-            )
+            remedy = "are mean, std and value_range right?"
+            raise InputError(f"module: its logits for a black image are not finite; {remedy}")
     except InputError as error:
         raise InputError(f"model {model.name}: {error}") from error
     return ready

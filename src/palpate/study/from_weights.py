@@ -32,9 +32,8 @@ def model_keys(network: str, given: Mapping[str, Any] | None = None) -> tuple[di
     if path.suffix != ".safetensors":
         return {"backbone": f"file:{path.resolve()}"} | given, {}
     if not is_own(path):
-        raise InputError(
-            f"model: {network} holds weights alone, or is damaged; give the backbone that they are of, and --weights {network}"
-        )
+        remedy = f"give the backbone that they are of, and --weights {network}"
+        raise InputError(f"model: {network} holds weights alone, or is damaged; {remedy}")
     told = read_spec(path)
     made_of = told["spec"]
     if made_of is None:

@@ -17,9 +17,8 @@ def rebuild(run: RunFolder) -> None:
     """
     made = [record for record in run.stage_records() if record.study is not None]
     if not made:
-        raise InputError(
-            f"{run.path}: no stage output is whole, so study.json cannot be written again; run the study again"
-        )
+        remedy = "run the study again"
+        raise InputError(f"{run.path}: no stage output is whole, so study.json cannot be written again; {remedy}")
     facts = max(made, key=lambda record: record.created).study
     assert facts is not None
     study = Study.read(facts.spec, f"{run.path}: the study of its stage outputs")

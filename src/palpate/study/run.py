@@ -154,9 +154,8 @@ def _check_attacks(study: Study, datasets: dict[str, Dataset]) -> None:
             one.goal(dataset.classes)
             if asked and dataset.levels not in (asked, None):
                 fault = f"the files of task {name} hold {dataset.levels} levels from 0 to 1"
-                raise InputError(
-                    f"attack {one.attack.name}: levels = {asked}, and {fault}; write levels = {dataset.levels}"
-                )
+                remedy = f"write levels = {dataset.levels}"
+                raise InputError(f"attack {one.attack.name}: levels = {asked}, and {fault}; {remedy}")
 
 
 def _facts(study: Study, dataset: Dataset, task: TaskSpec) -> Iterator[tuple[str, TaskRecord]]:

@@ -180,14 +180,12 @@ class Study(Part):
                 corruption.grid(task.size)  # raises where a severity is out of range
         for attack in self.attacks:
             if attack.attack.norm == "px" and attack.epsilons is None:
-                raise ValueError(
-                    f"epsilons is required for {attack.name}: sides of the patch in pixels, such as [4, 8, 16]"
-                )
+                fault = "sides of the patch in pixels, such as [4, 8, 16]"
+                raise ValueError(f"epsilons is required for {attack.name}: {fault}")
         without = [task.name for task in self.tasks if task.epsilons is None]
         if self.epsilons is None and without and any(attack.epsilons is None for attack in self.attacks):
-            raise ValueError(
-                f'epsilons is required, such as ["1/255", "2/255"], because no epsilons are given for {", ".join(without)}'
-            )
+            fault = 'epsilons is required, such as ["1/255", "2/255"]'
+            raise ValueError(f"{fault}, because no epsilons are given for {', '.join(without)}")
         return self
 
     def task_of(self, name: str) -> TaskSpec:
@@ -239,9 +237,8 @@ def read_study(path: Path | str) -> Study:
     try:
         data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}); `palpate init` writes a starter study"
-        ) from None
+        remedy = "`palpate init` writes a starter study"
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path}: is not valid TOML: {error}") from None
     return Study.read(data, str(path))

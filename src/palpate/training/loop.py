@@ -178,9 +178,8 @@ class _Training:
                     len(epochs), self._state() | {"epochs": list(map(dataclasses.asdict, epochs)), "best": best}
                 )
         if not best_state:
-            raise InputError(
-                f"training gave no usable epoch: the validation loss is not a number, learning_rate {spec.learning_rate:g}"
-            )
+            fault = f"the validation loss is not a number, learning_rate {spec.learning_rate:g}"
+            raise InputError(f"training gave no usable epoch: {fault}")
         if spec.keep == "best":
             self.model.load_state_dict(best_state)
         if spec.batch_norm == "recalibrated":

@@ -56,9 +56,8 @@ def loss_weights(labels: Tensor, classes: tuple[str, ...], findings: tuple[str, 
         return class_weights(class_counts(labels, classes), spec.class_weights, classes)
     for name, given, allowed in (("sampling", spec.sampling, "uniform"), ("adversarial", spec.adversarial, None)):
         if given != allowed:
-            raise InputError(
-                f"{name} must be {allowed or 'left out'} where images have several findings, given {given}"
-            )
+            fault = f"{name} must be {allowed or 'left out'} where images have several findings"
+            raise InputError(f"{fault}, given {given}")
     known = [column[column >= 0] for column in labels.T]
     counts = [class_counts(column, (f"no {name}", name)) for name, column in zip(findings, known, strict=True)]
     if not isinstance(spec.class_weights, dict):

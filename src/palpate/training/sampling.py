@@ -20,9 +20,8 @@ def class_weights(counts: Tensor, kind: str | dict[str, float], classes: tuple[s
     if isinstance(kind, dict):
         unknown = sorted(kind.keys() - set(classes))
         if unknown:
-            raise InputError(
-                f"class_weights must name classes of the task ({', '.join(classes)}), given {', '.join(unknown)}"
-            )
+            given = f"given {', '.join(unknown)}"
+            raise InputError(f"class_weights must name classes of the task ({', '.join(classes)}), {given}")
         return torch.tensor([kind.get(name, 1.0) for name in classes])
     if kind == "none":
         return torch.ones(len(counts))
@@ -35,9 +34,8 @@ def class_counts(labels: Tensor, classes: tuple[str, ...]) -> Tensor:
     counts = torch.bincount(labels, minlength=len(classes))
     absent = [name for name, count in zip(classes, counts.tolist(), strict=True) if count == 0]
     if absent:
-        raise InputError(
-            f"every class must have training images, none for: {', '.join(absent)}; raise train_images or merge classes"
-        )
+        remedy = "raise train_images or merge classes"
+        raise InputError(f"every class must have training images, none for: {', '.join(absent)}; {remedy}")
     return counts
 
 

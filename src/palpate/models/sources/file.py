@@ -51,9 +51,8 @@ def _load(path: Path, exported: bool) -> nn.Module:
         try:
             return torch.export.load(path).module() if exported else torch.jit.load(path, map_location="cpu")
         except Exception as error:  # the reader of either format raises what it likes
-            raise InputError(
-                f"backbone: {path} cannot be loaded: {error}; export it again with this version of torch"
-            ) from error
+            remedy = "export it again with this version of torch"
+            raise InputError(f"backbone: {path} cannot be loaded: {error}; {remedy}") from error
 
 
 def _refuse_code(archive: zipfile.ZipFile, path: Path) -> None:
@@ -70,6 +69,5 @@ def _refuse_code(archive: zipfile.ZipFile, path: Path) -> None:
             except (pickle.UnpicklingError, RuntimeError):
                 safe = False
         if not safe:
-            raise InputError(
-                f"backbone: {path} holds more than a program and tensors ({inside}) and needs code to load; export it again"
-            )
+            fault = f"{path} holds more than a program and tensors ({inside}) and needs code to load; export it again"
+            raise InputError(f"backbone: {fault}")

@@ -50,9 +50,8 @@ def _classifier(folder: Path, request: Request, config: dict[str, Any]) -> Netwo
     try:
         transformers = importlib.import_module("transformers")
     except ImportError as error:
-        raise InputError(
-            f"backbone: {request.name!r} needs transformers ({error}); install palpate[transformers] or transformers"
-        ) from error
+        remedy = "install palpate[transformers] or transformers"
+        raise InputError(f"backbone: {request.name!r} needs transformers ({error}); {remedy}") from error
     auto = transformers.AutoModelForImageClassification
     changed = dict(request.arguments)
     names = [config["id2label"][key] for key in sorted(config.get("id2label", {}), key=int)]
@@ -65,9 +64,8 @@ def _classifier(folder: Path, request: Request, config: dict[str, Any]) -> Netwo
         else:
             module = auto.from_pretrained(folder, use_safetensors=True, ignore_mismatched_sizes=new_head, **changed)
     except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise InputError(
-            f"backbone: {request.name!r} is no image classifier that transformers can make: {error}"
-        ) from error
+        fault = f"{request.name!r} is no image classifier that transformers can make: {error}"
+        raise InputError(f"backbone: {fault}") from error
     pretrained = _normalization(folder)
     return Network(
         module,

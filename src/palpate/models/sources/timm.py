@@ -119,9 +119,8 @@ def _config(name: str) -> Any:
     known = [*timm.list_models(), *timm.list_models(pretrained=True)]
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
     hint = f"near matches: {', '.join(near)}" if near else "see timm.list_models()"
-    raise InputError(
-        f"backbone: expected a timm model, or SOURCE:NAME with one of {', '.join(MODEL_SOURCES)}; got {name!r}; {hint}"
-    )
+    fault = f"expected a timm model, or SOURCE:NAME with one of {', '.join(MODEL_SOURCES)}; got {name!r}; {hint}"
+    raise InputError(f"backbone: {fault}")
 
 
 def _create(request: Request, arguments: dict[str, Any]) -> nn.Module:

@@ -31,13 +31,11 @@ def torchvision_network(request: Request) -> Network:
     known = torchvision.models.list_models(module=torchvision.models)
     if request.name not in known:
         near = difflib.get_close_matches(request.name, known, n=3)
-        raise InputError(
-            f"backbone: torchvision has no classifier {request.name!r}; near matches: {', '.join(near) or 'none'}"
-        )
+        remedy = f"near matches: {', '.join(near) or 'none'}"
+        raise InputError(f"backbone: torchvision has no classifier {request.name!r}; {remedy}")
     if request.channels != 3:
-        raise InputError(
-            f"channels: torchvision's networks take 3, got {request.channels}; repeat grey images, or choose a timm network"
-        )
+        remedy = "repeat grey images, or choose a timm network"
+        raise InputError(f"channels: torchvision's networks take 3, got {request.channels}; {remedy}")
     arguments: dict[str, Any] = {"num_classes": request.num_classes or IMAGENET_CLASSES} | dict(request.arguments)
     if request.name in ("googlenet", "inception_v3"):
         arguments.setdefault("init_weights", True)

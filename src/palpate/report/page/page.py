@@ -119,8 +119,5 @@ def _add(named: Named, name: str, data: RunData, *task: str) -> None:
 
 
 def _gaps(data: RunData, task: str) -> list[str]:
-    return [
-        f"{stage.title}: {f'{stage.state}, {stage.error}' if stage.error else 'not made yet'}"
-        for stage in data.stages
-        if task in stage.tasks and stage.state != "complete"
-    ]
+    absent = [stage for stage in data.stages if task in stage.tasks and stage.state != "complete"]
+    return [f"{each.title}: {f'{each.state}, {each.error}' if each.error else 'not made yet'}" for each in absent]

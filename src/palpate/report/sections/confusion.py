@@ -36,11 +36,9 @@ def section(data: RunData, task: str) -> Section | None:
         return None
     board = found.leaderboards[0]
     rows = pl.DataFrame(list(found.confusions), schema=CONFUSION).filter(attack_id=board.attack_id)
-    tables = [
-        made
-        for entry in [entry for entry in board.entries if entry.rank is not None][:MODELS]
-        for made in _tables(task, entry, rows.filter(pl.col("model_id").is_in(list(entry.runs))), classes, board.norm)
-    ]
+    tables: list[Table] = []
+    for entry in [entry for entry in board.entries if entry.rank is not None][:MODELS]:
+        tables += _tables(task, entry, rows.filter(pl.col("model_id").is_in(entry.runs)), classes, board.norm)
     return of_tables("Which classes are taken for which", tables)
 
 
@@ -75,10 +73,7 @@ def _whole(name: str, title: str, counts: NDArray[np.int64], classes: tuple[str,
         [
             ("true class", lambda row: classes[row]),
             ("n", lambda row: int(counts[row].sum())),
-            *(
-                (f"as {one}", lambda row, column=column: _part(counts, row, column))
-                for column, one in enumerate(classes)
-            ),
+            *((f"as {one}", lambda row, place=place: _part(counts, row, place)) for place, one in enumerate(classes)),
         ],
         range(len(classes)),
         records,

@@ -90,12 +90,10 @@ def check_table(data: RunData, task: str) -> Table:
     lines = [(stage, *verdicts.read(stage)) for stage in data.of("corrupt", task)]
 
     def seen(stage: Stage, status: str, summary: str, each: tuple[VerdictRecord, ...]) -> str:
-        several = (
-            f"{stage.facts['several_crossings']} of {stage.facts['images']} images changed class more than once."
-            if each
-            else ""
-        )
-        return " ".join([*(one.advice for one in each if one.status != "pass"), several]).strip() or summary
+        if not each:
+            return summary
+        several = f"{stage.facts['several_crossings']} of {stage.facts['images']} images changed class more than once."
+        return " ".join([*(one.advice for one in each if one.status != "pass"), several])
 
     return table(
         f"{task}-corruption-checks",
@@ -143,6 +141,10 @@ def error_table(task: str, found: TaskResults) -> Table | None:
 
 def about(task: str, found: TaskResults) -> Table:
     """What each corruption is, and where its form comes from."""
+
+    def largest(one: CorruptionResults) -> Cell:
+        return Cell(formatting.number(one.largest), severity_text(one, one.largest), key=one.largest)
+
     return table(
         f"{task}-corruption-sources",
         "What the corruptions are; docs/corruptions.md shows each.",
@@ -150,10 +152,7 @@ def about(task: str, found: TaskResults) -> Table:
             ("corruption", lambda one: one.name),
             ("for", lambda one: one.modality),
             ("unit", lambda one: one.unit),
-            (
-                "largest",
-                lambda one: Cell(formatting.number(one.largest), severity_text(one, one.largest), key=one.largest),
-            ),
+            ("largest", largest),
             ("source", lambda one: one.source),
         ],
         found.corruptions,
@@ -177,12 +176,8 @@ def _median(line: Line, name: str) -> Cell:
 
 def _record(task: str, line: Line, names: list[str]) -> dict[str, Any]:
     board, one = line
-    record: dict[str, Any] = {
-        "task": task,
-        "attack_id": board.attack_id,
-        "norm": board.norm,
-        "unit": one.unit if one else "",
-    }
+    unit = one.unit if one else ""
+    record: dict[str, Any] = {"task": task, "attack_id": board.attack_id, "norm": board.norm, "unit": unit}
     for name in names:
         entry = _entry(board, name)
         found = entry.median_radius if entry and entry.signal is not False else None

@@ -37,10 +37,8 @@ def run_tables(task: str, curves: tuple[Curve, ...]) -> list[Table]:
 def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
     steps = {point.epsilon_index: (point.epsilon, curves[0].norm) for one in curves for point in one.attacked}
     subject = ", ".join(part for part in (finding, "not attacked" if attack == NO_ATTACK else attack) if part)
-    silent = [one.start for one in curves if one.signal is False]
-    chance = (
-        f" No signal: balanced accuracy is not above chance ({formatting.percent(silent[0].chance)})." if silent else ""
-    )
+    silent = [formatting.percent(one.start.chance) for one in curves if one.signal is False]
+    chance = f" No signal: balanced accuracy is not above chance ({silent[0]})." if silent else ""
     return table(
         f"{task}-runs-{subject}",
         f"Each run by itself ({subject}). All numbers are of the {'test' if attack == NO_ATTACK else 'attacked'} images.{chance}",

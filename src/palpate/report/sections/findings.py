@@ -21,11 +21,8 @@ def section(data: RunData) -> Section | None:
 def _table(data: RunData, parent: str) -> Table | None:
     tasks = [task for task, record in data.study.tasks.items() if record.part_of == parent]
     every = [(task, data.results.tasks[task]) for task in tasks if data.results.tasks[task].leaderboards]
-    lines = [
-        (data.study.tasks[task].finding, found, entry)
-        for task, found in every
-        for entry in found.leaderboards[0].entries
-    ]
+    named = [(data.study.tasks[task].finding, found) for task, found in every]
+    lines = [(finding, found, entry) for finding, found in named for entry in found.leaderboards[0].entries]
     if not lines:
         return None
     first = every[0][1].leaderboards[0]
@@ -55,7 +52,6 @@ def _table(data: RunData, parent: str) -> Table | None:
 
 def _auroc(found: TaskResults, entry: Entry) -> float | None:
     """The mean over the runs."""
-    areas = [
-        row["auroc"] for row in found.operating_points if row["model_id"] in entry.runs and row["auroc"] is not None
-    ]
-    return sum(areas) / len(areas) if areas else None
+    areas = [row["auroc"] for row in found.operating_points if row["model_id"] in entry.runs]
+    known = [area for area in areas if area is not None]
+    return sum(known) / len(known) if known else None

@@ -45,9 +45,8 @@ def sentence(found: TaskResults) -> str:
     best, *others = ranked
     text = f"Attacked by {board.attack_id} on {formatting.plural(best.images, 'image')}, {_half(board, best)}"
     if others:
-        text += (
-            f"; the next of {len(others) + 1} models is {others[0].name} (ε {_equals(radius_text(board, others[0]))})"
-        )
+        radius = _equals(radius_text(board, others[0]))
+        text += f"; the next of {len(others) + 1} models is {others[0].name} (ε {radius})"
         if radius_key(others[0]) > radius_key(best):
             text += ", which has a larger median radius but is more accurate at no ε"
         first = sum(entry.rank_low == 1 for entry in ranked)
@@ -90,11 +89,9 @@ def some_steps(board: Leaderboard, every: bool = False) -> dict[int, tuple[float
 def board_plot(task: str, board: Leaderboard) -> Plot:
     """The curves of a leaderboard, with the order as its text."""
     styles = line_styles([entry.name for entry in board.entries])
-    order = ", ".join(entry.name for entry in board.entries if entry.rank is not None)
+    order = ", ".join(entry.name for entry in board.entries if entry.rank is not None) or "no model has signal"
     name = f"curve-{task}-{board.attack_id}".replace("#", "-")
-    return Plot(
-        name, curve_figure(board, styles), f"Accuracy by epsilon, most robust first: {order or 'no model has signal'}."
-    )
+    return Plot(name, curve_figure(board, styles), f"Accuracy by epsilon, most robust first: {order}.")
 
 
 def board_table(results: Results, task: str, board: Leaderboard, every: bool = False) -> Table:
@@ -144,11 +141,9 @@ def record(results: Results, task: str, board: Leaderboard, entry: Entry) -> dic
     found |= {"runs": len(entry.runs), "runs_without_signal": len(entry.left_out)}
     found |= {"signal": entry.signal, "n": entry.images}
     found |= {name: getattr(entry, name) for name in ("groups", "failed", "no_gradient", "majority_rate")}
+    ends = {"": "value", "_low": "low", "_high": "high"}
     for name in ("balanced_accuracy", "median_radius"):
-        part = getattr(entry, name)
-        found |= {
-            name + end: getattr(part, field, None) for end, field in (("", "value"), ("_low", "low"), ("_high", "high"))
-        }
+        found |= {name + end: getattr(getattr(entry, name), field, None) for end, field in ends.items()}
     for point in entry.accuracy:
         name = "clean_accuracy" if point.epsilon_index == 0 else f"accuracy_at_{point.epsilon:.6g}"
         found |= {name: point.value, f"{name}_low": point.low, f"{name}_high": point.high}

@@ -78,12 +78,9 @@ def section(data: RunData, task: str) -> Section | None:
     )  # fmt: skip
     curves = {model: [mean.value for mean in means] for (model, target), means in to_clean.items() if target == "true"}
     drawn = similarity_figure(list(names), curves, line_styles(list(curves)))
-    figure = Plot(
-        f"similarity-{task}", drawn, "Mean similarity of each model's maps to those of the clean images, by epsilon."
-    )
-    return Section(
-        "How much the maps change", render("map_similarity.html", figure=figure, tables=tables), tables=tables
-    )
+    alt = "Mean similarity of each model's maps to those of the clean images, by epsilon."
+    html = render("map_similarity.html", figure=Plot(f"similarity-{task}", drawn, alt), tables=tables)
+    return Section("How much the maps change", html, tables=tables)
 
 
 def recorded(explanations: pl.DataFrame, column: str, first: int, chance: str | None = None) -> Lines:
@@ -134,11 +131,11 @@ def _between(data: RunData, task: str) -> Lines:
     def load(stage: Stage) -> NDArray[Any]:
         return shrink(read_arrays(stage.file("maps.npz"))["maps"])
 
-    read = {
-        data.map_label(stage): data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: load(stage))
-        for stage in stages
-    }
-    return between_models({model: maps for model, maps in read.items() if maps is not None})
+    read: dict[str, NDArray[Any]] = {}
+    for stage in stages:
+        maps = data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: load(stage))
+        read |= {} if maps is None else {data.map_label(stage): maps}
+    return between_models(read)
 
 
 def _mean(values: pl.Series) -> Mean:

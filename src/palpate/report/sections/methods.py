@@ -1,6 +1,7 @@
 """The methods of the run as text that can be pasted into an article, with the sources it cites as BibTeX."""
 
 import re
+import tomllib
 from collections.abc import Iterable
 from importlib import resources
 from typing import Any
@@ -11,22 +12,8 @@ from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked, render, text
 from palpate.report.stages import MADE_ON, Stage
 
-MINIMUM_NORM = (
-    "a minimum-norm attack, which finds for each image the smallest perturbation that changes the prediction [palpate]"
-)
-ATTACKS = {
-    **dict.fromkeys(("minimum-norm", "fast", "standard"), MINIMUM_NORM),
-    "ensemble": "an ensemble of APGD on several losses [croce2020] and Square [andriushchenko2020], followed by a minimum-norm descent [palpate]",
-    "pgd": "projected gradient descent [madry2018]",
-    "apgd": "APGD [croce2020]",
-    "square": "Square [andriushchenko2020]",
-    "foolbox-pgd": "the projected gradient descent [madry2018] of Foolbox [rauber2017]",
-}
-MAPS = {
-    "grad-cam": "Grad-CAM [selvaraju2017]",
-    "integrated-gradients": "integrated gradients [sundararajan2017]",
-    "soft-attention": "the weights of soft attention [datta2021]",
-}
+NAMES = tomllib.loads(resources.files("palpate.report.sections").joinpath("methods.toml").read_text(encoding="utf-8"))
+ATTACKS, MAPS = NAMES["attacks"], NAMES["maps"]
 
 
 @SECTIONS.register("methods")

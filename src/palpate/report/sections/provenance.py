@@ -75,10 +75,8 @@ def _settings(value: Any) -> str:
     if not isinstance(value, dict):
         return value if isinstance(value, str) else json.dumps(value)
     kept = {name: item for name, item in value.items() if item is not None}
-    return ", ".join(
-        f"{name} {_settings(item) if isinstance(item, dict) else _plain(item)}" for name, item in kept.items()
-    )
+    return ", ".join(f"{name} {_plain(item)}" for name, item in kept.items())
 
 
 def _plain(item: Any) -> str:
-    return f"{item:.6g}" if isinstance(item, float) else str(item)
+    return _settings(item) if isinstance(item, dict) else f"{item:.6g}" if isinstance(item, float) else str(item)

@@ -19,11 +19,9 @@ def section(data: RunData, task: str) -> Section | None:
     entries = [entry for entry in board.entries if entry.rank is not None and entry.radii] if board else []
     if board is None or not entries:
         return None
-    plot = Plot(
-        f"radii-{task}",
-        radius_figure(board, entries, line_styles([entry.name for entry in board.entries])),
-        "Radii of the images classified correctly: quantiles of each model, most robust first.",
-    )
+    drawn = radius_figure(board, entries, line_styles([entry.name for entry in board.entries]))
+    alt = "Radii of the images classified correctly: quantiles of each model, most robust first."
+    plot = Plot(f"radii-{task}", drawn, alt)
     numbers = _table(task, board, entries)
     return Section("Radii of the images", render("radii.html", figure=plot, numbers=numbers), tables=(numbers,))
 

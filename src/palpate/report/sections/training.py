@@ -14,9 +14,8 @@ def section(data: RunData, task: str) -> Section | None:
     history = data.table("train", "history.parquet", task)
     if not len(history):
         return None
-    figures = history_figures(history, line_styles(data.models(task)))
+    figures = enumerate(history_figures(history, line_styles(data.models(task))))
     plots = [
-        (title, Plot(f"history-{task}-{number}", figure, f"{title}, by epoch and model."))
-        for number, (title, figure) in enumerate(figures)
+        (each, Plot(f"history-{task}-{n}", figure, f"{each}, by epoch and model.")) for n, (each, figure) in figures
     ]
     return Section("Training", render("training.html", plots=plots))

@@ -17,12 +17,7 @@ def section(data: RunData) -> Section:
     checks = sorted(data.results.checks, key=lambda one: order[one.status])
     titles = {task: found.title for task, found in data.results.tasks.items()}
     alarming = [one for one in checks if one.status in ("fail", "warn")][:OPEN]
-    html = render(
-        "verdicts.html",
-        alarming=alarming,
-        others=[one for one in checks if one not in alarming],
-        titles=titles,
-        amount=amount,
-        counts={status: sum(one.status == status for one in checks) for status in order},
-    )
+    others = [one for one in checks if one not in alarming]
+    counts = {status: sum(one.status == status for one in checks) for status in order}
+    html = render("verdicts.html", alarming=alarming, others=others, titles=titles, amount=amount, counts=counts)
     return Section("Checks of the attack", html, "Checks")

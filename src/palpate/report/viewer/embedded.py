@@ -38,9 +38,7 @@ def embed(scene: Scene, budget: int) -> dict[str, Any] | None:
     views, number = scene.views[:MODELS], len(scene.ids)
     wide = max(view.samples.clean.shape[-1] for view in views)
     fitting, (photos, side) = 0, STYLES[-1]
-    for photos, side in (
-        style for style in STYLES if style[0].webp or wide <= style[0].side
-    ):  # never shrunk without need
+    for photos, side in (style for style in STYLES if style[0].webp or wide <= style[0].side):  # shrunk only with need
         fitting = budget // _bytes_per_sample(scene, views, photos, side)
         if fitting >= min(ENOUGH, number):
             break

@@ -228,11 +228,8 @@ def _groups(metadata: pl.DataFrame, ids: tuple[str, ...]) -> dict[str, tuple[str
     if metadata.width < 2:
         return {}
     found = {row["image_id"]: row for row in metadata.filter(pl.col("image_id").is_in(ids)).iter_rows(named=True)}
-    return {
-        name: tuple(str(found.get(one, {}).get(name, "")) for one in ids)
-        for name in metadata.columns
-        if name != "image_id"
-    }
+    names = [name for name in metadata.columns if name != "image_id"]
+    return {name: tuple(str(found.get(one, {}).get(name, "")) for one in ids) for name in names}
 
 
 def _radii(run: StageTables, stage: Stage) -> dict[str, float]:

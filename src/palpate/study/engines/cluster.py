@@ -40,13 +40,11 @@ class Cluster:
         gpus = int(here.get("GPU", 0)) if setup.device in ("auto", "cuda") else 0
         try:
             if setup.device == "cuda" and not gpus:
-                raise InputError(
-                    "device 'cuda': the cluster has no GPU; use --device cpu, or auto to take what is there"
-                )
+                remedy = "use --device cpu, or auto to take what is there"
+                raise InputError(f"device 'cuda': the cluster has no GPU; {remedy}")
             if setup.device.startswith("cuda:"):
-                raise InputError(
-                    f"device must be auto, cpu or cuda on a cluster, which chooses the GPU itself, given {setup.device!r}"
-                )
+                why = f"which chooses the GPU itself, given {setup.device!r}"
+                raise InputError(f"device must be auto, cpu or cuda on a cluster, {why}")
             if gpus and gpus < setup.devices:
                 raise InputError(f"devices: {setup.devices} GPUs were asked for, and the cluster has {gpus}")
             if here.get("CPU", 0) < cpus:
@@ -160,6 +158,5 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), ANSWER_SECONDS / 2).close()
     except (OSError, OverflowError) as error:
-        raise InputError(
-            f"address {address!r}: nothing answers there ({error}); is the cluster up, and is this its address?"
-        ) from None
+        remedy = "is the cluster up, and is this its address?"
+        raise InputError(f"address {address!r}: nothing answers there ({error}); {remedy}") from None

@@ -168,7 +168,6 @@ def disease_labels(dataset: Dataset, task: TaskSpec) -> tuple[int, ...]:
     named = task.disease if task.disease is not None else dataset.classes[1:] if len(dataset.classes) == 2 else ()
     unknown = [name for name in named if name not in dataset.classes]
     if unknown or len(set(named)) == len(dataset.classes):
-        raise InputError(
-            f"task {task.name}: disease must name some of the classes {', '.join(dataset.classes)}, given {', '.join(named)}"
-        )
+        fault = f"disease must name some of the classes {', '.join(dataset.classes)}, given {', '.join(named)}"
+        raise InputError(f"task {task.name}: {fault}")
     return tuple(dataset.classes.index(name) for name in named)
