@@ -34,17 +34,17 @@ def test_points_belong_to_the_images_selected(five):
 
 def test_class_gradients_are_those_of_autograd(five):
     points, labels = five.images[:5], five.labels[:5]
-    logits, classes, gradients = ModelAccess(five.model, batch=2).class_gradients(points, labels, range(9))
-    assert classes.shape == (5, 4)
+    logits, gaps, gradients = ModelAccess(five.model, batch=2).class_gradients(points, labels, range(9))
+    assert gaps.shape == (5, 4)
     assert gradients.shape == (4, 5, 3, 16, 16)
     leaf = points[3:4].clone().requires_grad_(True)
     output = five.model(leaf)
-    for rank, other in enumerate(classes[3].tolist()):
+    ranked = logits[3].scatter(0, labels[3], -torch.inf).argsort(descending=True)[:4]
+    for rank, other in enumerate(ranked.tolist()):
         gap = output[0, other] - output[0, labels[3]]
+        torch.testing.assert_close(gaps[3, rank], gap.double(), rtol=1e-5, atol=0)
         (expected,) = torch.autograd.grad(gap, leaf, retain_graph=True)
         torch.testing.assert_close(gradients[rank, 3:4], expected)
-    ranked = logits[3].scatter(0, labels[3], -torch.inf).argsort(descending=True)[:4]
-    assert classes[3].tolist() == ranked.tolist()
 
 
 def test_the_gradient_is_each_image_s_own(five):

@@ -12,6 +12,7 @@ from torch import Tensor
 from palpate.attacks.budget import PassBudget
 from palpate.attacks.losses import certain_margin, one_against_rest, wrong_by_logit
 from palpate.attacks.norms import dual_norm, per_image
+from palpate.attacks.surrogate import FLAT, sound
 from palpate.models.memory import free_memory, out_of_memory
 from palpate.models.predict import one_message
 
@@ -23,7 +24,7 @@ Part = slice | Tensor
 
 
 IN_VAIN = 8
-"""Passes in a row for which float64 did not help an image, after which it is no longer tried."""
+"""Passes in a row for which a stand-in did not help an image, after which it is no longer asked."""
 
 
 class ModelAccess:
@@ -36,6 +37,7 @@ class ModelAccess:
         fast: the same function up to rounding, quicker; the model itself when absent.
         confirm: `fast` serves for gradients only, so that logits, on which success rests, are the model's.
         careful: gives the same function in float64, or None where there is none; asked where a gradient is zero or not a number.
+        surrogate: gives a function to ask for losses and gradients where float64 has none either, or None; logits stay the model's.
         batch: points per call of the model, which halves when memory runs out; all at once when absent.
         draws: calls averaged per answer, for models that are not deterministic (expectation over transformation, arXiv 1707.07397).
         budget: where passes are counted in sum; may be shared.
@@ -44,6 +46,7 @@ class ModelAccess:
     Attributes:
         passes: forward and backward passes of each image since `begin` (N, 2), on the CPU; empty where `begin` was not called.
         blind: images whose gradient was not a number, in float64 neither, (N,), on the CPU; such a gradient counts as zero.
+        flat: images for which the surrogate is asked (N,), on the CPU: once it was needed always, so that an attack sees one function.
         tied: images whose channels move together (N,), on the CPU: their gradients are the mean over the channels.
         still: classes (K,) that are never aimed at, see `palpate.attacks.precision.still_classes`; None for none.
         targets: classes (N,), on the CPU, where logits are to be `one_against_rest`, so that to reach the target is to fool class 0; or None.
@@ -56,12 +59,14 @@ class ModelAccess:
         fast: Model | None = None,
         confirm: bool = False,
         careful: Callable[[], Model | None] = lambda: None,
+        surrogate: Callable[[], Model | None] = lambda: None,
         batch: int | None = None,
         draws: int = 1,
         budget: PassBudget | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.model, self.fast, self.confirm, self._careful = model, fast or model, confirm, careful
+        self.model, self.fast, self.confirm = model, fast or model, confirm
+        self._stand_ins = careful, surrogate
         self.draws, self.device = draws, device or torch.device("cpu")
         self.budget = budget or PassBudget()
         self.still: Tensor | None = None
@@ -82,8 +87,8 @@ class ModelAccess:
         """Start on a block of images: their passes are counted from 0, and all of them are selected."""
         self.passes = torch.zeros(count, 2, dtype=torch.long)
         self._selected = torch.arange(count)
-        self.blind, self.tied = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
-        self._in_vain, self._lit = torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.bool)
+        self.blind, self.flat, self.tied, self._lit = torch.zeros(4, count, dtype=torch.bool).unbind()
+        self._in_vain = torch.zeros(2, count, dtype=torch.long)
         self.targets: Tensor | None = None
 
     @property
@@ -150,7 +155,7 @@ class ModelAccess:
     def class_gradients(
         self, points: Tensor, label: Tensor, ranks: range, image: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Towards the wrong classes of these ranks by logit: logits (n, K), classes (n, k) and gradients of z_class − z_label (k, n, C, H, W).
+        """Towards the wrong classes of these ranks by logit: logits (n, K), margins z_class − z_label (n, k) and their gradients (k, n, C, H, W).
 
         One forward and k backward passes each; of the ranks those count for which there is a class to aim at.
         """
@@ -162,16 +167,16 @@ class ModelAccess:
                 true = logits.gather(1, label[part][:, None])
                 if not answers:  # the classes must stay the same for every draw
                     classes = wrong_by_logit(logits, label[part], ranks.stop, self.still)[:, ranks.start :]
-                gaps = (logits.gather(1, classes) - true).sum(0)
-                gradients = [_slope(gap, leaf, retain=rank + 1 < len(gaps)) for rank, gap in enumerate(gaps)]
-                answers.append((logits.detach(), torch.stack(gradients, 1)))
-            logits, gradients = (_mean(list(column)) for column in zip(*answers, strict=True))
-            return logits, classes, gradients
+                gaps = logits.gather(1, classes).double() - true.double()
+                each = gaps.sum(0)
+                gradients = [_slope(gap, leaf, retain=rank + 1 < len(each)) for rank, gap in enumerate(each)]
+                answers.append((logits.detach(), gaps.detach(), torch.stack(gradients, 1)))
+            return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
         targets = self._targets(image)
-        logits, classes, gradients = self._ask_carefully(len(points), image, ask)
-        self._count(len(points), image, 1, classes.shape[1])
-        return logits, classes, gradients
+        logits, gaps, gradients = self._ask_carefully(len(points), image, ask)
+        self._count(len(points), image, 1, gaps.shape[1])
+        return logits, gaps, gradients
 
     def unit_gradients(self, points: Tensor, label: Tensor, classes: Tensor, image: Tensor | None = None) -> Tensor:
         """Directions (k, n, C, H, W) that raise each class (n, k) and lower the true one, each logit's gradient taken at unit l2 norm.
@@ -181,12 +186,13 @@ class ModelAccess:
 
         def ask(model: Model, part: Part) -> tuple[Tensor, ...]:
             leaf, logits = self._differentiable(model, points[part], targets, part)
-            chosen = logits.gather(1, torch.cat([label[part][:, None], classes[part]], 1)).sum(0)
-            return (torch.stack([_slope(each, leaf, retain=True) for each in chosen], 1),)
+            chosen = logits.gather(1, torch.cat([label[part][:, None], classes[part]], 1))
+            gradients = [_slope(each, leaf, retain=True) for each in chosen.sum(0)]
+            return logits.detach(), chosen.detach(), torch.stack(gradients, 1)
 
         targets = self._targets(image)
         self._count(len(points), image, 1, classes.shape[1] + 1)
-        (gradients,) = self._ask_carefully(len(points), image, ask)
+        _, _, gradients = self._ask_carefully(len(points), image, ask)
         true, *wrong = [each / per_image(dual_norm(each, "l2").clamp(min=1e-37), each) for each in gradients]
         return torch.stack([each - true for each in wrong])
 
@@ -195,29 +201,34 @@ class ModelAccess:
     ) -> list[Tensor]:
         """What `ask` answers for so many points, its gradients (n, k, C, H, W) as k usable ones (k, n, C, H, W).
 
-        Where a gradient is zero or not a number, float32 may have rounded a probability to 0: those points are asked again in float64, unless that
-        was in vain for their image `IN_VAIN` times.
+        Where one is zero or not a number, float32 may have rounded a probability to 0: those points are asked again in float64. Where it is still
+        flat, the surrogate is asked, then and from there on; neither is, once it was in vain for an image `IN_VAIN` times.
         """
         with torch.enable_grad():
             answers = self._in_parts(count, lambda part: ask(self.fast, part))
-            sound = _sound(answers[-1])
-            rows = (sound < answers[-1].shape[1]).nonzero()[:, 0]
-            if len(self.passes):
-                self._lit[self._chosen(image)[sound > 0]] = True
-            if len(rows) and len(self.passes):
-                rows = rows[self._in_vain[self._chosen(image)[rows]] < IN_VAIN]
-            careful = self._careful() if len(rows) else None
-            if careful is not None:
-                images = rows if image is None else image.cpu()[rows]
-                self._count(len(rows), images, 1, answers[-1].shape[1])
-                better = self._in_parts(len(rows), lambda part: ask(careful, rows[part]))
-                gained = _sound(better[-1]) > sound[rows]
-                for old, new in zip(answers, better, strict=True):
+            for number, stand_in in enumerate(self._stand_ins):
+                known = sound(answers, number * FLAT)
+                if number and len(self.passes):
+                    known[self.flat[self._chosen(image)]] = 0
+                rows = (known < answers[-1].shape[1]).nonzero()[:, 0]
+                own = rows if image is None else image.cpu()[rows]
+                if len(self.passes):
+                    tried = self._in_vain[number, self._chosen(own)] < IN_VAIN
+                    rows, own = rows[tried], own[tried]
+                model = stand_in() if len(rows) else None
+                if model is None:
+                    continue
+                self._count(len(rows), own, 1, answers[-1].shape[1])
+                better = self._in_parts(len(rows), lambda part, model=model, rows=rows: ask(model, rows[part]))
+                gained = sound(better, number * FLAT) > known[rows]
+                for old, new in zip(answers[number:], better[number:], strict=True):  # all but a surrogate's logits
                     old[rows[gained]] = new[gained].to(old)
                 if len(self.passes):
-                    self._in_vain[self._chosen(images)] += 1
-                    self._in_vain[self._chosen(images[gained])] = 0
-                    self._lit[self._chosen(images[gained])] = True
+                    self._in_vain[number, self._chosen(own)] += 1
+                    self._in_vain[number, self._chosen(own[gained])] = 0
+                    self.flat[self._chosen(own[gained])] |= number > 0
+            if len(self.passes):
+                self._lit[self._chosen(image)[sound(answers) > 0]] = True
         gradients = [self._usable(each, image) for each in answers[-1].unbind(1)]
         return [*answers[:-1], gradients[0][None] if len(gradients) == 1 else torch.stack(gradients)]
 
@@ -283,12 +294,6 @@ def _slope(value: Tensor, leaf: Tensor, retain: bool = False) -> Tensor:
         return torch.zeros_like(leaf)
     (gradient,) = torch.autograd.grad(value, leaf, retain_graph=retain, allow_unused=True)
     return torch.zeros_like(leaf) if gradient is None else gradient
-
-
-def _sound(gradients: Tensor) -> Tensor:
-    """How many gradients of each point (n, k, C, H, W) are numbers and not zero (n,), on the CPU."""
-    sizes = torch.linalg.vector_norm(gradients.flatten(2), 1, dim=2)
-    return ((sizes > 0) & sizes.isfinite()).sum(1).cpu()
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

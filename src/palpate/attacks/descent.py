@@ -125,8 +125,8 @@ def _towards(block: Block, image: Tensor, ranks: range) -> tuple[Tensor, Tensor,
         infinite for a class at −∞, and the radius that does.
     """
     clean, label = block.clean[image], block.labels[image]
-    logits, classes, gradients = block.access.class_gradients(clean, label, ranks, image)
-    missing = (logits.gather(1, label[:, None]).double() - logits.gather(1, classes).double()).clamp(min=0)
+    logits, gaps, gradients = block.access.class_gradients(clean, label, ranks, image)
+    missing = (-gaps).clamp(min=0)
     missing = (missing + rounding_tolerance(logits, label)[:, None]).T
     radii = [Reach(clean, each, block.norm).radius(gap) for each, gap in zip(gradients, missing, strict=True)]
     row = torch.arange(len(image), device=image.device).repeat(len(missing))
@@ -184,7 +184,8 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     access, best = block.access, block.best
     logits, toward, gradient = access.gradient(at.point, margin_towards, at.label, at.target, image=at.image)
     value, fooled = access.certain_margin(logits, at.label), access.fooled(at.point, logits, at.label, at.image)
-    aim = torch.where(fooled, value, toward.double() - rounding_tolerance(logits, at.label))
+    own = ~access.flat[at.image.cpu()].to(fooled.device)  # else the loss is a surrogate's
+    aim = torch.where(fooled & own, value, toward.double() - rounding_tolerance(logits, at.label))
     sound = ~unusable(logits)
     best.fail(at.image[~sound])
     best.update(at.image, at.point, at.radius, fooled)

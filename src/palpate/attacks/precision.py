@@ -3,14 +3,13 @@
 import copy
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.fuse import fuse_batchnorm
+from palpate.attacks.surrogate import straight_through, unsaturated
 from palpate.core.errors import InputError
 from palpate.models.adapt import Contiguous, takes_channels_last
 
@@ -39,7 +38,16 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
     careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), edge))
-    access = ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
+    access = ModelAccess(
+        judge,
+        fast=fast,
+        confirm=confirm,
+        careful=careful,
+        surrogate=functools.cache(lambda: unsaturated(careful() or fast, example.to(device))),
+        batch=batch,
+        draws=draws,
+        device=device,
+    )
     access.still = still_classes(judge, careful, example.to(device))
     return access
 
@@ -69,8 +77,8 @@ def with_gradients(fast: Model, model: Model, example: Tensor) -> tuple[Model, f
     """The fast model with gradients where the model hides them, behind roundings and at pixels of 0 and 1, and how far it moves pixels inwards."""
     edge = _dead_edge(model, example)
     if edge is None:
-        edge = _dead_edge(_straight_through(model), example)
-        fast = fast if edge is None else _straight_through(fast)
+        edge = _dead_edge(straight_through(model), example)
+        fast = fast if edge is None else straight_through(fast)
     return (_inwards(fast, edge), edge) if edge else (fast, 0.0)
 
 
@@ -95,25 +103,6 @@ def _dead_edge(model: Model, example: Tensor) -> float | None:
         return None if len(dead) == 2 and not edge and not live(0.5) else edge
     except (RuntimeError, InputError):  # it has no gradient at all
         return 0.0
-
-
-class _Identity(TorchFunctionMode):
-    """Roundings have the gradient of the identity while it is entered; what they return is the same."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        rounding = getattr(func, "__name__", "") in ("round", "floor", "ceil", "trunc", "fix")
-        return result.detach() + (args[0] - args[0].detach()) if rounding and args[0].requires_grad else result
-
-
-def _straight_through(model: Model) -> Model:
-    """The model with gradients that pass its roundings, behind which it has none (Athalye et al. 2018, arXiv 1802.00420, section 4.1)."""
-
-    def ask(points: Tensor) -> Tensor:
-        with _Identity():
-            return model(points)
-
-    return ask
 
 
 def _inwards(model: Model, edge: float) -> Model:

@@ -123,7 +123,7 @@ def without_probabilities(model: nn.Module, example: Tensor, column: int | None 
     """The model itself, or as `LogProbabilities` where its outputs, or the one in this column that is looked at alone, are probabilities.
 
     Small logits may all lie in [0, 1], too. So the outputs must do so for the example (n, C, H, W), for its negative and for noise; and unless they
-    sum to 1, also far outside of [0, 1], where logits grow and a sigmoid is 0 or 1, and some must be above and some below ½.
+    sum to 1, also far outside of [0, 1], where logits grow and a sigmoid is 0 or 1. Of more than one output, some must be above and some below ½.
     """
 
     def ask(images: Tensor) -> Tensor:
@@ -137,11 +137,12 @@ def without_probabilities(model: nn.Module, example: Tensor, column: int | None 
         single = p.shape[1] == 1
         if not _inside(p) or (not single and bool((p == p[:, :1]).all())):
             return model
-        summed = not single and bool(((p.sum(1) - 1).abs() < 1e-3).all())
+        summed, rare = not single and bool(((p.sum(1) - 1).abs() < 1e-3).all()), False
         if not summed:
             with contextlib.suppress(Exception):  # what a network may do with such images
                 p = torch.cat([p, ask(FAR * (2 * noise - 1)), ask(FAR * (1 - 2 * noise))])
-    return LogProbabilities(model, summed) if summed or (_inside(p) and p.min() < 0.5 < p.max()) else model
+                rare = single and bool((p != p[:1]).any() or (p == 0).all())  # a finding may be on none of these
+    return LogProbabilities(model, summed) if summed or (_inside(p) and (rare or p.min() < 0.5 < p.max())) else model
 
 
 def _inside(p: Tensor) -> bool:
