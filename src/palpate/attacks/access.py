@@ -37,7 +37,6 @@ class ModelAccess:
         fast: the same function up to rounding, quicker; the model itself when absent.
         confirm: `fast` serves for gradients only, so that logits, on which success rests, are the model's.
         careful: gives the same function in float64, or None where there is none; asked where a gradient is zero or not a number.
-        surrogate: gives a function to ask for losses and gradients where float64 has none either, or None; logits stay the model's.
         batch: points per call of the model, which halves when memory runs out; all at once when absent.
         draws: calls averaged per answer, for models that are not deterministic (expectation over transformation, arXiv 1707.07397).
         budget: where passes are counted in sum; may be shared.
@@ -48,6 +47,7 @@ class ModelAccess:
         blind: images whose gradient was not a number, in float64 neither, (N,), on the CPU; such a gradient counts as zero.
         flat: images for which the surrogate is asked (N,), on the CPU: once it was needed always, so that an attack sees one function.
         tied: images whose channels move together (N,), on the CPU: their gradients are the mean over the channels.
+        surrogate: gives a function to ask for losses and gradients where float64 has none either, or None; logits stay the model's.
         still: classes (K,) that are never aimed at, see `palpate.attacks.precision.still_classes`; None for none.
         targets: classes (N,), on the CPU, where logits are to be `one_against_rest`, so that to reach the target is to fool class 0; or None.
     """
@@ -59,14 +59,13 @@ class ModelAccess:
         fast: Model | None = None,
         confirm: bool = False,
         careful: Callable[[], Model | None] = lambda: None,
-        surrogate: Callable[[], Model | None] = lambda: None,
         batch: int | None = None,
         draws: int = 1,
         budget: PassBudget | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.model, self.fast, self.confirm = model, fast or model, confirm
-        self._stand_ins = careful, surrogate
+        self.model, self.fast, self.confirm, self._careful = model, fast or model, confirm, careful
+        self.surrogate: Callable[[], Model | None] = lambda: None
         self.draws, self.device = draws, device or torch.device("cpu")
         self.budget = budget or PassBudget()
         self.still: Tensor | None = None
@@ -206,7 +205,7 @@ class ModelAccess:
         """
         with torch.enable_grad():
             answers = self._in_parts(count, lambda part: ask(self.fast, part))
-            for number, stand_in in enumerate(self._stand_ins):
+            for number, stand_in in enumerate((self._careful, self.surrogate)):
                 known = sound(answers, number * FLAT)
                 if number and len(self.passes):
                     known[self.flat[self._chosen(image)]] = 0

@@ -38,16 +38,8 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
     careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), edge))
-    access = ModelAccess(
-        judge,
-        fast=fast,
-        confirm=confirm,
-        careful=careful,
-        surrogate=functools.cache(lambda: unsaturated(careful() or fast, example.to(device))),
-        batch=batch,
-        draws=draws,
-        device=device,
-    )
+    access = ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
+    access.surrogate = functools.cache(lambda: unsaturated(careful() or fast, example.to(device)))
     access.still = still_classes(judge, careful, example.to(device))
     return access
 
