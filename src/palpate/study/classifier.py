@@ -87,10 +87,9 @@ def check_model(model: ModelSpec, seed: int, dataset: Dataset, trains: bool) -> 
         place = places[0]
         logits = 2 if place is not None or built.num_classes == 1 else built.num_classes
         if logits != len(dataset.classes):
-            raise InputError(
-                f"num_classes: the network has {logits} classes, and {task} has {len(dataset.classes)} ({', '.join(dataset.classes)}); "
-                "choose the task's classes or give findings where they do not exclude each other"
-            )
+            has = f"{logits} classes, and {task} has {len(dataset.classes)} ({', '.join(dataset.classes)})"
+            remedy = "choose the task's classes or give findings where they do not exclude each other"
+            raise InputError(f"num_classes: the network has {has}; {remedy}")
         for doubt in range_doubts(model, built, dataset):
             warnings.warn(f"model {model.name} on {task}: {doubt}", ValueRangeWarning, stacklevel=3)
         if trains:
@@ -116,17 +115,15 @@ def range_doubts(model: ModelSpec, built: Classifier, dataset: Dataset) -> list[
     low, high = stated.value_range or (0.0, 1.0)
     scale, doubts = dataset.scale, []
     if scale.unit and max(abs(low), abs(high)) > 255 and (low, high) != (scale.low, scale.high):
-        doubts.append(
-            f"the network takes {low:g} to {high:g}, and black to white is {scale.low:g} to {scale.high:g} {scale.unit} in the files; "
-            f"give the task value_range = [{low:g}, {high:g}]"
-        )
+        files = f"black to white is {scale.low:g} to {scale.high:g} {scale.unit} in the files"
+        remedy = f"give the task value_range = [{low:g}, {high:g}]"
+        doubts.append(f"the network takes {low:g} to {high:g}, and {files}; {remedy}")
     mean, std = built.normalize.mean.flatten().tolist(), built.normalize.std.flatten().tolist()
     if max(mean) > 1 or min(mean) < 0 or (stated.mean is not None and max(mean) < 0.01 and max(std) < 0.002):
         low, high = (low, high) if stated.window is None else (0.0, 1.0)
         written = ", ".join(f"{low + value * (high - low):g}" for value in mean)
-        doubts.append(
-            f"mean {written} does not lie among pixels of {low:g} to {high:g}; give the value_range that it is of"
-        )
+        remedy = "give the value_range that it is of"
+        doubts.append(f"mean {written} does not lie among pixels of {low:g} to {high:g}; {remedy}")
     return doubts
 
 
@@ -168,7 +165,5 @@ def _check_trained(model: ModelSpec, built: Classifier, dataset: Dataset) -> Non
     own = built.state_dict()
     random = [name for name, tensor in own.items() if not torch.equal(tensor, other[name])]
     if random:
-        raise InputError(
-            f"weights: epochs = 0 trains nothing, and {len(random)} of {len(own)} tensors are random (first {random[0]}); give a file of weights, "
-            f"given {model.weights or 'none'}"
-        )
+        fault = f"epochs = 0 trains nothing, and {len(random)} of {len(own)} tensors are random (first {random[0]})"
+        raise InputError(f"weights: {fault}; give a file of weights, given {model.weights or 'none'}")

@@ -59,9 +59,8 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             attack.goal(known.classes)  # refuses a target that the task lacks
         for model in study.models:
             bare = model.model_copy(update={"weights": None})  # which weights changes no time, and may need a download
-            built = build_model(
-                bare, study.seeds[0], task.size, task.findings or known.classes, study.channels_of(task) or 3
-            )
+            classes, channels = task.findings or known.classes, study.channels_of(task) or 3
+            built = build_model(bare, study.seeds[0], task.size, classes, channels)
             train, frozen = _seconds(built, task.size, device)
             spec = study.training_of(task, model)
             per_seed = round(spec.epochs * max(1, spec.epoch_fraction * counts["train"]))

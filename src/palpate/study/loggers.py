@@ -45,10 +45,8 @@ class EpochLog:
             self._write = self._write or (self._mlflow() if self.name == "mlflow" else self._tensorboard())
             self._write(values, epoch.epoch)
         except Exception as error:  # of a server that ended, or a full disk: no reason to lose the training
-            why = readable(str(error), 300)
-            warnings.warn(
-                f"log {self.name!r}: epochs of {self.title} are no longer written there ({why})", stacklevel=2
-            )
+            lost = f"epochs of {self.title} are no longer written there ({readable(str(error), 300)})"
+            warnings.warn(f"log {self.name!r}: {lost}", stacklevel=2)
             self._write = lambda values, step: None
 
     def _tensorboard(self) -> Any:

@@ -111,8 +111,8 @@ class _Model:
             spec |= {"attack": _spec(attack, {"epsilons"})} if attack.aimed else {}  # which images it left out
             trust.append(self._stage("trust", spec, own, *found, *others, finding=finding))
         corrupted = [
-            self._stage("corrupt", _spec(each), own, by=each.attack.name, finding=finding)
-            for each in self.study.corruptions
+            self._stage("corrupt", _spec(one), own, by=one.attack.name, finding=finding)
+            for one in self.study.corruptions
         ]
         return [*made, *attacks, *corrupted, *explain, *trust]
 
@@ -133,15 +133,8 @@ class _Model:
         read = tuple(Parent(kind=parent.kind, id=parent.id, role=role) for role, parent in parents)
         named = {"kind": kind, "version": VERSIONS[kind], "spec": spec, "parents": [p.to_dict() for p in read]}
         title = f"{kind} {self.id} on {task}" + (f" by {by}" if by else "")
-        return StageOutput(
-            kind=kind,
-            fingerprint=fingerprint(named),
-            title=title,
-            task=task,
-            model_id=self.id,
-            spec=spec,
-            parents=read,
-        )
+        about = {"title": title, "task": task, "model_id": self.id, "fingerprint": fingerprint(named)}
+        return StageOutput(kind=kind, **about, spec=spec, parents=read)
 
 
 def _spec(spec: Spec, exclude: set[str] | None = None) -> dict[str, Any]:

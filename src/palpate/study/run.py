@@ -92,13 +92,9 @@ def run(
     stages = plan(study, {name: Data(data.identity, data.scale, data.findings) for name, data in datasets.items()})
     folder = open_run(Path(out) if out is not None else Path("runs") / study.name, study.name)
     metadata = _write_metadata(columns, folder)
-    folder.write_study(
-        name=study.name,
-        title=study.title or study.name,
-        tasks={name: record.model_copy(update={"metadata": metadata[name]}) for name, record in facts},
-        stages=stages,
-        spec=study.to_dict(),
-    )
+    tasks = {name: record.model_copy(update={"metadata": metadata[name]}) for name, record in facts}
+    title = study.title or study.name
+    folder.write_study(name=study.name, title=title, tasks=tasks, stages=stages, spec=study.to_dict())
     done, place = sum(folder.complete(stage.id) for stage in stages), escape(str(folder.path))
     if 0 < done < len(stages):
         console.print(f"{done} of {len(stages)} stages are complete already; making the rest")
@@ -140,10 +136,8 @@ def _check_models(study: Study, datasets: dict[str, Dataset], console: Console) 
                     settings, layer = explain.chosen(ready, image, spec)
                 except InputError as error:
                     raise InputError(f"explain, model {model.name} on {task.name}: {error}") from error
-                console.print(
-                    f"{escape(model.name)} on {task.name}: maps by {settings['method']}"
-                    + (f" of {escape(layer)}" if layer else "")
-                )
+                of_layer = f" of {escape(layer)}" if layer else ""
+                console.print(f"{escape(model.name)} on {task.name}: maps by {settings['method']}{of_layer}")
 
 
 def _check_attacks(study: Study, datasets: dict[str, Dataset]) -> None:
@@ -182,20 +176,9 @@ def _write_metadata(columns: list[tuple[Dataset, TaskSpec, pl.DataFrame]], folde
 
 def _record(dataset: Dataset, title: str, epsilons: tuple[float, ...], **facts: Any) -> TaskRecord:
     splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
-    return TaskRecord(
-        title=title,
-        classes=dataset.classes,
-        finding=dataset.finding,
-        licence=dataset.task.licence,
-        cite=dataset.task.cite,
-        kind=dataset.task.kind,
-        size=dataset.size,
-        images={name: len(split) for name, split in splits.items()},
-        groups={name: len(set(split.groups.tolist())) for name, split in splits.items()},
-        majority_rate=dataset.majority_rate,
-        identity=dataset.identity,
-        notes=dataset.notes,
-        epsilons=epsilons,
-        scale=dataset.scale,
-        **facts,
-    )
+    images = {name: len(split) for name, split in splits.items()}
+    groups = {name: len(set(split.groups.tolist())) for name, split in splits.items()}
+    same = ("classes", "finding", "size", "majority_rate", "identity", "notes", "scale")
+    facts |= {name: getattr(dataset, name) for name in same}
+    facts |= {name: getattr(dataset.task, name) for name in ("licence", "cite", "kind")}
+    return TaskRecord(title=title, images=images, groups=groups, epsilons=epsilons, **facts)

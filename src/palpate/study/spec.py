@@ -68,10 +68,8 @@ class TaskSpec(Part, ImageSettings):
         given = [key for key in SOURCES if getattr(self, key) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are both given; give the one that says what the images are")
-        needs = {"images": ("table",), "columns": ("table", "arrays"), "group": ("folder",)} | dict.fromkeys(
-            OWN, SOURCES
-        )
-        for key, need in needs.items():
+        needs = {"images": ("table",), "columns": ("table", "arrays"), "group": ("folder",)}
+        for key, need in (needs | dict.fromkeys(OWN, SOURCES)).items():
             stated = getattr(self, key) != type(self).model_fields[key].default
             if stated and all(getattr(self, source) is None for source in need):
                 raise ValueError(f"{key} is given without a {' or '.join(need)}; give that too, or leave {key} out")
@@ -215,8 +213,8 @@ class Study(Part):
         A function counts by the source of its module, too (`code`).
         """
         reshape = self.explain.reshape
-        layer = {"layer": self.explain.layer, "reshape": reshape}
-        layer["code"] = reshape and code_hash(reshape, "explain.reshape")
+        code = reshape and code_hash(reshape, "explain.reshape")
+        layer = {"layer": self.explain.layer, "reshape": reshape, "code": code}
         layer = {key: value for key, value in layer.items() if value is not None}
         methods = [name for name in self.explain.method if name != ATTENTION or model.attention]
         named = [{"method": name} | ({} if name in LAYERLESS else layer) for name in methods]

@@ -78,9 +78,8 @@ def opened(choice: EngineChoice, setup: Setup, told: Told, context: Context) -> 
 
 def _setups(setup: Setup, workers: int) -> list[Setup]:
     """One for each worker on this machine: its share of the threads, and one of the GPUs in turn."""
-    threads = setup.threads or max(
-        1, len(os.sched_getaffinity(0)) // workers if hasattr(os, "sched_getaffinity") else 1
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    threads = setup.threads or max(1, cores // workers)
     gpus = torch.cuda.device_count() if setup.device in ("auto", "cuda") else 0
     devices = [f"cuda:{number % gpus}" if gpus else setup.device for number in range(workers)]
     return [dataclasses.replace(setup, threads=threads, device=device) for device in devices]

@@ -118,16 +118,14 @@ def _connect(address: str | None, workers: int | None) -> Any:
         raise InputError('engine "ray" needs Ray, which is not installed; pip install "palpate[cluster]"') from None
     if address is not None and address != "auto":
         _reach(address)
-    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
-    if address is None and workers:
-        settings["num_cpus"] = workers
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        settings |= {"include_dashboard": False} | ({"num_cpus": workers} if workers else {})
     failed: list[BaseException] = []
 
     def connect() -> None:
         try:
-            ray.init(
-                address, **(settings if address is None else {"log_to_driver": False, "logging_level": logging.ERROR})
-            )
+            ray.init(address, **settings)
         except BaseException as error:
             failed.append(error)
 
@@ -140,11 +138,8 @@ def _connect(address: str | None, workers: int | None) -> Any:
         if trying.is_alive():
             failed.append(TimeoutError(f"no answer in {ANSWER_SECONDS:.0f} s"))
     if failed:
-        where = (
-            f"address {address!r}: no Ray cluster answers there"
-            if address
-            else "Ray could not be started on this machine"
-        )
+        where = f"address {address!r}: no Ray cluster answers there" if address else ""
+        where = where or "Ray could not be started on this machine"
         reason = str(failed[0]).strip().splitlines() or [type(failed[0]).__name__]
         raise InputError(f"{where} ({reason[0]}); start one with `ray start --head`, or leave --address out")
     return ray

@@ -103,9 +103,8 @@ class _Worker:
             self.job, self.tries = None, 0
             self._start()
             how = f"by signal {-code}" if code and code < 0 else f"with status {code}"
-            return Outcome(
-                job, error=f"its process was ended {how} {TRIES} times; the system does that when memory runs out"
-            )
+            often = f"{TRIES} times; the system does that when memory runs out"
+            return Outcome(job, error=f"its process was ended {how} {often}")
         self._start()
         if job is not None:
             self.begin(job)

@@ -89,15 +89,8 @@ class _Attacked(Swept):
         """Images (E, n, C, H, W) made at each epsilon, where the attack itself makes one image for all."""
         worst = MaxLoss(norm=self.attack.norm) if self.attack.uses_gradients else self.attack
         labels = self.labels[: len(images)]
-        found = sweep(
-            self.model,
-            images,
-            labels,
-            self.epsilons,
-            worst,
-            targets=self.goal,
-            progress=self.context.progress(self.stage),
-        )
+        told = self.context.progress(self.stage)
+        found = sweep(self.model, images, labels, self.epsilons, worst, targets=self.goal, progress=told)
         pictures = [found.images_at(epsilon) for epsilon in self.epsilons]
         if levels := getattr(self.attack, "levels", None):
             both = zip(pictures, self.epsilons, strict=True)
@@ -142,9 +135,6 @@ def _facts(path: Path, attack: Attack, epsilons: tuple[float, ...]) -> dict[str,
     facts = found.collect().row(0, named=True)
     median = facts.pop("median")
     if median is None:
-        words = "no image was classified correctly"
-    elif median > epsilons[-1]:
-        words = f"median radius above {formatting.epsilon(epsilons[-1], attack.norm)}"
-    else:
-        words = f"median radius {formatting.epsilon(median, attack.norm)}"
-    return facts | {"result": words}
+        return facts | {"result": "no image was classified correctly"}
+    above, shown = "above " * (median > epsilons[-1]), formatting.epsilon(min(median, epsilons[-1]), attack.norm)
+    return facts | {"result": f"median radius {above}{shown}"}

@@ -108,16 +108,9 @@ class Context:
     def keys(self, stage: StageOutput, split: str) -> dict[str, Any]:
         """The columns of the row that are the same for all images of the stage."""
         model, seed = self.model(stage)
-        return {
-            "task": self.task(stage.task).name,
-            "split": split,
-            "finding": self.dataset(stage.task).finding,
-            "model_id": stage.model_id,
-            "backbone": model.backbone,
-            "attention": model.attention or "none",
-            "training": self.training(stage).name,
-            "seed": seed,
-        }
+        images = {"task": self.task(stage.task).name, "split": split, "finding": self.dataset(stage.task).finding}
+        made_of = {"model_id": stage.model_id, "backbone": model.backbone, "attention": model.attention or "none"}
+        return images | made_of | {"training": self.training(stage).name, "seed": seed}
 
 
 def read_own(study: Study, task: TaskSpec) -> tuple[Task, Labelled, ImageOptions]:

@@ -80,15 +80,8 @@ def _searched(ids: np.ndarray, found: Sweep) -> pl.DataFrame:
     """What the search found about each image: the smallest severity, crossings, and the share of draws misclassified at each severity."""
     assert found.flips is not None
     assert found.crossings is not None
-    return pl.DataFrame(
-        {
-            "image_id": ids.tolist(),
-            "severity": found.radius.numpy(),
-            "crossings": found.crossings.numpy(),
-            "flips": found.flips.T.tolist(),
-            "passes": found.passes[:, 0].numpy(),
-        }
-    )
+    found_of = {"image_id": ids.tolist(), "severity": found.radius.numpy(), "crossings": found.crossings.numpy()}
+    return pl.DataFrame(found_of | {"flips": found.flips.T.tolist(), "passes": found.passes[:, 0].numpy()})
 
 
 def _facts(attack: Corrupted, size: int, searched: pl.DataFrame) -> dict[str, Any]:

@@ -45,9 +45,8 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     predicted = np.concatenate([each["predictions"] for each in kept])  # (E + 1, n)
     np.savez_compressed(folder / "maps.npz", allow_pickle=False, maps=stacked, predictions=predicted)
     keys = {"task": stage.task, "model_id": stage.model_id, "method": method}
-    table = pl.concat(
-        _records(keys, stacked[:, target], predicted, samples, name) for target, name in enumerate(TARGETS)
-    )
+    of_targets = zip(stacked.swapaxes(0, 1), TARGETS, strict=True)
+    table = pl.concat(_records(keys, maps, predicted, samples, target) for maps, target in of_targets)
     table.write_parquet(folder / "explanations.parquet")
     facts |= {"method": method, "layer": layer, "samples": len(labels), "empty_maps": int(table["empty"].sum())}
 
@@ -83,29 +82,17 @@ def _records(
     keys: dict[str, str], maps: np.ndarray, predictions: np.ndarray, samples: dict[str, np.ndarray], target: str
 ) -> pl.DataFrame:
     """One row per sample and epsilon: maps (E + 1, n, H, W) of one target class."""
-    epsilons = [0.0, *samples["epsilons"].tolist()]
-    masks = samples.get("masks")
-    parts = []
-    for index, epsilon in enumerate(epsilons):
-        n = len(samples["labels"])
-        nothing = np.full(n, np.nan)
-        parts.append(
-            pl.DataFrame(
-                {name: [value] * n for name, value in keys.items()}
-                | {
-                    "image_id": samples["image_ids"].tolist(),
-                    "label": samples["labels"],
-                    "epsilon": [epsilon] * n,
-                    "epsilon_index": np.full(n, index, np.int32),
-                    "target": [target] * n,
-                    "target_class": samples["labels"] if target == "true" else predictions[index],
-                    "prediction": predictions[index],
-                    "similarity_clean": map_similarity(maps[0], maps[index]),
-                    "similarity_previous": map_similarity(maps[index - 1], maps[index]) if index else nothing,
-                    "mass_in_mask": nothing if masks is None else mass_in_mask(maps[index], masks),
-                    "mask_area": nothing if masks is None else masks.mean((1, 2)),
-                    "empty": maps[index].max((1, 2)) <= 0,
-                }
-            ).with_columns(pl.selectors.float().fill_nan(None))
-        )
+    masks, labels, n = samples.get("masks"), samples["labels"], len(samples["labels"])
+    nothing, parts = np.full(n, np.nan), []
+    for index, epsilon in enumerate([0.0, *samples["epsilons"].tolist()]):
+        here, before = maps[index], maps[index - 1]
+        columns = {name: [value] * n for name, value in keys.items()} | {"image_id": samples["image_ids"].tolist()}
+        columns |= {"label": labels, "epsilon": [epsilon] * n, "epsilon_index": np.full(n, index, np.int32)}
+        columns |= {"target": [target] * n, "target_class": labels if target == "true" else predictions[index]}
+        columns |= {"prediction": predictions[index], "similarity_clean": map_similarity(maps[0], here)}
+        columns["similarity_previous"] = map_similarity(before, here) if index else nothing
+        columns["mass_in_mask"] = nothing if masks is None else mass_in_mask(here, masks)
+        columns["mask_area"] = nothing if masks is None else masks.mean((1, 2))
+        columns["empty"] = here.max((1, 2)) <= 0
+        parts.append(pl.DataFrame(columns).with_columns(pl.selectors.float().fill_nan(None)))
     return pl.concat(parts)

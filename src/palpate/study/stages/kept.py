@@ -186,9 +186,8 @@ def _number(name: str) -> int:
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """A value as JSON, its tensors put aside under numbers; tuples, dicts and numbers that JSON lacks are marked by a key."""
     if isinstance(value, Tensor):
-        channels_last = (
-            value.ndim == 4 and not value.is_contiguous()
-        )  # last bits of what is computed depend on the layout
+        # The last bits of what is computed depend on the layout.
+        channels_last = value.ndim == 4 and not value.is_contiguous()
         tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()
         return {"channels_last" if channels_last else "tensor": str(len(tensors) - 1)}
     if isinstance(value, dict):
@@ -213,9 +212,8 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
         return value
     ((kind, held),) = value.items()
     if kind in ("tensor", "channels_last"):
-        return tensors[held].contiguous(
-            memory_format=torch.channels_last if kind == "channels_last" else torch.contiguous_format
-        )
+        last = kind == "channels_last"
+        return tensors[held].contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
     if kind == "float":
         return float.fromhex(held)
     if kind == "tuple":

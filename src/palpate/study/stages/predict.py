@@ -16,22 +16,9 @@ from palpate.data.dataset import Split
 from palpate.models.predict import predict_logits
 from palpate.study.stages.context import Context, blocks
 
-CLEAN: dict[str, Any] = {
-    "attack_id": "none",
-    "attack": "none",
-    "norm": None,
-    "target": None,
-    "epsilon": 0.0,
-    "epsilon_index": 0,
-    "inherited": False,
-    "radius": None,
-    "linf": 0.0,
-    "in_ball": True,
-    "in_box": True,
-    "survives_rounding": None,
-    "passes_forward": 1,
-    "passes_backward": 0,
-}
+CLEAN: dict[str, Any] = dict.fromkeys(("norm", "target", "radius", "survives_rounding"))
+CLEAN |= {"attack_id": "none", "attack": "none", "epsilon": 0.0, "epsilon_index": 0, "inherited": False}
+CLEAN |= {"linf": 0.0, "in_ball": True, "in_box": True, "passes_forward": 1, "passes_backward": 0}
 """What the rows of a clean prediction say of an attack: there was none."""
 
 

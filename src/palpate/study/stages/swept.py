@@ -88,18 +88,9 @@ class Swept:
 
     def _pieces(self, gap: slice, carry: dict[str, Any]) -> Iterator[tuple[slice, Piece]]:
         images, labels = Chosen(self.split.images, self.places[: gap.stop]), self.labels[: gap.stop]
-        for place, found in sweep_blocks(
-            self.model,
-            images,
-            labels,
-            self.epsilons,
-            self.attack,
-            targets=self.goal,
-            training=self.training,
-            progress=self.context.progress(self.stage),
-            start=gap.start,
-            carry=carry,
-        ):
+        how: dict[str, Any] = {"targets": self.goal, "training": self.training, "start": gap.start, "carry": carry}
+        what = self.model, images, labels, self.epsilons, self.attack
+        for place, found in sweep_blocks(*what, progress=self.context.progress(self.stage), **how):
             if "not run" in found.status:  # interrupted
                 continue
             where, clean = self.places[place], predict_logits(self.model, found.images[:])
@@ -166,15 +157,8 @@ def judge(
 
 def write_samples(path: Path, subject: Swept, images: tuple[NDArray, NDArray], logits: NDArray) -> None:
     """Write the first images, clean (n, C, H, W) and at each epsilon (E, n, C, H, W), with the logits of both (E + 1, n, K)."""
-    chosen = subject.places[: len(images[0])]
-    arrays: dict[str, np.ndarray] = {
-        "clean": images[0],
-        "adversarial": images[1],
-        "logits": logits,
-        "epsilons": np.asarray(subject.epsilons),
-        "image_ids": np.asarray(subject.split.ids)[chosen].astype(str),
-        "labels": np.asarray(subject.split.labels)[chosen],
-    }
-    if subject.split.masks is not None:
-        arrays["masks"] = subject.split.masks[chosen]
+    split, chosen = subject.split, subject.places[: len(images[0])]
+    arrays = {"clean": images[0], "adversarial": images[1], "logits": logits, "epsilons": np.asarray(subject.epsilons)}
+    arrays |= {"image_ids": np.asarray(split.ids)[chosen].astype(str), "labels": np.asarray(split.labels)[chosen]}
+    arrays |= {} if split.masks is None else {"masks": split.masks[chosen]}
     np.savez(path, allow_pickle=False, **arrays)

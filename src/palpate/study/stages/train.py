@@ -33,25 +33,17 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     names = spec.findings or dataset.findings or dataset.classes
     model = build_model(spec, seed, dataset.size, names, dataset.channels)
     place = None if dataset.findings else column(spec, dataset.finding)
+    log = EpochLog(context.log, context.run.own("logs"), stage.id, stage.title) if context.log else None
+    told: dict[str, Any] = {"progress": context.progress(stage), "log": log, "devices": context.devices}
     resume = KeptState(context.kept(stage), "epoch")
-    history = fit(
-        model,
-        dataset,
-        recipe,
-        seed,
-        str(context.device),
-        devices=context.devices,
-        progress=context.progress(stage),
-        resume=resume,
-        log=EpochLog(context.log, context.run.own("logs"), stage.id, stage.title) if context.log else None,
-    )
+    history = fit(model, dataset, recipe, seed, str(context.device), resume=resume, **told)
     images = Chosen(dataset.train.images, np.arange(min(MEMORISED, len(dataset.train))))
     labels = np.asarray(dataset.train.labels)[: len(images)]
     ready = two_logits(model, place)
     train_accuracy = accuracy(predict_logits(ready, images), torch.as_tensor(labels)) if len(labels) else None
-    told = {"classes": list(names if dataset.findings else dataset.classes), "task": stage.task}
-    told |= {"findings": True} if dataset.findings else {} if place is None else {"column": place}
-    save_weights(model, folder / "weights.safetensors", told)
+    extra = {"classes": list(names if dataset.findings else dataset.classes), "task": stage.task}
+    extra |= {"findings": True} if dataset.findings else {} if place is None else {"column": place}
+    save_weights(model, folder / "weights.safetensors", extra)
     keys = {"task": stage.task, "model_id": stage.model_id, "seed": seed}
     epochs = pl.DataFrame([keys | dataclasses.asdict(epoch) for epoch in history.epochs])
     # Without the seconds, so that an equal training writes equal bytes.

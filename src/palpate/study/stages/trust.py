@@ -31,23 +31,12 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     labels = torch.as_tensor(np.asarray(split.labels)[places], dtype=torch.long)
     other = stage.parent("sibling")
     sibling = context.trained(stage, "sibling") if other and context.run.complete(other.id) else None
+    how: dict[str, Any] = {"sweep": found, "sibling": sibling, "budget": stage.spec.get("budget")}
+    how |= {"progress": context.progress(stage), "resume": KeptState(context.kept(stage), "check")}
+    how["expect"] = None if attack.aimed else stage.spec.get("expect")
     with formatting.native(context.dataset(stage.task).scale):
-        verdicts = trust(
-            context.trained(stage),
-            images,
-            labels,
-            stage.spec["epsilons"],
-            sweep=found,
-            sibling=sibling,
-            expect=None if attack.aimed else stage.spec.get("expect"),
-            budget=stage.spec.get("budget"),
-            progress=context.progress(stage),
-            resume=KeptState(context.kept(stage), "check"),
-        )
+        verdicts = trust(context.trained(stage), images, labels, stage.spec["epsilons"], **how)
     write_json(folder / "verdicts.json", [verdict.to_dict() for verdict in verdicts])
-    facts |= {
-        "result": summarise_verdicts(verdicts),
-        "summary": summarise_verdicts(verdicts),
-        "passes_forward": sum(verdict.passes_forward for verdict in verdicts),
-        "passes_backward": sum(verdict.passes_backward for verdict in verdicts),
-    }
+    facts |= dict.fromkeys(("result", "summary"), summarise_verdicts(verdicts))
+    for name in ("passes_forward", "passes_backward"):
+        facts[name] = sum(getattr(verdict, name) for verdict in verdicts)
