@@ -94,10 +94,8 @@ def parse_epsilon(value: Any, norm: str = "linf", scale: Scale | None = None) ->
         raise InputError(f"epsilon must be finite and not negative, given {value!r}")
     if norm == "linf" and not 0 <= number <= 1:
         levels = f"{value:g}" if isinstance(value, float) else value
-        raise InputError(
-            f"epsilon must lie in [0, 1], the range of the images, given {value!r}; "
-            f'write grey levels as a fraction, for example "{levels}/255"'
-        )
+        remedy = f'write grey levels as a fraction, for example "{levels}/255"'
+        raise InputError(f"epsilon must lie in [0, 1], the range of the images, given {value!r}; {remedy}")
     return number
 
 
@@ -107,10 +105,9 @@ def _from_unit(value: str, scale: Scale | None) -> float:
     assert match is not None
     unit = scale.unit if scale else ""
     if scale is None or match[2].casefold() != unit.casefold():
-        known = f"the unit of these images is {unit}" if unit else "the unit of these images is not known"
-        remedy = (
-            f'"{match[1]} {unit}"' if unit else f'a share of their range, such as "{match[1]}/4095", or state unit=…'
-        )
+        known = f"the unit of these images is {unit or 'not known'}"
+        share = f'a share of their range, such as "{match[1]}/4095", or state unit=…'
+        remedy = f'"{match[1]} {unit}"' if unit else share
         raise InputError(f"epsilon is in {match[2]} and {known}; write {remedy}, given {value!r}")
     try:
         return float(match[1]) / (scale.high - scale.low)

@@ -77,10 +77,8 @@ def examine(run: RunFolder) -> Examination:
     others = [name for name in folders if name not in {stage.id for stage in planned}]
     outputs = [Output(stage.id, stage.title, True, *run.state(stage)) for stage in planned]
     for name in others:
-        known = records.get(name)
-        state, problem = (
-            run.state(known) if known else ("damaged", f"{run.path / name / 'stage.json'}: is missing or damaged")
-        )
+        known, lost = records.get(name), f"{run.path / name / 'stage.json'}: is missing or damaged"
+        state, problem = run.state(known) if known else ("damaged", lost)
         outputs.append(Output(name, known.title if known else name, False, state, problem))
     left = sorted(path.name for path in run.path.glob(".*.part") if is_abandoned(path))
     return Examination(study, tuple(outputs), tuple(report), tuple(left))

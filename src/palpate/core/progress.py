@@ -21,16 +21,9 @@ def progress_bar(console: Console, title: str) -> Iterator[Callable[[int, int, s
     >>> with progress_bar(Console(quiet=True), "decode") as told:
     ...     told(1, 2, "images")
     """
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("spent"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
+    title_of, note_of = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[note]"))
+    times = TextColumn("left"), TimeRemainingColumn(compact=True), TextColumn("spent"), TimeElapsedColumn()
+    columns = title_of, BarColumn(), TaskProgressColumn(), *times, note_of
     last = time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task(title, total=None, note="")

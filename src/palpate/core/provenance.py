@@ -21,22 +21,15 @@ def versions() -> dict[str, str]:
 
 def source_commit() -> str | None:
     """The commit of palpate's own sources, when they lie in a git checkout; with "+" when files were changed since."""
-    folder = Path(__file__).parent
-    try:
-        tracked = subprocess.run(
-            ["git", "-C", folder, "ls-files", "--error-unmatch", __file__], capture_output=True, text=True, check=False
-        )
-        if tracked.returncode:
+    for command in ("ls-files --error-unmatch provenance.py", "describe --always --abbrev=12 --dirty=+ --match="):
+        try:
+            git = ["git", "-C", Path(__file__).parent, *command.split()]
+            found = subprocess.run(git, capture_output=True, text=True, check=False)
+        except OSError:
             return None
-        described = subprocess.run(
-            ["git", "-C", folder, "describe", "--always", "--abbrev=12", "--dirty=+", "--match="],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    return described.stdout.strip() or None
+        if found.returncode:
+            return None
+    return found.stdout.strip() or None
 
 
 def now() -> str:

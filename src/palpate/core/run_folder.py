@@ -195,18 +195,10 @@ class RunFolder:
         try:
             with atomic_folder(self.folder(stage.id)) as draft:
                 yield draft, facts
-                record = StageRecord(
-                    **dict(stage),
-                    versions=versions(),
-                    commit=commit,
-                    device=device,
-                    seconds=round(time.monotonic() - start, 3),
-                    created=now(),
-                    files={file.name: _written(file) for file in sorted(draft.iterdir())},
-                    made_from=made_from,
-                    facts=facts,
-                    study=self._facts(),
-                )
+                told: dict[str, Any] = dict(stage) | {"versions": versions(), "commit": commit, "device": device}
+                told |= {"seconds": round(time.monotonic() - start, 3), "created": now(), "study": self._facts()}
+                files = {file.name: _written(file) for file in sorted(draft.iterdir())}
+                record = StageRecord(**told, files=files, made_from=made_from, facts=facts)
                 write_record(draft / "stage.json", record.to_dict())
         except Exception as error:
             if not is_full(error):

@@ -100,34 +100,20 @@ def assemble(
         number, labels = part["row"].to_numpy().astype(np.int64), part["label"].to_numpy().astype(np.int64)
         if labelled.findings:
             labels = np.array(part["findings"].to_list(), np.int64).reshape(len(part), len(labelled.findings))
-        made[name] = Split(
-            images=Images(store.images, number, channels, black, white, scale),
-            labels=labels,
-            groups=part["group_id"].to_numpy().astype(str),
-            ids=part["image_id"].to_numpy().astype(str),
-            files=part["path"].to_numpy().astype(str),
-            masks=None if masks is None else masks[number],
-            metadata=part["metadata"].struct.unnest() if "metadata" in part.columns else None,
-        )
+        groups, ids, files = (part[column].to_numpy().astype(str) for column in ("group_id", "image_id", "path"))
+        metadata = part["metadata"].struct.unnest() if "metadata" in part.columns else None
+        images = Images(store.images, number, channels, black, white, scale)
+        made[name] = Split(images, labels, groups, ids, files, None if masks is None else masks[number], metadata)
     lost = len(rows) - len(readable)
-    notes = (
-        *[task.caveat] * bool(task.caveat),
-        *labelled.notes,
-        *group_note(rows),
-        *native.notes,
-        *_remarks(index),
-        *value_notes,
-        *[f"{lost} unreadable images left out"] * bool(lost),
-        *leak_notes,
-        *split_note(safe, *how),
-        *_lacking(task, labelled.findings, made, drawn=safe["split"].is_null().all()),
-    )
+    notes = [*[task.caveat] * bool(task.caveat), *labelled.notes, *group_note(rows), *native.notes, *_remarks(index)]
+    notes += [*value_notes, *[f"{lost} unreadable images left out"] * bool(lost), *leak_notes, *split_note(safe, *how)]
+    notes += _lacking(task, labelled.findings, made, drawn=safe["split"].is_null().all())
     key = [task.name, task.classes, labelled.findings, store.images.shape[1], asdict(prepared), ends, channels]
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
     told = [name for name in ("image_id", "group_id", "label", "findings", "split", "pixels") if name in parts.columns]
     for row in parts.select(told).iter_rows():
         digest.update(("\t".join(map(str, row)) + "\n").encode())
-    about = {"task": task, "size": store.images.shape[1], "identity": digest.hexdigest(), "notes": notes}
+    about = {"task": task, "size": store.images.shape[1], "identity": digest.hexdigest(), "notes": tuple(notes)}
     return {**about, **made, "findings": labelled.findings, "scale": scale, "native": native}
 
 
@@ -155,14 +141,9 @@ def _lacking(task: Task, findings: tuple[str, ...], made: dict[str, Split], draw
         if not len(part):
             notes.append(f"there are no {name} images")
         elif findings:
-            states = [
-                (finding, word, state) for finding in enumerate(findings) for state, word in enumerate(task.classes)
-            ]
-            notes += [
-                f"{finding} is {word} in no {name} image"
-                for (place, finding), word, state in states
-                if not (part.labels[:, place] == state).any()
-            ]
+            for finding, labels in zip(findings, part.labels.T, strict=True):
+                absent = [word for state, word in enumerate(task.classes) if not (labels == state).any()]
+                notes += [f"{finding} is {word} in no {name} image" for word in absent]
         elif lacking:
             notes.append(f"class {', '.join(lacking)} has no {name} image")
     return notes

@@ -123,9 +123,8 @@ class Filling:
             sizes = f"is {image.shape[1]} × {image.shape[0]}, and the images before it {size} × {size}"
             raise InputError(f"{what}: {sizes}; give the size to bring them to")
         height, width = image.shape[:2]
-        remarks |= {
-            text for text, holds in ((STRETCHED, height != width), (ENLARGED, min(height, width) < size)) if holds
-        }
+        remarks |= {STRETCHED} if height != width else set()
+        remarks |= {ENLARGED} if min(height, width) < size else set()
         self.images[row] = prepare(image, size, self.settings)
         lowest, highest = float(image.min()), float(image.max())
         if not np.isfinite(lowest + highest):
@@ -169,10 +168,9 @@ def open_files(rows: pl.DataFrame, name: str, size: int, settings: Preprocess, p
     ids, paths = rows["image_id"].to_list(), rows["path"].to_list()
 
     def fill(beside: Path, channels: int | None = None) -> pl.DataFrame:
+        filling = Filling(name, ids, size, settings, plan.decode if plan else decode, channels)
         try:
-            return Filling(name, ids, size, settings, plan.decode if plan else decode, channels).run(
-                _sources(paths), beside
-            )
+            return filling.run(_sources(paths), beside)
         except _Colour:
             return fill(beside, channels=3)
 

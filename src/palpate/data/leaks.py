@@ -62,8 +62,6 @@ def resolve(manifest: pl.DataFrame, deduplicate: bool = False) -> tuple[pl.DataF
     gone = {*crossing, *repeated, *(conflicting if deduplicate else ())}
     manifest = manifest.filter(~pl.col("image_id").is_in(list(gone)))
     groups = [root(group) for group in manifest["group_id"]]
-    return manifest.with_columns(pl.Series("group_id", groups, dtype=pl.String)), [
-        f"{len(names)} {what}: {', '.join(names[:10])}{' …' if len(names) > 10 else ''}"
-        for what, names in notes.items()
-        if names
-    ]
+    shown = {what: ", ".join(names[:10]) + " …" * (len(names) > 10) for what, names in notes.items() if names}
+    told = [f"{len(notes[what])} {what}: {names}" for what, names in shown.items()]
+    return manifest.with_columns(pl.Series("group_id", groups, dtype=pl.String)), told

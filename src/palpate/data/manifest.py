@@ -81,9 +81,8 @@ def group_note(rows: pl.DataFrame) -> list[str]:
     if alone.is_empty():
         return []
     if len(alone) == len(rows):
-        return [
-            "no image has a group (patient or lesion): each is its own, so images of one patient may be in two splits"
-        ]
+        follows = "each is its own, so images of one patient may be in two splits"
+        return [f"no image has a group (patient or lesion): {follows}"]
     first = ", ".join(alone["image_id"].head(3))
     return [f"{len(alone)} of {len(rows)} images have no group (blank or NA): each is its own group, first {first}"]
 

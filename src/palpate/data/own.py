@@ -15,17 +15,9 @@ from palpate.data.tasks import Task
 def own_task(labelled: Labelled, name: str, options: ImageOptions) -> Task:
     """The task that labelled images make; `name` stands where the options have none."""
     name = options.name or plain_name(name)
-    return Task(
-        name,
-        title=name,
-        classes=labelled.classes,
-        finding=options.finding,
-        images=len(labelled.rows),
-        licence="not stated",
-        cite="not stated",
-        how_to_get="your own images",
-        preprocess=Preprocess(grey=options.channels == 1),
-    )
+    told = options.finding, len(labelled.rows), "not stated", "not stated"  # licence and source
+    grey = Preprocess(grey=options.channels == 1)
+    return Task(name, name, labelled.classes, *told, how_to_get="your own images", preprocess=grey)
 
 
 def read_folder(path: Path | str, group: str | None, options: ImageOptions) -> tuple[Task, Labelled]:

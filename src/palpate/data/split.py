@@ -93,18 +93,12 @@ def split_note(
 
 def check_disjoint(manifest: pl.DataFrame) -> None:
     """Raise InputError, naming the first groups, where a group is in two splits."""
-    spread = (
-        manifest.filter(pl.col("split").is_not_null())
-        .group_by("group_id", maintain_order=True)
-        .agg(pl.col("split").unique().sort())
-        .filter(pl.col("split").list.len() > 1)
-    )
+    groups = manifest.filter(pl.col("split").is_not_null()).group_by("group_id", maintain_order=True)
+    spread = groups.agg(pl.col("split").unique().sort()).filter(pl.col("split").list.len() > 1)
     if not spread.is_empty():
         first = "; ".join(f"{group} in {' and '.join(splits)}" for group, splits in spread.head(5).iter_rows())
-        raise InputError(
-            f"manifest: {len(spread)} groups (patients or lesions) are in two splits: {first}. "
-            "Correct the split lists, or remove them to split by group"
-        )
+        fault = f"{len(spread)} groups (patients or lesions) are in two splits: {first}"
+        raise InputError(f"manifest: {fault}. Correct the split lists, or remove them to split by group")
 
 
 def take(manifest: pl.DataFrame, limits: Mapping[str, int | None], seed: int) -> pl.DataFrame:

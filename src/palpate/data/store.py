@@ -18,6 +18,7 @@ import polars as pl
 
 from palpate.core.errors import Damaged, InputError
 from palpate.core.io import draft_of, read_record, sha256, sweep, write_record
+from palpate.core.rows import DAMAGED
 
 VERSION = 3  # raise it when the same input would be stored as other pixels
 DISK_MARGIN = 256 * 2**20  # bytes left free
@@ -106,9 +107,7 @@ def new_images(beside: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndar
 
 def _open(folder: Path) -> Store | None:
     """The store, or None where it is absent or damaged, by its sizes and checksums; what is damaged is removed."""
-    with contextlib.suppress(
-        OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError, pl.exceptions.PanicException
-    ):
+    with contextlib.suppress(*DAMAGED, ValueError, KeyError, TypeError):
         for name, written in read_record(folder / "store.json")["files"].items():
             if [(folder / name).stat().st_size, sha256(folder / name)] != written:
                 raise Damaged(f"{folder / name}: was changed after it was written")

@@ -90,20 +90,15 @@ def label(table: Table, columns: Columns, ids: list[str], files: list[str], clas
     Raises:
         InputError: as `read`.
     """
-    group, split = (
-        None if column == usual and usual not in table.rows.columns else column
-        for usual, column in (("group", columns.group), ("split", columns.split))
-    )
+    usual = {"group", "split"} - set(table.rows.columns)  # which a table need not have
+    group, split = (None if column in usual else column for column in (columns.group, columns.split))
     used = [*(columns.findings or [columns.label]), *filter(None, [group, split, columns.frame])]
     table.require(used)
     _refuse_twice(table, ids, ids)
     found = _findings(table, columns.findings) if columns.findings else _labels(table, columns.label, classes)
-    rows = found.rows.with_columns(
-        pl.Series("image_id", ids, dtype=pl.String),
-        pl.Series("path", files, dtype=pl.String),
-        pl.Series("group_id", table.column(group) if group else [None] * len(ids), dtype=pl.String),
-        pl.Series("split", _splits(table, split), dtype=pl.String),
-    )
+    groups = table.column(group) if group else [None] * len(ids)
+    own = {"image_id": ids, "path": files, "group_id": groups, "split": _splits(table, split)}
+    rows = found.rows.with_columns(pl.Series(name, values, dtype=pl.String) for name, values in own.items())
     others = [name for name in table.rows.columns if name not in (columns.path, *used)]
     if others:
         rows = rows.with_columns(table.rows.select(others).to_struct("metadata"))

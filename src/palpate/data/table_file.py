@@ -59,11 +59,9 @@ class Table:
         Args:
             values: of all rows of the table, to be shown.
         """
-        shown = [
-            f"{self.unit} {self.lines[row]}".strip() + ("" if values is None else f" ({values[row]!r})")
-            for row in rows[:5]
-        ]
         if rows:
+            given = ["" if values is None else f" ({values[row]!r})" for row in rows[:5]]
+            shown = [f"{self.unit} {self.lines[row]}".strip() + one for row, one in zip(rows, given, strict=False)]
             more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
             raise InputError(f"{self.path}: {fault}: {', '.join(shown)}{more}; {remedy}")
 

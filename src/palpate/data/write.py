@@ -84,9 +84,8 @@ def _ends(images: Images, native: Native) -> tuple[float, float]:
 
 def _table(split: Split, files: list[str], rows: np.ndarray, names: tuple[str, ...]) -> pl.DataFrame:
     labels = split.labels[rows]
-    told = (
-        {"label": [names[label] for label in labels]} if labels.ndim == 1 else dict(zip(names, labels.T, strict=True))
-    )
+    several = labels.ndim > 1
+    told = dict(zip(names, labels.T, strict=True)) if several else {"label": [names[label] for label in labels]}
     return pl.DataFrame({"path": files, **told, "image_id": split.ids[rows], "group": split.groups[rows]})
 
 

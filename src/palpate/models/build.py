@@ -85,21 +85,16 @@ def build(
     spec |= {key: None if spec[key] is None else list(spec[key]) for key in ("classes", "order")}
     _check(spec)
     passed = ("size", "channels", "num_classes", "output_stride", "normalization", "arguments")
-    network = make_network(
-        backbone,
-        head="new" if attention is not None and head is None else head,
-        weights=None if whole else weights,
-        **{key: spec[key] for key in passed},
-    )
+    asked: dict[str, Any] = {key: spec[key] for key in passed} | {"weights": None if whole else weights}
+    network = make_network(backbone, head="new" if attention is not None and head is None else head, **asked)
     spec["normalization"] = normalization or network.normalization
     if head == "new" and network.ends_in == "logits":
         raise InputError(f"head: {backbone!r} is a whole network and keeps its own; leave it out, given 'new'")
     spec["head"] = "new" if network.ends_in == "map" else "own"
     if spec["normalization"] is None:
-        raise InputError(
-            f"normalization: {backbone!r} does not say what it takes; give mean and std, value_range, or all three, such as "
-            "normalization={'value_range': [0, 1]} for images as they are"
-        )
+        example = "such as normalization={'value_range': [0, 1]} for images as they are"
+        remedy = f"give mean and std, value_range, or all three, {example}"
+        raise InputError(f"normalization: {backbone!r} does not say what it takes; {remedy}")
     model = _with_head(network, spec) if network.ends_in == "map" else _as_it_is(network, spec)
     model.trained = network.trained or whole is not None
     if whole is not None:
@@ -159,10 +154,8 @@ def _with_head(network: Network, spec: dict[str, Any]) -> Classifier:
 
 def _as_it_is(network: Network, spec: dict[str, Any]) -> Classifier:
     """A whole network, whose logits are read from its output."""
-    ignored = ("attention", "gamma", "output_stride", "dropout")
-    _refuse(
-        spec, *ignored, why=f"is of a backbone that ends in a feature map, and {spec['backbone']!r} is a whole network"
-    )
+    why = f"is of a backbone that ends in a feature map, and {spec['backbone']!r} is a whole network"
+    _refuse(spec, "attention", "gamma", "output_stride", "dropout", why=why)
     asked, classes = spec["num_classes"], spec["classes"] or network.classes
     normalize = make_normalize(spec["normalization"], spec["channels"], network.pretrained)
     model = adapt(network.module, normalize, spec["size"], spec, spec["output"], classes)
@@ -190,7 +183,6 @@ def _refuse_attention(backbone: str, size: int, output_stride: int, height: int)
             break
     else:
         remedy = "no size up to 299 works for this backbone; use attention=None"
-    raise InputError(
-        f"attention: {backbone!r} at size={size} and output_stride={output_stride} leaves a map of {height}×{height}, "
-        f"on which a softmax has nothing to choose; at least {SMALLEST_MAP}×{SMALLEST_MAP} is needed: {remedy}"
-    )
+    leaves = f"{backbone!r} at size={size} and output_stride={output_stride} leaves a map of {height}×{height}"
+    fault = f"on which a softmax has nothing to choose; at least {SMALLEST_MAP}×{SMALLEST_MAP} is needed: {remedy}"
+    raise InputError(f"attention: {leaves}, {fault}")

@@ -91,17 +91,14 @@ def read_tensors(path: Path) -> State:
         with path.open("rb") as file:
             start = file.read(8)
         if start.startswith(_PICKLES):
-            raise InputError(
-                f"weights: {path} is a pickle (torch.save), not safetensors; palpate reads one of tensors alone, beside the name of its network, "
-                "if it ends in .pt, .pth or .ckpt"
-            ) from error
+            reads = "one of tensors alone, beside the name of its network, if it ends in .pt, .pth or .ckpt"
+            fault = f"{path} is a pickle (torch.save), not safetensors; palpate reads {reads}"
+            raise InputError(f"weights: {fault}") from error
         if start == _HDF5:
             remedy = "give a .safetensors file"
             raise InputError(f"weights: {path} is an HDF5 file, which this backbone does not take; {remedy}") from error
-        raise InputError(
-            f"weights: {path} is no complete safetensors file ({path.stat().st_size} bytes: {error}); "
-            "it may be cut short: copy or download it again"
-        ) from error
+        fault = f"{path} is no complete safetensors file ({path.stat().st_size} bytes: {error})"
+        raise InputError(f"weights: {fault}; it may be cut short: copy or download it again") from error
 
 
 def check_finite(module: nn.Module, what: str) -> None:
@@ -138,21 +135,16 @@ def fill(module: nn.Module, state: State, path: Path, what: str) -> None:
         InputError: a name or shape that differs; the message gives how many there are and the first of them.
     """
     own = module.state_dict()
-    shapes = [
-        f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}"
-        for name in own
-        if name in state and own[name].shape != state[name].shape
-    ]
+    other = [name for name in own if name in state and own[name].shape != state[name].shape]
     kinds = {
         "are missing": [name for name in own if name not in state],
         "are unknown": [name for name in state if name not in own],
-        "differ in shape": shapes,
+        "differ in shape": [f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}" for name in other],
     }
     found = [f"{len(names)} tensors {kind} ({_some(names)})" for kind, names in kinds.items() if names]
     if found:
-        raise InputError(
-            f"weights: {path} {_architecture(path)}belongs to another architecture than {what}: {'; '.join(found)}; "
-            "give the file of this model, or build the model that the file is of"
-        )
+        fault = f"{path} {_architecture(path)}belongs to another architecture than {what}: {'; '.join(found)}"
+        remedy = "give the file of this model, or build the model that the file is of"
+        raise InputError(f"weights: {fault}; {remedy}")
     module.load_state_dict(state)
     check_finite(module, str(path))

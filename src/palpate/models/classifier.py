@@ -38,10 +38,7 @@ class Classifier(nn.Module):
         spec: dict[str, Any] | None,
     ) -> None:
         super().__init__()
-        self.normalize = normalize
-        self.backbone = backbone
-        self.attention = attention
-        self.head = head
+        self.normalize, self.backbone, self.attention, self.head = normalize, backbone, attention, head
         self.num_classes, self.size, self.spec = num_classes, size, spec
         self.classes: tuple[str, ...] | None = None
         self.trained = True
@@ -59,15 +56,12 @@ class Classifier(nn.Module):
     def features(self, images: torch.Tensor) -> Any:
         """Images → the backbone's output: the last map (N, C, h, w), or what a wrapped network returns."""
         if images.ndim != 4 or images.shape[1] != self.channels or not images.is_floating_point():
-            raise InputError(
-                f"images: expected a float tensor (N, {self.channels}, H, W) in [0, 1], got {images.dtype} {tuple(images.shape)}; "
-                "divide bytes by 255, and repeat grey images three times for a network of three channels"
-            )
+            given = f"got {images.dtype} {tuple(images.shape)}"
+            remedy = "divide bytes by 255, and repeat grey images three times for a network of three channels"
+            raise InputError(f"images: expected a float tensor (N, {self.channels}, H, W) in [0, 1], {given}; {remedy}")
         if self.spec is not None and images.shape[2:] != (self.size, self.size):
-            raise InputError(
-                f"images: this classifier was built for {self.size} × {self.size} px, got {tuple(images.shape[2:])}; "
-                f"resize them or build with size={images.shape[-1]}"
-            )
+            fault = f"this classifier was built for {self.size} × {self.size} px, got {tuple(images.shape[2:])}"
+            raise InputError(f"images: {fault}; resize them or build with size={images.shape[-1]}")
         precision = next((part.dtype for part in self.backbone.parameters() if part.is_floating_point()), images.dtype)
         return self.backbone(self.normalize(images).to(precision))
 

@@ -19,6 +19,7 @@ from palpate.core.errors import InputError
 PATIENCE = 5.0  # seconds to wait for a server's first answer
 HUB = constants.ENDPOINT
 _HUB_FILE = "model.safetensors"
+BY_HAND = "On a machine with a network fetch {}, put it anywhere and pass its path as weights, or use weights=None"
 
 
 def hub_file(timm_name: str) -> Path:
@@ -42,11 +43,9 @@ def hub_file(timm_name: str) -> Path:
         except OSError as error:
             reason = str(error)
     address = f"{HUB}/{repository}/resolve/main/{_HUB_FILE}"
-    raise InputError(
-        f"weights: 'imagenet' for {timm_name!r} needs {_HUB_FILE} of {repository}, which is not in the cache "
-        f"({constants.HF_HUB_CACHE}) and cannot be downloaded ({reason}). On a machine with a network fetch {address}, "
-        f"put it anywhere and pass its path as weights, or use weights=None"
-    )
+    absent = f"which is not in the cache ({constants.HF_HUB_CACHE}) and cannot be downloaded ({reason})"
+    fault = f"'imagenet' for {timm_name!r} needs {_HUB_FILE} of {repository}, {absent}"
+    raise InputError(f"weights: {fault}. {BY_HAND.format(address)}")
 
 
 def repository(name: str, needed: Sequence[str], others: Sequence[str] = ()) -> Path:
@@ -70,10 +69,11 @@ def repository(name: str, needed: Sequence[str], others: Sequence[str] = ()) -> 
             return Path(huggingface_hub.snapshot_download(name, endpoint=HUB, **wanted))
         except (OSError, HFValidationError) as error:
             reason = str(error)
-    raise InputError(
-        f"backbone: {name!r} is no folder, is not in the cache ({constants.HF_HUB_CACHE}), and cannot be downloaded ({reason}). On a machine with "
-        f"a network fetch {', '.join((*needed, *others))} of {HUB}/{name} into a folder, and give the folder"
+    fault = (
+        f"{name!r} is no folder, is not in the cache ({constants.HF_HUB_CACHE}), and cannot be downloaded ({reason})"
     )
+    files = f"{', '.join((*needed, *others))} of {HUB}/{name}"
+    raise InputError(f"backbone: {fault}. On a machine with a network fetch {files} into a folder, and give the folder")
 
 
 def unreachable(address: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import re
 from collections.abc import Iterator
 
 import torch
@@ -19,14 +20,9 @@ def out_of_memory(error: BaseException) -> bool:
     >>> out_of_memory(torch.OutOfMemoryError()), out_of_memory(MemoryError()), out_of_memory(RuntimeError("mat1 and mat2"))
     (True, True, False)
     """
-    words = (
-        "DefaultCPUAllocator: not enough memory",
-        "DefaultCPUAllocator: can't allocate memory",
-        "MPS backend out of memory",
-    )
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(each in str(error) for each in words)
-    )
+    words = r"DefaultCPUAllocator: (not enough|can't allocate) memory|MPS backend out of memory"
+    told = isinstance(error, RuntimeError) and re.search(words, str(error)) is not None
+    return told or isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def free_memory() -> None:

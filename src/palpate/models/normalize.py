@@ -122,10 +122,9 @@ def make_normalize(
             remedy = "state that, too, as (-1024, 3071) for Hounsfield units"
             raise InputError(f"window: is in units of value_range; {remedy}")
         if unknown or ("mean" in normalization) != ("std" in normalization) or not normalization:
-            raise InputError(
-                "normalization: state what the network takes: mean and std, value_range, or all three; value_range=(0, 1) for images as they are; "
-                f"given {', '.join(normalization) or 'nothing'}"
-            )
+            takes = "mean and std, value_range, or all three; value_range=(0, 1) for images as they are"
+            given = f"given {', '.join(normalization) or 'nothing'}"
+            raise InputError(f"normalization: state what the network takes: {takes}; {given}")
         return Normalize(**normalization, channels=channels)
     known = NORMALIZATIONS if pretrained is None else NORMALIZATIONS | {"pretrained": pretrained}
     if normalization not in known:
@@ -134,8 +133,6 @@ def make_normalize(
     if channels == 1:
         mean, std = sum(mean) / len(mean), sum(std) / len(std)
     elif channels not in (None, len(mean)):
-        raise InputError(
-            f"normalization: {normalization!r} is of {len(mean)} channels, and the images have {channels}; "
-            "give mean and std of each, or value_range"
-        )
+        fault = f"{normalization!r} is of {len(mean)} channels, and the images have {channels}"
+        raise InputError(f"normalization: {fault}; give mean and std of each, or value_range")
     return Normalize(mean, std, channels=channels)

@@ -82,11 +82,10 @@ def _part(given: Any, output: str | int | None) -> Any:
 
 def _kind(given: Any) -> str:
     if isinstance(given, Mapping):
-        parts = (
-            f"{key} {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
-            for key, value in given.items()
-        )
-        return f"a mapping of {', '.join(parts)}"
+        held = {
+            key: tuple(each.shape) if isinstance(each, Tensor) else type(each).__name__ for key, each in given.items()
+        }
+        return f"a mapping of {', '.join(f'{key} {each}' for key, each in held.items())}"
     if isinstance(given, tuple | list):
         return f"a {type(given).__name__} of {len(given)}"
     return f"a {type(given).__name__}"

@@ -64,10 +64,8 @@ def _read_pickle(path: Path) -> State:
         content = load_without_code(path)
     except pickle.UnpicklingError as error:
         needed = re.search(r"GLOBAL ([\w.]+)", str(error))
-        raise InputError(
-            f"weights: {path} holds more than tensors and needs code to load{f' ({needed[1]})' if needed else ''}; where you trust it, "
-            "load it and save its state_dict() alone"
-        ) from None
+        fault = f"{path} holds more than tensors and needs code to load{f' ({needed[1]})' if needed else ''}"
+        raise InputError(f"weights: {fault}; where you trust it, load it and save its state_dict() alone") from None
     except Exception as error:  # bytes at random can end the reading in any way
         if "TorchScript" in str(error):
             raise InputError(f"weights: {path} is a TorchScript program; give it as backbone='file:{path}'") from None
@@ -98,7 +96,6 @@ def _renamed(state: State, own: Mapping[str, Tensor]) -> State:
 
 def _prefixes(names: Iterable[str]) -> list[str]:
     """All that names begin with, up to three words deep, the shortest first."""
-    found = {
-        ".".join(name.split(".")[:depth]) + "." for name in names for depth in (1, 2, 3) if name.count(".") >= depth
-    }
+    split = [name.split(".") for name in names]
+    found = {".".join(words[:depth]) + "." for words in split for depth in (1, 2, 3) if len(words) > depth}
     return ["", *sorted(found, key=len)]

@@ -7,6 +7,7 @@ version 3 (zenodo.org/records/10519652) are in `medmnist.toml`.
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -56,24 +57,15 @@ def read(folder: Path, name: str, size: int = 28) -> pl.DataFrame:
 def task(name: str, size: int = 28) -> Task:
     """The task of one set at one of its published sizes."""
     spec, file = SETS[name], file_name(name, size)
-    return Task(
-        name=name if size == 28 else f"{name}-{size}",
-        title=spec["title"],
-        classes=tuple(spec["classes"]),
-        finding=spec["finding"],
-        images=spec["images"],
-        licence="CC BY-NC 4.0" if name == "dermamnist" else "CC BY 4.0",
-        cite="Yang et al. 2023, doi:10.1038/s41597-022-01721-8",
-        how_to_get=f"it is downloaded when first used; without a network put {URL}/{file} there",
-        folder="medmnist",
-        marker=file,
-        reader=partial(read, name=name, size=size),
-        preprocess=Preprocess(grey=spec["grey"]),
-        caveat=f"published at {size} px; the file names no patients, so one patient may be in two splits",
-        sizes=SIZES,
-        at_size=partial(task, name),
-        download=Download(file, f"{URL}/{file}", f"md5:{spec['md5'][SIZES.index(size)]}"),
-    )
+    told: dict[str, Any] = {key: spec[key] for key in ("title", "finding", "images")} | {"marker": file, "sizes": SIZES}
+    told |= {"folder": "medmnist", "cite": "Yang et al. 2023, doi:10.1038/s41597-022-01721-8"}
+    told["licence"] = "CC BY-NC 4.0" if name == "dermamnist" else "CC BY 4.0"
+    told["how_to_get"] = f"it is downloaded when first used; without a network put {URL}/{file} there"
+    told["caveat"] = f"published at {size} px; the file names no patients, so one patient may be in two splits"
+    told["download"] = Download(file, f"{URL}/{file}", f"md5:{spec['md5'][SIZES.index(size)]}")
+    told |= {"preprocess": Preprocess(grey=spec["grey"]), "reader": partial(read, name=name, size=size)}
+    named = name if size == 28 else f"{name}-{size}"
+    return Task(named, classes=tuple(spec["classes"]), at_size=partial(task, name), **told)
 
 
 for each in SETS:

@@ -43,20 +43,17 @@ def read_aptos(folder: Path) -> pl.DataFrame:
     Returns:
         A manifest (`palpate.data.manifest.MANIFEST`); every image is its own group, `split` is null.
     """
-    names = {"path": "id_code", "label": "diagnosis"}
-    return read_published(folder / "train.csv", folder / "train_images", GRADES, **names).with_columns(
-        group_id="image_id"
-    )
+    rows = read_published(folder / "train.csv", folder / "train_images", GRADES, path="id_code", label="diagnosis")
+    return rows.with_columns(group_id="image_id")
 
 
 def _eyes(folder: Path, csv: str, images: str) -> pl.DataFrame:
     rows = read_published(folder / csv, folder / images, GRADES, path="image", label="level")
     odd = rows.filter(~pl.col("image_id").str.contains(r"^\d+_(left|right)$"))["image_id"]
     if len(odd):
-        raise InputError(
-            f"{folder / csv}: {len(odd)} images are not named NUMBER_left or NUMBER_right, first {odd[0]!r}; the number "
-            "is the patient, without which eyes of one patient could be on both sides of the split"
-        )
+        fault = f"{len(odd)} images are not named NUMBER_left or NUMBER_right, first {odd[0]!r}"
+        why = "the number is the patient, without which eyes of one patient could be on both sides of the split"
+        raise InputError(f"{folder / csv}: {fault}; {why}")
     return rows.with_columns(group_id=pl.col("image_id").str.replace(r"_(left|right)$", ""))
 
 

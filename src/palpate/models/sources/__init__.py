@@ -81,6 +81,5 @@ def module_file(module: str, what: str = "backbone") -> Path | None:
             return Path(path)
     near = difflib.get_close_matches(module, MODEL_SOURCES, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(
-        f"{what}: {module!r} is neither a model source ({', '.join(MODEL_SOURCES)}) nor a Python module that can be found{hint}"
-    )
+    known = f"neither a model source ({', '.join(MODEL_SOURCES)}) nor a Python module"
+    raise InputError(f"{what}: {module!r} is {known} that can be found{hint}")

@@ -37,10 +37,8 @@ def file_network(request: Request) -> Network:
     except zipfile.BadZipFile:
         names, exported = set(), False
     if not exported and "constants.pkl" not in names:
-        raise InputError(
-            f"backbone: {path} is no program of torch.export.save or torch.jit.save; weights alone are given as weights=… beside the name of "
-            "the network that they are of"
-        )
+        remedy = "weights alone are given as weights=… beside the name of the network that they are of"
+        raise InputError(f"backbone: {path} is no program of torch.export.save or torch.jit.save; {remedy}")
     return Network(_load(path, exported), "logits", normalization=None, trained=True)
 
 

@@ -40,9 +40,8 @@ def hub_network(request: Request) -> Network:
         weights = None if request.weights is None else folder / WEIGHTS
         made = timm_network(dataclasses.replace(request, name=config["architecture"], weights=weights))
         own = config.get("pretrained_cfg", {})
-        return (
-            dataclasses.replace(made, pretrained=(own["mean"], own["std"])) if {"mean", "std"} <= own.keys() else made
-        )
+        known = (own["mean"], own["std"]) if {"mean", "std"} <= own.keys() else made.pretrained
+        return dataclasses.replace(made, pretrained=known)
     return _classifier(folder, request, config)
 
 
@@ -67,14 +66,9 @@ def _classifier(folder: Path, request: Request, config: dict[str, Any]) -> Netwo
         fault = f"{request.name!r} is no image classifier that transformers can make: {error}"
         raise InputError(f"backbone: {fault}") from error
     pretrained = _normalization(folder)
-    return Network(
-        module,
-        "logits",
-        "pretrained" if pretrained else None,
-        pretrained,
-        classes=None if new_head or not names else tuple(names),
-        trained=request.weights is not None and not new_head,
-    )
+    classes, trained = None if new_head or not names else tuple(names), request.weights is not None and not new_head
+    known = "pretrained" if pretrained else None
+    return Network(module, "logits", known, pretrained, classes=classes, trained=trained)
 
 
 def _normalization(folder: Path) -> tuple[list[float], list[float]] | None:

@@ -89,11 +89,8 @@ def timm_network(request: Request) -> Network:
 
 def _own_logits(request: Request, network: nn.Module, state: State) -> int | None:
     """Logits of the network's own classifier, where that is to be kept."""
-    cfg: dict[str, Any] = getattr(network, "pretrained_cfg", {})
-    usual, sizes = (
-        int(cfg.get("num_classes", 0)),
-        {state[f"{name}.weight"].shape[0] for name in _heads(network) if f"{name}.weight" in state},
-    )
+    usual = int(getattr(network, "pretrained_cfg", {}).get("num_classes", 0))
+    sizes = {state[f"{name}.weight"].shape[0] for name in _heads(network) if f"{name}.weight" in state}
     if request.head == "own":
         return request.num_classes or next(iter(sizes), usual)
     if request.head == "new" or len(sizes) != 1:
@@ -130,10 +127,9 @@ def _create(request: Request, arguments: dict[str, Any]) -> nn.Module:
         return timm.create_model(name, **arguments)
     except (TypeError, AssertionError, ValueError, NotImplementedError) as error:
         if stride != 32:
-            raise InputError(
-                f"output_stride: backbone {name!r} takes only its own stride, got {stride}; "
-                "leave output_stride at 32 and use larger images, or choose a ResNet"
-            ) from error
+            remedy = "leave output_stride at 32 and use larger images, or choose a ResNet"
+            fault = f"backbone {name!r} takes only its own stride, got {stride}"
+            raise InputError(f"output_stride: {fault}; {remedy}") from error
         raise InputError(f"size: backbone {name!r} cannot be built with {arguments}: {error}") from error
     except RuntimeError as error:
         first = " ".join(str(error).splitlines()[1:2]).strip()
@@ -146,8 +142,7 @@ def _check_names(network: nn.Module, state: State, name: str) -> None:
     missing = [key for key in own if key not in state and "num_batches" not in key]
     unknown = [key for key in state if key not in own and not key.startswith(heads) and "aux" not in key.lower()]
     if missing or unknown:
-        raise InputError(
-            f"weights: of another architecture than {name!r}: {len(missing)} of its tensors are missing and "
-            f"{len(unknown)} are unknown (first {(missing or unknown)[0]}); give the file that timm publishes for it, or "
-            "one written by save_weights"
-        )
+        lack = f"{len(missing)} of its tensors are missing and {len(unknown)} are unknown"
+        remedy = "give the file that timm publishes for it, or one written by save_weights"
+        fault = f"{lack} (first {(missing or unknown)[0]}); {remedy}"
+        raise InputError(f"weights: of another architecture than {name!r}: {fault}")

@@ -11,7 +11,7 @@ from torch import nn
 from palpate.core.errors import InputError
 from palpate.core.registry import MODEL_SOURCES
 from palpate.models.checkpoint import State, fill
-from palpate.models.hub import unreachable
+from palpate.models.hub import BY_HAND, unreachable
 from palpate.models.sources import Network, Request
 from palpate.models.weight_files import read_weights
 
@@ -54,11 +54,8 @@ def torchvision_network(request: Request) -> Network:
 def _with_new_head(state: State, network: nn.Module) -> tuple[State, bool]:
     """The state with the network's own tensors in place of ImageNet's classifier, where it has another number of classes; whether none was."""
     own = network.state_dict()
-    other = [
-        name
-        for name, tensor in state.items()
-        if name in own and own[name].shape != tensor.shape and tensor.shape[0] == IMAGENET_CLASSES
-    ]
+    other = [name for name, tensor in state.items() if name in own and own[name].shape != tensor.shape]
+    other = [name for name in other if state[name].shape[0] == IMAGENET_CLASSES]
     return state | {name: own[name] for name in other}, not other
 
 
@@ -71,14 +68,12 @@ def _published(name: str) -> Path:
         if reason is None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                torch.hub.download_url_to_file(
-                    address, str(path), hash_prefix=path.stem.rsplit("-", 1)[1], progress=False
-                )
+                checksum = path.stem.rsplit("-", 1)[1]
+                torch.hub.download_url_to_file(address, str(path), hash_prefix=checksum, progress=False)
                 return path
             except (OSError, RuntimeError) as error:
                 reason = str(error)
-        raise InputError(
-            f"weights: 'imagenet' for torchvision's {name} needs {path.name}, which is not at {path} and cannot be downloaded ({reason}). On a "
-            f"machine with a network fetch {address}, put it anywhere and pass its path as weights, or use weights=None"
-        )
+        absent = f"which is not at {path} and cannot be downloaded ({reason})"
+        fault = f"'imagenet' for torchvision's {name} needs {path.name}, {absent}"
+        raise InputError(f"weights: {fault}. {BY_HAND.format(address)}")
     return path
