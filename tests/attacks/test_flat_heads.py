@@ -1,6 +1,7 @@
 """Heads that are flat or saturated where the network is sure: float64 has no gradient either, and the decisions are those of the plain logits."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -122,3 +123,14 @@ def test_a_network_without_a_head_has_no_surrogate():
     x = torch.rand(2, 3, 2, 2)
     assert unsaturated(inner, x) is None
     assert unsaturated(nn.Sequential(inner, nn.Tanh()), x) is not None
+
+
+def test_checks_confirm_a_sweep_behind_a_flat_head_and_catch_one_that_saw_nothing(networks):
+    """What a head does to gradients is said of the model; of the result only what it says too much."""
+    images, labels = networks[2].images[:16], networks[2].labels[:16]
+    model = Headed(networks[2].model, HEADS["clamp"]).eval()
+    found = palpate.sweep(model, images, labels, [0.1])
+    blind = dataclasses.replace(found, radius=found.radius.where(found.radius == 0, torch.inf), adversarials=None)
+    for sweep, wrong in ((found, set()), (blind, {"independent attacks"})):
+        verdicts = palpate.trust(model, images, labels, [0.1], sweep=sweep, budget=9000)
+        assert {v.name for v in verdicts if v.subject == "result" and v.status == "fail"} == wrong

@@ -4,6 +4,7 @@ Baseline PGD is run once per epsilon and shared, because its passes are most of 
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from functools import cached_property
@@ -17,6 +18,7 @@ from palpate.attacks.losses import Loss, cross_entropy, margin, unusable
 from palpate.attacks.norms import Norm, seeded
 from palpate.attacks.precision import with_gradients
 from palpate.attacks.quantize import to_levels
+from palpate.attacks.surrogate import unsaturated
 from palpate.core.formatting import epsilon as write_epsilon
 from palpate.models.predict import Images
 from palpate.models.resume import to_device
@@ -215,9 +217,11 @@ class CheckContext:
         """The same access with gradients where the model hides them, as the sweep has them: for an attack that the sweep is measured against."""
         access = self.access
         fast, edge = with_gradients(access.model, access.model, self.images[:2])
-        return ModelAccess(
+        made = ModelAccess(
             access.model, fast=fast, confirm=edge > 0, batch=access.batch, draws=access.draws, budget=access.budget
         )
+        made.surrogate = functools.cache(lambda: unsaturated(access.model, self.images[:2]))
+        return made
 
     def pgd(self, places: Tensor, epsilon: float, stage: int, steps: int = STEPS, loss: Loss = cross_entropy) -> Run:
         """PGD on some of the right images (n,), from a start that the stage decides."""
