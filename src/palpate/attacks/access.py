@@ -48,6 +48,7 @@ class ModelAccess:
         flat: images for which the surrogate is asked (N,), on the CPU: once it was needed always, so that an attack sees one function.
         tied: images whose channels move together (N,), on the CPU: their gradients are the mean over the channels.
         surrogate: gives a function to ask for losses and gradients where float64 has none either, or None; logits stay the model's.
+        rectified: whether `flat` holds of all images, since logits of 0, as behind a ReLU, have no gradient of their own.
         still: classes (K,) that are never aimed at, see `palpate.attacks.precision.still_classes`; None for none.
         targets: classes (N,), on the CPU, where logits are to be `one_against_rest`, so that to reach the target is to fool class 0; or None.
     """
@@ -66,10 +67,9 @@ class ModelAccess:
     ) -> None:
         self.model, self.fast, self.confirm, self._careful = model, fast or model, confirm, careful
         self.surrogate: Callable[[], Model | None] = lambda: None
-        self.draws, self.device = draws, device or torch.device("cpu")
-        self.budget = budget or PassBudget()
+        self.draws, self.device, self.budget = draws, device or torch.device("cpu"), budget or PassBudget()
         self.still: Tensor | None = None
-        self._batch = batch
+        self._batch, self.rectified = batch, False
         self.begin(0)
 
     @classmethod
@@ -87,6 +87,7 @@ class ModelAccess:
         self.passes = torch.zeros(count, 2, dtype=torch.long)
         self._selected = torch.arange(count)
         self.blind, self.flat, self.tied, self._lit = torch.zeros(4, count, dtype=torch.bool).unbind()
+        self.flat.fill_(self.rectified)
         self._in_vain = torch.zeros(2, count, dtype=torch.long)
         self.targets: Tensor | None = None
 

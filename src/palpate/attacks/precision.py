@@ -40,6 +40,9 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), edge))
     access = ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
     access.surrogate = functools.cache(lambda: unsaturated(careful() or fast, example.to(device)))
+    with torch.no_grad():
+        logits = judge(example.to(device))
+    access.rectified = logits.shape[1] > 2 and bool((logits == 0).any())
     access.still = still_classes(judge, careful, example.to(device))
     return access
 

@@ -13,6 +13,9 @@ Model = Callable[[Tensor], Tensor]
 LINEAR = 0.5
 """The arguments of a head's functions are scaled to about this size, where sigmoid and tanh are as good as linear."""
 
+APART = 50.0
+"""The same where members or neighbours vote, or inside a network: there a softmax must still tell the largest from the others, as float64 does."""
+
 GUARD = 1e-3
 """A lower bound between 0 and this keeps a logarithm finite, and is no part of a head."""
 
@@ -23,12 +26,15 @@ MASKED = 1e30
 """A logit of this size is that of a masked class."""
 
 WEIGHTED = ("linear", "conv1d", "conv2d", "matmul", "addmm", "mm", "bmm", "einsum", "cdist")
-SMOOTH = ("softmax", "sigmoid", "tanh", "exp")
+SMOOTH = ("softmax", "sigmoid", "tanh", "exp", "erf", "atan", "arctan", "softsign")
 BOUNDED: dict[str, Callable[..., tuple[Tensor, Any, Any]]] = {
     "clamp": lambda x, min=None, max=None: (x, min, max),
     "clip": lambda x, min=None, max=None: (x, min, max),
     "clamp_min": lambda x, min: (x, min, None),
     "clamp_max": lambda x, max: (x, None, max),
+    "maximum": lambda x, other: (x, other.max(), None),
+    "minimum": lambda x, other: (x, None, other.min()),
+    "sign": lambda x: (x, -1.0, 1.0),
     "relu": lambda x, inplace=False: (x, 0.0, None),
     "relu6": lambda x, inplace=False: (x, 0.0, 6.0),
     "threshold": lambda x, threshold, value, inplace=False: (x, threshold, None),
@@ -62,32 +68,56 @@ class _Unsaturated(_Identity):
 
     A head is what follows the last product with weights. Where several networks answer together, it is also what works on as many numbers for each
     image as the last product gave.
+
+    Args:
+        reach: 0 for the head, 1 for all functions of one number or one row of numbers an image, 2 for all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reach: int) -> None:
         super().__init__()
         # Products with weights so far in this pass, and how many numbers for each image the last one gave; `head` is both at the end of a pass.
         self.products = self.width = 0
         self.head: tuple[int, int] = (-1, -1)
-        self.scales, self.call, self.learning = dict[int, float](), 0, True
+        self.size = LINEAR
+        self.reach, self.scales, self.call, self.learning = reach, dict[int, float](), 0, True
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, given = getattr(func, "__name__", ""), kwargs or {}
-        if name.strip("_") in (*SMOOTH, *BOUNDED) and args and self._in_head(args[0]):
-            result = self._risen(func, name.strip("_"), *args, **given)
+        own = name.strip("_")
+        if own in ("max", "min", "maximum", "minimum") and len(args) == 2 and isinstance(args[1], Tensor):
+            args = sorted(args, key=lambda each: not each.requires_grad)
+            own = "" if args[1].requires_grad else own[:3] + "imum"
+        if own == "where" and len(args) == 3:
+            return self._passed(args, func(*args, **given))
+        if own in (*SMOOTH, *BOUNDED) and args and self._in_head(args[0], own):
+            result = self._risen(func, own, *args, **given)
             return args[0].copy_(result) if name.endswith("_") else result
         result = super().__torch_function__(func, types, args, given)
-        if name.strip("_") in WEIGHTED and result.ndim > 1:
-            self.products, self.width = self.products + 1, result.shape[1 if name.startswith("conv") else -1]
+        if own in WEIGHTED and result.ndim > 1:
+            self.products, self.width = self.products + 1, result.shape[1 if own.startswith("conv") else -1]
         return result
 
-    def _in_head(self, x: Tensor) -> bool:
+    def _passed(self, args: Any, result: Tensor) -> Tensor:
+        """What `where` gives, with the gradient of the identity where it puts constants in place of what a head gives."""
+        given = [each for each in args[1:] if isinstance(each, Tensor) and each.requires_grad]
+        if len(given) != 1 or given[0].shape != result.shape or not self._in_head(given[0], "where"):
+            return result
+        self.scales[0] = 1.0
+        return result.detach() + (given[0] - given[0].detach())
+
+    def _in_head(self, x: Tensor, name: str) -> bool:
         products, width = self.head
-        return x.requires_grad and x.ndim < 3 and (self.products == products or (x.ndim == 2 and x.shape[1] == width))
+        row = x.ndim < 2 or x.numel() == x.shape[0] * x.shape[1]
+        last = self.products == products and (row or name in SMOOTH)
+        wide = row and (self.reach == 1 or (x.ndim > 1 and x.shape[1] == width))
+        found = x.requires_grad and products >= 0 and (last or wide or self.reach > 1)
+        self.size = APART if found and self.products < products else self.size
+        return found
 
     def _risen(self, func: Any, name: str, x: Tensor, *args: Any, **given: Any) -> Tensor:
         if name in SMOOTH:
-            scale = self._scale(x - x.amax(-1, keepdim=True) if name == "softmax" else x)
+            dim = given.get("dim", args[0] if args else -1) if name == "softmax" else None
+            scale = self._scale(x if dim is None else x - x.amax(dim, keepdim=True), self.size)
             return func(min(scale, 1.0) * x, *args, **given)
         return self._open(*BOUNDED[name](x, *args, **given))
 
@@ -103,38 +133,57 @@ class _Unsaturated(_Identity):
         middle, half = (low + high) / 2, (high - low) / 2
         return middle + half * (self._scale(x - middle) * (x - middle)).tanh()
 
-    def _scale(self, x: Tensor) -> float:
-        """What brings the argument of this call to the size `LINEAR`, the same for all points once it has been learnt."""
+    def _scale(self, x: Tensor, to: float = LINEAR) -> float:
+        """What brings the argument of this call to about this size, the same for all points once it has been learnt."""
         size = x.detach().abs()
-        new = LINEAR / max(float(size[size < MASKED].max()), 1e-30)
+        new = 1 / max(float(size[size < MASKED].max()), 1e-30)
         self.call += 1
         if self.learning:
             self.scales[self.call] = min(self.scales.get(self.call, new), new)
-        return self.scales.get(self.call, new)
+        return to * self.scales.get(self.call, new)
 
 
 def unsaturated(model: Model, example: Tensor) -> Model | None:
     """The model with a head that has a gradient everywhere; None where no function of its head is flat or saturates.
 
-    How large the arguments are is seen on the example (n, C, H, W), its negative and noise.
+    How large the arguments are, and whether there is a gradient then, is seen on the example (n, C, H, W), its negative and noise. Where there is
+    none, functions inside the network are opened, too.
     """
-    mode = _Unsaturated()
+    best, most = None, -1
+    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
+    for reach in range(3):
+        mode = _Unsaturated(reach)
+        ask = _entered(mode, model)
+        try:
+            with torch.enable_grad():
+                for part in (example, example, 1 - example, noise):
+                    ask(part.clone().requires_grad_(True))
+                    mode.head = mode.products, mode.width
+                mode.learning = False
+                live = sum(_live(ask, part.clone().requires_grad_(True)) for part in (example, 1 - example, noise))
+        except Exception:  # whatever a stranger's network may raise
+            return best
+        if live > most:
+            best, most = ask if mode.scales else None, live
+        if live == 3 * len(example) or (live and not mode.scales):
+            break
+    return best
 
+
+def _entered(mode: _Unsaturated, model: Model) -> Model:
     def ask(points: Tensor) -> Tensor:
         mode.call = mode.products = 0
         with mode:
             return model(points)
 
-    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
-    try:
-        with torch.enable_grad():
-            for part in (example, example, 1 - example, noise):
-                ask(part.clone().requires_grad_(True))
-                mode.head = mode.products, mode.width
-    except Exception:  # whatever a stranger's network may raise
-        return None
-    mode.learning = False
-    return ask if mode.scales else None
+    return ask
+
+
+def _live(model: Model, points: Tensor) -> int:
+    """At how many points (n, C, H, W) the difference of the two largest logits has a gradient."""
+    gap = model(points).topk(2).values.diff(dim=1)[:, 0]
+    (gradient,) = torch.autograd.grad(gap.sum(), points)
+    return int(sound((gap, gradient[:, None]), FLAT).sum())
 
 
 def sound(answers: Sequence[Tensor], least: float = 0.0) -> Tensor:
