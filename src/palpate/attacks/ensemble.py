@@ -22,6 +22,17 @@ from palpate.attacks.square import random_squares
 APGD_STAGE, SQUARE_STAGE = 101, 103
 """Numbers that give the draws of these parts generators of their own; restarts count from 1."""
 
+FINE: dict[str, Any] = {
+    "again": 0.2,
+    "last": 0.002,
+    "momentum": 0.75,
+    "shrink": 0.0005,
+    "falling": 0.001,
+    "still": 0.001,
+}
+"""The last descent moves in short steps and looks just below the best radius, where a few thousandths of it are left to find: on a plain CNN the
+optimality came from .991 to .997 for 75 passes."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
@@ -30,8 +41,8 @@ class Parts:
     restarts: int = 2  # descents from random points
     targets: int = 9  # descents towards one class each, at most K − 1
     ascents: int = 30  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
-    queries: int = 300  # of Square
-    polish: int = 20  # steps of a round of the last descent, from the best point
+    queries: int = 100  # of Square
+    polish: int = 80  # steps of a round of the last descent, from the best point
     descent: Config = dataclasses.field(
         default_factory=lambda: Config(
             steps=30, prune=((1, 3), (2, 2), (4, 1)), prune_beyond=((9, 1.15), (18, 1.03))
@@ -88,4 +99,4 @@ def ensemble(block: Block, parts: Parts) -> None:
         generators = block.generators(alive, SQUARE_STAGE)
         points, _ = random_squares(margin_at, block.clean[alive], radius, parts.queries, generators, block.tied(alive))
         go_on(points, radius)
-    polish(block, config, alive, parts.polish)
+    polish(block, dataclasses.replace(config, **FINE), alive, parts.polish)

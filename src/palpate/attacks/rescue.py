@@ -55,7 +55,8 @@ def every_class(block: Block, config: Config, image: Tensor, kept: int) -> None:
         return  # towards the one other class the descent has gone already
     for part in image.split(block.access.batch) if len(image) else ():
         _every_class(block, config, part, kept)
-    polish(block, dataclasses.replace(config, momentum=PATIENT["momentum"]), image, POLISH)
+    coarse = dataclasses.replace(config, again=0.3, falling=0.003, momentum=PATIENT["momentum"])
+    polish(block, coarse, image, POLISH)
 
 
 def _every_class(block: Block, config: Config, image: Tensor, kept: int) -> None:
@@ -142,12 +143,10 @@ def polish(block: Block, config: Config, image: Tensor, steps: int) -> None:
     """Descend again from the best point of each of these images (n,), just below its radius, in short steps, as long as the radius falls."""
     best = block.best
     image = image[best.limit[image].isfinite() & (best.limit[image] > 0) & ~best.failed[image]]
-    gentle = dataclasses.replace(
-        config, again=0.3, falling=0.003, window=steps // 2, round=steps, limit=config.steps + 4 * steps
-    )
+    gentle = dataclasses.replace(config, window=steps // 2, round=steps, limit=config.steps + 4 * steps)
 
     def begin(some: Tensor) -> Candidates:
-        radius = best.limit[some] * (1 - config.shrink)
+        radius = best.limit[some] * (1 - gentle.shrink)
         clean = block.clean[some]
         point = clean + (best.points[some] - clean) * per_image(radius / best.limit[some], clean)
         at = candidates_at(block, gentle, some, project(point, clean, radius, block.norm), radius, -1, config.steps)
