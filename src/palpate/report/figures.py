@@ -48,15 +48,9 @@ def curve_figure(board: Leaderboard, styles: dict[str, LineStyle]) -> str:
     if rounding is not None:
         figure.add_shape(type="line", x0=rounding, x1=rounding, y0=-0.03, y1=1.04, line=_line(NEUTRAL, "6px,4px", 1))
         _label(figure, rounding, 0, f"← lost in {lost_in(scale)}", "right" if rounding > 0.5 else "left", "bottom")
-    figure.update_layout(
-        xaxis=_epsilons(along, norm),
-        yaxis={
-            "range": [-0.03, 1.04],
-            "tickformat": ".0%",
-            "title": {"text": "classified correctly", "font": {"size": 12}, "standoff": 6},
-            "automargin": True,
-        },
-    )
+    title = {"text": "classified correctly", "font": {"size": 12}, "standoff": 6}
+    shares = {"range": [-0.03, 1.04], "tickformat": ".0%", "title": title, "automargin": True}
+    figure.update_layout(xaxis=_epsilons(along, norm), yaxis=shares)
     return figure_json(figure)
 
 
@@ -64,13 +58,9 @@ def _epsilons(along: Axis, norm: str) -> dict:
     """The horizontal axis of epsilons, grey levels below."""
     scale, linf = formatting.scale(), norm == "linf"
     texts = [formatting.number(value) + (f"<br>{scale.amount(value)}" if linf else "") for value in along.positions]
-    return {
-        "range": [-0.03, 1.03],
-        "tickvals": list(along.positions.values()),
-        "ticktext": texts,
-        "tickangle": 0,
-        "title": {"text": f"ε in [0, 1], below in {scale.name}" if linf else f"ε ({norm})", "font": {"size": 12}},
-    }
+    title = {"text": f"ε in [0, 1], below in {scale.name}" if linf else f"ε ({norm})", "font": {"size": 12}}
+    ticks = {"tickvals": list(along.positions.values()), "ticktext": texts, "tickangle": 0}
+    return {"range": [-0.03, 1.03], **ticks, "title": title}
 
 
 def lost_in(scale: Scale) -> str:
@@ -87,18 +77,19 @@ def history_figures(history: pl.DataFrame, styles: dict[str, LineStyle]) -> list
     ):
         figure = go.Figure()
         for (model,), part in history.sort("epoch").group_by("model_id", maintain_order=True):
-            style = styles[str(model)]
+            style, mode = styles[str(model)], "lines+markers" if len(part) <= 2 else "lines"
             for column, width in columns:
-                figure.add_scatter(
-                    x=part["epoch"].to_list(),
-                    y=_finite(part[column]),
-                    name=str(model),
-                    legendgroup=str(model),
-                    showlegend=width == 2 and len(styles) <= 2 * SHOWN,
-                    mode="lines+markers" if len(part) <= 2 else "lines",
-                    line=_line(style.colour, style.dash if width == 2 else "2px,2px", width),
-                    hovertemplate=f"%{{fullData.name}}<br>epoch %{{x}}: {column.replace('_', ' ')} %{{y:.3g}}<extra></extra>",
-                )
+                line = _line(style.colour, style.dash if width == 2 else "2px,2px", width)
+                hover = f"%{{fullData.name}}<br>epoch %{{x}}: {column.replace('_', ' ')} %{{y:.3g}}<extra></extra>"
+                shown = {
+                    "mode": mode,
+                    "line": line,
+                    "hovertemplate": hover,
+                    "name": str(model),
+                    "legendgroup": str(model),
+                }
+                shown["showlegend"] = width == 2 and len(styles) <= 2 * SHOWN
+                figure.add_scatter(x=part["epoch"].to_list(), y=_finite(part[column]), **shown)
         whole = 1 if history["epoch"].max() < 10 else None  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
         figure.update_layout(xaxis={"title": {"text": "epoch"}, "dtick": whole}, yaxis={"rangemode": "tozero"})
         if percent:
@@ -121,24 +112,13 @@ def radius_figure(board: Leaderboard, entries: list[Entry], styles: dict[str, Li
             figure.add_scatter(x=x, y=[row, row], mode="lines", line=line, hoverinfo="skip", showlegend=False)
         beyond = f"> {formatting.epsilon(board.entries[0].accuracy[-1].epsilon, board.norm)}"
         texts = [beyond if one is None else formatting.epsilon(one, board.norm) for one in entry.radii.quantiles]
-        figure.add_scatter(
-            x=[places[2]],
-            y=[row],
-            mode="markers",
-            name=entry.name,
-            marker={"symbol": style.symbol, "size": 10, "color": style.colour, "line": {"width": 1, "color": "#fff"}},
-            showlegend=False,
-            hovertemplate=f"%{{fullData.name}}<br>median {texts[2]}<br>middle half {texts[1]} to {texts[3]}<extra></extra>",
-        )
-    figure.update_layout(
-        xaxis=_epsilons(along, board.norm),
-        yaxis={
-            "range": [len(entries) - 0.5, -0.5],
-            "tickvals": list(range(len(entries))),
-            "ticktext": [_short(entry.name) for entry in entries],
-            "automargin": True,
-        },
-    )
+        hover = f"%{{fullData.name}}<br>median {texts[2]}<br>middle half {texts[1]} to {texts[3]}<extra></extra>"
+        marker = {"symbol": style.symbol, "size": 10, "color": style.colour, "line": {"width": 1, "color": "#fff"}}
+        named = {"name": entry.name, "showlegend": False, "hovertemplate": hover}
+        figure.add_scatter(x=[places[2]], y=[row], mode="markers", marker=marker, **named)
+    names = {"tickvals": list(range(len(entries))), "ticktext": [_short(entry.name) for entry in entries]}
+    rows = {"range": [len(entries) - 0.5, -0.5], **names, "automargin": True}
+    figure.update_layout(xaxis=_epsilons(along, board.norm), yaxis=rows)
     return figure_json(figure)
 
 
@@ -153,75 +133,50 @@ def similarity_figure(columns: list[str], lines: dict[str, list[float | None]], 
     figure = go.Figure()
     for name, values in lines.items():
         style = styles[name]
-        figure.add_scatter(
-            x=columns,
-            y=values,
-            name=name,
-            mode="lines+markers",
-            line=_line(style.colour, style.dash, 2),
-            marker={"symbol": style.symbol, "size": 7},
-            showlegend=len(lines) <= 2 * SHOWN,
-            hovertemplate="%{fullData.name}<br>ε = %{x}: %{y:.2f}<extra></extra>",
-        )
+        look = {"line": _line(style.colour, style.dash, 2), "marker": {"symbol": style.symbol, "size": 7}}
+        look |= {"hovertemplate": "%{fullData.name}<br>ε = %{x}: %{y:.2f}<extra></extra>", "mode": "lines+markers"}
+        figure.add_scatter(x=columns, y=values, name=name, showlegend=len(lines) <= 2 * SHOWN, **look)
     lowest = min([-0.04, *(1.1 * value for values in lines.values() for value in values if value is not None)])
     figure.update_layout(xaxis={"title": {"text": "ε"}, "type": "category"}, yaxis={"range": [lowest, 1.04]})
     return figure_json(figure)
 
 
 def _band(figure: go.Figure, entry: Entry, along: Axis, style: LineStyle) -> None:
-    x = [along.positions[point.epsilon] for point in entry.accuracy]
+    x, _ = points(entry, along)
+    y = [point.high for point in entry.accuracy] + [point.low for point in reversed(entry.accuracy)]
     red, green, blue = (int(style.colour[i : i + 2], 16) for i in (1, 3, 5))
-    figure.add_scatter(
-        x=x + x[::-1],
-        y=[point.high for point in entry.accuracy] + [point.low for point in entry.accuracy][::-1],
-        fill="toself",
-        fillcolor=f"rgba({red},{green},{blue},0.14)",
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        showlegend=False,
-        legendgroup=entry.name,
-        name=entry.name,
-    )
+    look = {"fill": "toself", "fillcolor": f"rgba({red},{green},{blue},0.14)", "line": {"width": 0}, "mode": "lines"}
+    named = {"name": entry.name, "legendgroup": entry.name, "showlegend": False, "hoverinfo": "skip"}
+    figure.add_scatter(x=x + x[::-1], y=y, **look, **named)
+
+
+def points(entry: Entry, along: Axis) -> tuple[list[float], list[float]]:
+    """Where the points of a model's curve stand: across and up."""
+    return [along.positions[point.epsilon] for point in entry.accuracy], [point.value for point in entry.accuracy]
 
 
 def _faint(figure: go.Figure, entry: Entry, along: Axis) -> None:
     """A thin grey line: a model that is not among the best, or dotted one without signal."""
-    figure.add_scatter(
-        x=[along.positions[point.epsilon] for point in entry.accuracy],
-        y=[point.value for point in entry.accuracy],
-        mode="lines",
-        line=_line(NEUTRAL, "solid" if entry.rank else "3px,3px", 1),
-        opacity=0.45 if entry.rank else 0.8,
-        showlegend=False,
-        name=entry.name if entry.rank else f"{entry.name} (no signal)",
-        hovertemplate="%{fullData.name}<extra></extra>",
-    )
+    x, y = points(entry, along)
+    look = {"line": _line(NEUTRAL, "solid" if entry.rank else "3px,3px", 1), "opacity": 0.45 if entry.rank else 0.8}
+    named = {"name": entry.name if entry.rank else f"{entry.name} (no signal)", "showlegend": False}
+    figure.add_scatter(x=x, y=y, mode="lines", hovertemplate="%{fullData.name}<extra></extra>", **look, **named)
 
 
 def curve(
     figure: go.Figure, entry: Entry, along: Axis, style: LineStyle, norm: str, size: float = 9, **where: Any
 ) -> None:
     """Draw the line of a model, its markers `size` pixels wide; `where` in a figure of several panels, and whether the legend names it."""
+    (x, y), sign = points(entry, along), "" if norm == "severity" else "ε = "
     texts = [
-        [
-            "ε = " * (norm != "severity") + formatting.epsilon(point.epsilon, norm),
-            formatting.percent_interval(point.value, point.low, point.high, entry.images),
-        ]
-        for point in entry.accuracy
-    ]
-    figure.add_scatter(
-        x=[along.positions[point.epsilon] for point in entry.accuracy],
-        y=[point.value for point in entry.accuracy],
-        customdata=texts,
-        mode="lines+markers",
-        line=_line(style.colour, style.dash, 1 + size / 6),
-        marker={"symbol": style.symbol, "size": size, "color": style.colour},
-        name=entry.name,
-        legendgroup=entry.name,
-        hovertemplate="%{fullData.name}<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>",
-        **where,
-    )
+        [sign + formatting.epsilon(one.epsilon, norm), formatting.percent_interval(one.value, one.low, one.high, entry.images)]
+        for one in entry.accuracy
+    ]  # fmt: skip
+    marker = {"symbol": style.symbol, "size": size, "color": style.colour}
+    look = {"mode": "lines+markers", "line": _line(style.colour, style.dash, 1 + size / 6), "marker": marker}
+    hover = "%{fullData.name}<br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>"
+    named = {"name": entry.name, "legendgroup": entry.name, "hovertemplate": hover}
+    figure.add_scatter(x=x, y=y, customdata=texts, **look, **named, **where)
 
 
 def _label(figure: go.Figure, x: float, y: float, text: str, xanchor: str, yanchor: str) -> None:
@@ -246,32 +201,23 @@ def multiples_figure(
         styles: of the models.
     """
     rows = -(-len(panels) // COLUMNS)
-    figure = make_subplots(
-        rows, COLUMNS, shared_yaxes=True, subplot_titles=[title for title, *_ in panels],
-        horizontal_spacing=0.02, vertical_spacing=0.34 / max(rows, 1),
-    )  # fmt: skip
+    spacing: Any = {"horizontal_spacing": 0.02, "vertical_spacing": 0.34 / max(rows, 1)}
+    figure = make_subplots(rows, COLUMNS, shared_yaxes=True, subplot_titles=[title for title, *_ in panels], **spacing)
     for place, (_, board, anchors) in enumerate(panels):
-        where = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
+        where: Any = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
         along = axis([point.epsilon for entry in board.entries for point in entry.accuracy])
         for entry in board.entries:
             curve(figure, entry, along, styles[entry.name], board.norm, size=6, showlegend=place == 0, **where)
-        marks = sorted(
-            {spot for levels in anchors.values() for level in levels if (spot := along.place(level)) is not None}
-        )
-        if marks:
+        found = {along.place(level) for levels in anchors.values() for level in levels}
+        spots = sorted(spot for spot in found if spot is not None)
+        if spots:
             marker = {"symbol": "line-ns-open", "size": 7, "color": NEUTRAL}
-            figure.add_scatter(
-                x=marks, y=[0] * len(marks), mode="markers", marker=marker, showlegend=False, hoverinfo="skip", **where
-            )
+            look = {"mode": "markers", "marker": marker, "showlegend": False, "hoverinfo": "skip"}
+            figure.add_scatter(x=spots, y=[0] * len(spots), **look, **where)
         ticks = sorted(along.positions)
         shown = [ticks[0], ticks[len(ticks) // 2], ticks[-1]]
-        figure.update_xaxes(
-            tickvals=[along.positions[value] for value in shown],
-            ticktext=[formatting.number(value) for value in shown],
-            range=[-0.05, 1.05],
-            row=where["row"],
-            col=where["col"],
-        )
+        places, texts = [along.positions[value] for value in shown], [formatting.number(value) for value in shown]
+        figure.update_xaxes(tickvals=places, ticktext=texts, range=[-0.05, 1.05], **where)
     figure.update_yaxes(range=[-0.04, 1.04], tickformat=".0%", tickvals=[0, 0.5, 1])
     figure.update_annotations(font={"size": 11, "color": NEUTRAL})
     return figure_json(figure, legend=1 + TITLE / (PANEL * rows))

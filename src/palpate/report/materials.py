@@ -16,17 +16,14 @@ def bill_of_materials(data: RunData) -> dict[str, Any]:
     """
     made_with, study = data.made_with(), data.study
     packages = [_package(name, each) for name, found in made_with.items() if name not in MADE_ON for each in found]
-    trained = [
-        {"type": "machine-learning-model", "bom-ref": stage.id, "name": f"{stage.model_id} on {stage.task}"}
-        | ({"hashes": [{"alg": "SHA-256", "content": stage.weights}]} if stage.weights else {})
-        for stage in data.complete("train")
-    ]
-    images = [
-        {"type": "data", "bom-ref": f"data-{task}", "name": record.title}
-        | {"description": f"identity of images, labels, groups and splits: {record.identity}"}
-        | {"licenses": [{"license": {"name": record.licence}}]}
-        for task, record in study.tasks.items()
-    ]
+    parts: list[dict[str, Any]] = list(packages)
+    for stage in data.complete("train"):
+        model = {"type": "machine-learning-model", "bom-ref": stage.id, "name": f"{stage.model_id} on {stage.task}"}
+        parts.append(model | ({"hashes": [{"alg": "SHA-256", "content": stage.weights}]} if stage.weights else {}))
+    for task, record in study.tasks.items():
+        images = {"type": "data", "bom-ref": f"data-{task}", "name": record.title}
+        images["description"] = f"identity of images, labels, groups and splits: {record.identity}"
+        parts.append(images | {"licenses": [{"license": {"name": record.licence}}]})
     told = {"study": [study.name]} | {name: made_with[name] for name in MADE_ON if name in made_with}
     properties = [{"name": f"palpate:{name}", "value": ", ".join(values)} for name, values in told.items()]
     palpate = {"type": "application", "name": "palpate", "version": study.palpate, "bom-ref": "palpate-study"}
@@ -37,7 +34,7 @@ def bill_of_materials(data: RunData) -> dict[str, Any]:
         "serialNumber": f"urn:uuid:{serial}",
         "version": 1,
         "metadata": {"timestamp": study.created, "component": palpate, "properties": properties},
-        "components": [*packages, *trained, *images],
+        "components": parts,
     }
 
 

@@ -29,16 +29,10 @@ def _card(data: RunData, task: str, model: str, curves: list[Curve]) -> str:
     measured = [_measured(one, first=one is curves[0]) for one in curves]
     about = {"task": {"type": "image-classification"}, "dataset": {"name": record.title, "type": task}}
     index = [{"name": model, "results": [about | {"metrics": each} for each in measured if each]}]
-    return text(
-        "model_card.md",
-        index=json.dumps(index, ensure_ascii=False),
-        model=model,
-        record=record,
-        settings=list(_settings(data, task, model)),
-        points=[(one.attack_id, where, point) for one in curves for where, point in _points(one)],
-        checks=[one for one in data.results.checks if (one.task, one.model_id) == (task, model)],
-        limits=ALWAYS,
-    )
+    told: dict[str, Any] = {"index": json.dumps(index, ensure_ascii=False), "model": model, "record": record}
+    told["points"] = [(one.attack_id, where, point) for one in curves for where, point in _points(one)]
+    told["checks"] = [one for one in data.results.checks if (one.task, one.model_id) == (task, model)]
+    return text("model_card.md", settings=list(_settings(data, task, model)), limits=ALWAYS, **told)
 
 
 def _measured(one: Curve, first: bool) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from palpate.core import formatting
 from palpate.core.io import atomic
-from palpate.report.figures import BANDS, SHOWN, lost_in
+from palpate.report.figures import BANDS, SHOWN, lost_in, points
 from palpate.report.line_styles import NEUTRAL, SYMBOLS, Axis, LineStyle, axis, line_styles
 from palpate.statistics.leaderboard import Entry, Leaderboard
 
@@ -74,8 +74,7 @@ def save(figure: Figure, stem: Path, suffixes: tuple[str, ...] = tuple(FORMATS))
 
 
 def _draw(axes: Axes, entry: Entry, along: Axis, style: LineStyle | None, band: bool) -> None:
-    x = [along.positions[point.epsilon] for point in entry.accuracy]
-    y = [point.value for point in entry.accuracy]
+    x, y = points(entry, along)
     if style is None:
         dash = "-" if entry.rank else (0, (1, 1))
         axes.plot(x, y, color=NEUTRAL, alpha=0.45, linewidth=0.6, linestyle=dash, zorder=1)

@@ -145,20 +145,18 @@ class Results(Spec):
 
 def measure(tables: StageTables) -> Results:
     """Count, rank and compare everything that the run's rows hold."""
-    tasks = {
-        task: tables.attempt(f"numbers of {task}", lambda task=task: _task(tables, task))
-        or TaskResults(title=record.title, scale=record.scale)
-        for task, record in tables.study.tasks.items()
-    }
-    checks = tuple(
-        ModelChecks(task=stage.task, model_id=stage.model_id, status=status, summary=summary, verdicts=found)
-        for stage in tables.of("trust")
-        for status, summary, found in [verdicts.read(stage)]
-    )
+    tasks, checks = {}, []
+    for task, record in tables.study.tasks.items():
+        found = tables.attempt(f"numbers of {task}", lambda task=task: _task(tables, task))
+        tasks[task] = found or TaskResults(title=record.title, scale=record.scale)
+    for stage in tables.of("trust"):
+        status, summary, told = verdicts.read(stage)
+        about = {"task": stage.task, "model_id": stage.model_id, "status": status, "summary": summary}
+        checks.append(ModelChecks(**about, verdicts=told))
     study, states = tables.study, [stage.state for stage in tables.stages]
     about: dict[str, Any] = {"palpate": study.palpate, "study": study.name, "title": study.title or study.name}
     about |= {"created": study.created, "stages": {state: states.count(state) for state in STATES}}
-    return Results(**about, tasks=tasks, checks=checks, problems=tuple(tables.problems))
+    return Results(**about, tasks=tasks, checks=tuple(checks), problems=tuple(tables.problems))
 
 
 def _task(tables: StageTables, task: str) -> TaskResults:
@@ -194,21 +192,14 @@ def _task(tables: StageTables, task: str) -> TaskResults:
     signal = {one.model_id: one.signal for one in curves}
     with formatting.native(record.scale):
         contrasts = contrasts_of(tables, task, holding, signal)
-    corruptions, corruption_errors = corruption_results(tables, task, signal)
-    return TaskResults(
-        title=record.title or task,
-        scale=record.scale,
-        leaderboards=_leaderboards(boards),
-        curves=_ordered(curves, list(dict.fromkeys(attacks)), tables.models(task)),
-        contrasts=contrasts,
-        errors=_lines(errors, *KEYS, "label"),
-        directed_radii=_lines(radii),
-        confusions=_lines(confusions, *KEYS, "label", "prediction"),
-        operating_points=_lines(operating, *KEYS),
-        corruptions=corruptions,
-        corruption_errors=corruption_errors,
-        subgroups=tuple(line for models in _architectures(tables, task) for line in _subgroups(tables, task, models)),
-    )
+    about: dict[str, Any] = {"title": record.title or task, "scale": record.scale, "contrasts": contrasts}
+    about |= {"errors": _lines(errors, *KEYS, "label"), "directed_radii": _lines(radii)}
+    about["confusions"] = _lines(confusions, *KEYS, "label", "prediction")
+    about["operating_points"] = _lines(operating, *KEYS)
+    about["corruptions"], about["corruption_errors"] = corruption_results(tables, task, signal)
+    about["subgroups"] = [line for one in _architectures(tables, task) for line in _subgroups(tables, task, one)]
+    ordered = _ordered(curves, list(dict.fromkeys(attacks)), tables.models(task))
+    return TaskResults(leaderboards=_leaderboards(boards), curves=ordered, **about)
 
 
 def _lines(parts: list[pl.DataFrame], *by: str) -> tuple[dict[str, Any], ...]:

@@ -70,11 +70,7 @@ def render_page(data: RunData, sections: dict[str, Named]) -> str:
     whole = sections[""]
     return render(
         "page.html",
-        name=data.study.name,
-        title=data.results.title,
-        created=data.study.created[:10],
-        version=data.study.palpate,
-        counts=data.results.stages,
+        results=data.results,
         checked=checked_models(data.results.checks),
         before=[(name, section) for name, section in whole if SECTIONS[name].rank < TASKS_RANK],
         after=[(name, section) for name, section in whole if SECTIONS[name].rank >= TASKS_RANK],

@@ -21,7 +21,7 @@ from palpate.report.line_styles import line_styles
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
 from palpate.report.stages import Stage
-from palpate.report.tables import Cell, Table, decimal, table
+from palpate.report.tables import Cell, Column, Table, decimal, table
 from palpate.statistics.agreement import map_similarity
 
 TARGETS = ("true", "predicted")
@@ -144,24 +144,17 @@ def _mean(values: pl.Series) -> Mean:
 
 
 def _table(name: str, caption: str, columns: tuple[str, ...], lines: Lines) -> Table:
-    return table(
-        name,
-        f"{caption} Means over the samples; empty maps are counted and left out.",
-        [
-            ("model", lambda line: line[0][0]),
-            ("class explained", lambda line: line[0][1]),
-            *(
-                (column if column == "clean" else f"ε {column}", lambda line, place=place: _cell(line[1][place]))
-                for place, column in enumerate(columns)
-            ),
-        ],
-        lines.items(),
-        [
-            {"model": model, "class_explained": target, "epsilon": column} | dataclasses.asdict(mean)
-            for (model, target), means in lines.items()
-            for column, mean in zip(columns, means, strict=True)
-        ],
-    )
+    heads: list[Column] = [("model", lambda line: line[0][0]), ("class explained", lambda line: line[0][1])]
+    for place, column in enumerate(columns):
+        head = column if column == "clean" else f"ε {column}"
+        heads.append((head, lambda line, place=place: _cell(line[1][place])))
+    records = [
+        {"model": model, "class_explained": target, "epsilon": column} | dataclasses.asdict(mean)
+        for (model, target), means in lines.items()
+        for column, mean in zip(columns, means, strict=True)
+    ]
+    caption += " Means over the samples; empty maps are counted and left out."
+    return table(name, caption, heads, lines.items(), records)
 
 
 def _cell(mean: Mean) -> Cell:

@@ -19,16 +19,10 @@ from palpate.report.stages import Stage
 @ranked(90)
 def section(data: RunData) -> Section:
     """Versions, one folded list per model, and every stage that is not complete."""
-    html = render(
-        "provenance.html",
-        software=data.made_with(),
-        tasks=[
-            (found.title, {model: facts(data, task, model) for model in data.models(task)})
-            for task, found in data.results.tasks.items()
-        ],
-        absent=[stage for stage in data.stages if stage.state != "complete"],
-        problems=data.problems,
-    )
+    titles = {task: found.title for task, found in data.results.tasks.items()}
+    tasks = [(title, {one: facts(data, task, one) for one in data.models(task)}) for task, title in titles.items()]
+    absent, problems = [stage for stage in data.stages if stage.state != "complete"], data.problems
+    html = render("provenance.html", software=data.made_with(), tasks=tasks, absent=absent, problems=problems)
     return Section("Provenance", html, "Provenance")
 
 

@@ -45,13 +45,9 @@ def embed(scene: Scene, budget: int) -> dict[str, Any] | None:
     if not fitting:
         return None
     kept, kept_pictures = min(fitting, number), _Pictures()
-    cut = dataclasses.replace(
-        scene,
-        ids=scene.ids[:kept],
-        labels=scene.labels[:kept],
-        groups={name: values[:kept] for name, values in scene.groups.items()},
-        views=tuple(dataclasses.replace(view, places=view.places[:kept]) for view in views),
-    )
+    groups = {name: values[:kept] for name, values in scene.groups.items()}
+    fewer = tuple(dataclasses.replace(view, places=view.places[:kept]) for view in views)
+    cut = dataclasses.replace(scene, ids=scene.ids[:kept], labels=scene.labels[:kept], groups=groups, views=fewer)
     facts: dict[str, Any] = cut.to_dict() | {"factors": list(scene.factors)}
     facts["views"] = [
         record | kept_pictures.of(scene, view, kept, photos, side)
@@ -96,12 +92,11 @@ class _Pictures:
         def differences(step: int) -> list[int | None]:
             return [self.add(difference(scene, view, step, one, side)) if step else None for one in samples]
 
-        return {
-            "photos": [[self.add(photo(view, step, one, photos)) for one in samples] for step in steps],
-            "differences": list(map(differences, steps)),
-            "maps": {
-                name: [[maps(name, step, each) for each in targets] for step in steps] for name in view.samples.maps
-            },
+        stored = [[self.add(photo(view, step, one, photos)) for one in samples] for step in steps]
+        places = {"photos": stored, "differences": list(map(differences, steps))}
+        names = view.samples.maps
+        return places | {
+            "maps": {name: [[maps(name, step, one) for one in targets] for step in steps] for name in names}
         }
 
 

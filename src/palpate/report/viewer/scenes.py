@@ -104,19 +104,11 @@ class Scene:
     def to_dict(self) -> dict[str, Any]:
         """What the viewer needs besides the pictures, as JSON can hold it."""
         with formatting.native(self.scale):
-            return {
-                "key": self.key,
-                "title": self.title,
-                "classes": list(self.classes),
-                "axis": self.axis,
-                "epsilons": list(self.epsilons),
-                "steps": ["0, clean", *(formatting.epsilon(value, self.norm) for value in self.epsilons[1:])],
-                "factors": list(self.factors),
-                "ids": list(self.ids),
-                "labels": list(self.labels),
-                "groups": {name: list(values) for name, values in self.groups.items()},
-                "views": [self._view(view) for view in self.views],
-            }
+            steps = ["0, clean", *(formatting.epsilon(value, self.norm) for value in self.epsilons[1:])]
+            views = [self._view(view) for view in self.views]
+        record = {name: getattr(self, name) for name in ("key", "title", "classes", "axis", "epsilons")}
+        record |= {"steps": steps, "factors": list(self.factors), "ids": self.ids, "labels": self.labels}
+        return record | {"groups": self.groups, "views": views}
 
     def _view(self, view: View) -> dict[str, Any]:
         last = max(value for value, step in zip(self.epsilons, view.steps, strict=True) if step is not None)
@@ -196,31 +188,15 @@ def _scene(key: tuple, members: list[tuple[StageTables, Stage, Samples]], names:
         places = {name: place for place, name in enumerate(one.image_ids)}
         own = {0.0: 0} | {round(value, 12): index for index, value in enumerate(one.epsilons, 1)}
         parts = [names.get(run.path, ""), one.model_id, one.attack_id if several and not what else ""]
-        views.append(
-            View(
-                name=" · ".join(part for part in parts if part),
-                samples=one,
-                places=tuple(places.get(name) for name in ids),
-                steps=tuple(own.get(value) for value in epsilons),
-                check=_check(run, stage),
-                found=partial(_radii, run, stage),
-            )
-        )
-    title = members[0][0].study.tasks[task].title or task
-    titles[task] = titles.get(task, 0) + 1
-    return Scene(
-        key=task if titles[task] == 1 else f"{task}-{titles[task]}",
-        title=title + (f", {what}" if what else f", {norm}" if norm != "linf" else ""),
-        classes=classes,
-        norm=norm,
-        axis=f"severity ({members[0][1].facts['unit']})" if what else "ε",
-        scale=members[0][0].study.tasks[task].scale,
-        epsilons=epsilons,
-        ids=ids,
-        labels=tuple(images_of.values()),
-        groups=_groups(members[0][0].metadata(task), ids),
-        views=tuple(views),
-    )
+        name, steps = " · ".join(part for part in parts if part), tuple(own.get(value) for value in epsilons)
+        matched = tuple(places.get(each) for each in ids)
+        views.append(View(name, one, matched, steps, _check(run, stage), partial(_radii, run, stage)))
+    (first, stage, _), titles[task] = members[0], titles.get(task, 0) + 1
+    address, record = task if titles[task] == 1 else f"{task}-{titles[task]}", first.study.tasks[task]
+    title = (record.title or task) + (f", {what}" if what else f", {norm}" if norm != "linf" else "")
+    axis, groups = f"severity ({stage.facts['unit']})" if what else "ε", _groups(first.metadata(task), ids)
+    about = address, title, classes, norm, axis, record.scale, epsilons, ids, tuple(images_of.values())
+    return Scene(*about, groups, tuple(views))
 
 
 def _groups(metadata: pl.DataFrame, ids: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
