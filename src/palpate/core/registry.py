@@ -91,9 +91,8 @@ class Registry(Mapping[str, T], Generic[T]):
             remedy = "choose another name"
             raise InputError(f"{self.kind} {name!r} of {package} is registered already by {taken.package}; {remedy}")
         if taken:
-            warnings.warn(
-                f"{self.kind} {name!r} of {taken.package} was left out: palpate has one of that name", stacklevel=3
-            )
+            lost = f"{self.kind} {name!r} of {taken.package} was left out"
+            warnings.warn(f"{lost}: palpate has one of that name", stacklevel=3)
         self._entries[name] = Entry(name, value, package, builtin)
 
     def entries(self) -> list[Entry]:

@@ -114,9 +114,8 @@ class RunFolder:
             remedy = f"`palpate verify {self.path} --repair` or `palpate study` writes it again from the stage outputs"
             raise Damaged(f"{error}; {remedy}") from None
         if (version := data.get("format")) is None:
-            raise InputError(
-                f"{self.path}: was made by version 0.1 of palpate, whose runs this version does not read; run the study again in another folder"
-            )
+            made = "was made by version 0.1 of palpate, whose runs this version does not read"
+            raise InputError(f"{self.path}: {made}; run the study again in another folder")
         if version != FORMAT:
             age = "a newer" if isinstance(version, int) and version > FORMAT else "an older"
             formats = f"format {version!r}, and this palpate reads {FORMAT}"

@@ -75,9 +75,8 @@ class Spec(BaseModel):
     def unknown_key(cls, key: str) -> str:
         """What to say of a key that this specification does not have; a specification may override it to say more."""
         near = difflib.get_close_matches(key, cls.model_fields, n=1)
-        return "unknown key; " + (
-            f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(cls.model_fields)}"
-        )
+        known = f"known keys: {', '.join(cls.model_fields)}"
+        return f"unknown key; did you mean `{near[0]}`?" if near else f"unknown key; {known}"
 
     def to_dict(self) -> dict[str, Any]:
         """The specification as JSON-able values, defaults included."""

@@ -28,13 +28,9 @@ WAVE = 64  # images decoded between two looks at how many failed
 REPEATED = "of one channel were repeated to three"
 STRETCHED = "were not square and were stretched"
 ENLARGED = "were smaller than the size and were enlarged"
-INDEX = {
-    "pixels": pl.String(),  # SHA-256 of the decoded source
-    "error": pl.String(),  # null where readable
-    "remarks": pl.List(pl.String()),
-    "lowest": pl.Float64(),  # value of the decoded source
-    "highest": pl.Float64(),
-}
+INDEX = {"pixels": pl.String(), "error": pl.String(), "remarks": pl.List(pl.String())}
+INDEX |= {"lowest": pl.Float64(), "highest": pl.Float64()}
+"""Of the decoded source: its SHA-256, why it cannot be read or null, what was decided about it, and its smallest and largest value."""
 
 Decoder = Callable[[str, bool, set[str]], np.ndarray]
 """From a path, whether to make it grey, and a set that takes remarks, to an image as `palpate.data.decode.decode` gives it."""

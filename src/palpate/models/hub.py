@@ -69,9 +69,8 @@ def repository(name: str, needed: Sequence[str], others: Sequence[str] = ()) -> 
             return Path(huggingface_hub.snapshot_download(name, endpoint=HUB, **wanted))
         except (OSError, HFValidationError) as error:
             reason = str(error)
-    fault = (
-        f"{name!r} is no folder, is not in the cache ({constants.HF_HUB_CACHE}), and cannot be downloaded ({reason})"
-    )
+    absent = f"is not in the cache ({constants.HF_HUB_CACHE}), and cannot be downloaded ({reason})"
+    fault = f"{name!r} is no folder, {absent}"
     files = f"{', '.join((*needed, *others))} of {HUB}/{name}"
     raise InputError(f"backbone: {fault}. On a machine with a network fetch {files} into a folder, and give the folder")
 

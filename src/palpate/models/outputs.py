@@ -82,10 +82,8 @@ def _part(given: Any, output: str | int | None) -> Any:
 
 def _kind(given: Any) -> str:
     if isinstance(given, Mapping):
-        held = {
-            key: tuple(each.shape) if isinstance(each, Tensor) else type(each).__name__ for key, each in given.items()
-        }
-        return f"a mapping of {', '.join(f'{key} {each}' for key, each in held.items())}"
+        kinds = [tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in given.values()]
+        return f"a mapping of {', '.join(f'{key} {kind}' for key, kind in zip(given, kinds, strict=True))}"
     if isinstance(given, tuple | list):
         return f"a {type(given).__name__} of {len(given)}"
     return f"a {type(given).__name__}"

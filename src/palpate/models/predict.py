@@ -66,9 +66,8 @@ def check_values(model: nn.Module) -> None:
         InputError: they do not, as those of lazy layers that were never called and of networks on the device "meta".
     """
     if any(is_lazy(tensor) or tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
-        raise InputError(
-            "model has parameters without values, as lazy layers and networks on the meta device have; call it on an image, or load its weights"
-        )
+        fault = "model has parameters without values, as lazy layers and networks on the meta device have"
+        raise InputError(f"{fault}; call it on an image, or load its weights")
 
 
 @contextlib.contextmanager

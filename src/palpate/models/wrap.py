@@ -139,9 +139,8 @@ def check_inputs(module: nn.Module) -> None:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     needed = [each.name for each in parameters if each.kind in kinds and each.default is each.empty]
     if len(needed) > 1:
-        fault = (
-            f"its forward needs {len(needed)} inputs ({', '.join(needed)}), and palpate perturbs one batch of images"
-        )
+        fault = f"its forward needs {len(needed)} inputs ({', '.join(needed)})"
+        fault += ", and palpate perturbs one batch of images"
         remedy = "wrap a module whose forward takes the images alone and supplies the others itself"
         raise InputError(f"module: {fault}; {remedy}")
 

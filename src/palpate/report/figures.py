@@ -81,15 +81,9 @@ def history_figures(history: pl.DataFrame, styles: dict[str, LineStyle]) -> list
             for column, width in columns:
                 line = _line(style.colour, style.dash if width == 2 else "2px,2px", width)
                 hover = f"%{{fullData.name}}<br>epoch %{{x}}: {column.replace('_', ' ')} %{{y:.3g}}<extra></extra>"
-                shown = {
-                    "mode": mode,
-                    "line": line,
-                    "hovertemplate": hover,
-                    "name": str(model),
-                    "legendgroup": str(model),
-                }
-                shown["showlegend"] = width == 2 and len(styles) <= 2 * SHOWN
-                figure.add_scatter(x=part["epoch"].to_list(), y=_finite(part[column]), **shown)
+                legend = width == 2 and len(styles) <= 2 * SHOWN
+                named = {"name": str(model), "legendgroup": str(model), "showlegend": legend, "hovertemplate": hover}
+                figure.add_scatter(x=part["epoch"].to_list(), y=_finite(part[column]), mode=mode, line=line, **named)
         whole = 1 if history["epoch"].max() < 10 else None  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
         figure.update_layout(xaxis={"title": {"text": "epoch"}, "dtick": whole}, yaxis={"rangemode": "tozero"})
         if percent:

@@ -101,10 +101,8 @@ def first_fooled(samples: Samples) -> int:
 
 def described(samples: Samples, image: int, classes: tuple[str, ...]) -> str:
     """What an image is, and what it was taken for when clean and at the largest epsilon; a class that the task does not know goes by its number."""
-    label, *predicted = (
-        classes[index] if 0 <= index < len(classes) else f"class {index}"
-        for index in (int(samples.labels[image]), *samples.predictions[[0, -1], image].tolist())
-    )
+    seen = [int(samples.labels[image]), *samples.predictions[[0, -1], image].tolist()]
+    label, *predicted = (classes[each] if 0 <= each < len(classes) else f"class {each}" for each in seen)
     return f"{samples.image_ids[image]}, label “{label}”: “{predicted[0]}” when clean, “{predicted[1]}” when perturbed."
 
 

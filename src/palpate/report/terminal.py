@@ -13,7 +13,7 @@ from rich.text import Text
 from palpate.core import formatting
 from palpate.report.export import folder_of
 from palpate.report.results import Results
-from palpate.report.sections.leaderboard import CHECKED, accuracy, checked, median_radius, sentence, some_steps
+from palpate.report.sections.leaderboard import CHECKED, accuracy, checked, median_radius, rank, sentence, some_steps
 from palpate.report.stages import STATES
 from palpate.report.tables import epsilon_column
 from palpate.statistics.leaderboard import Leaderboard
@@ -73,11 +73,9 @@ def _table(results: Results, task: str, board: Leaderboard) -> RenderableType:
         runs = f"{len(entry.runs)} runs, " if len(entry.runs) > 1 else ""
         status = checked(results, task, entry)
         cells = [accuracy(entry, index, decimals=False) for index in steps] + [median_radius(board, entry)]
-        table.add_row(
-            formatting.NO_VALUE if entry.rank is None else str(entry.rank),
-            Text.assemble(folded(entry.name), "\n", (runs + CHECKED[status], "red" if status == "fail" else "dim")),
-            *(Text(f"{cell.text}\n{cell.below}".rstrip()) for cell in cells),
-        )
+        told = runs + CHECKED[status], "red" if status == "fail" else "dim"
+        numbers = [Text(f"{cell.text}\n{cell.below}".rstrip()) for cell in cells]
+        table.add_row(rank(entry).text, Text.assemble(folded(entry.name), "\n", told), *numbers)
     left = len(board.entries) - len(shown)
     more = [Text(f"… and {formatting.plural(left, 'more model')} on the page.", style="dim")] if left else []
     return Group(table, *more)
@@ -104,7 +102,6 @@ def _checks(results: Results) -> list[str]:
     lines = [f"{one.model_id} on {results.tasks[one.task].title}: {one.summary}." for one in shown]
     others = Counter(CHECKED[one.status] for one in results.checks if one not in shown)
     if others:
-        lines.append(
-            "Checks of the other models: " + ", ".join(f"{number} {status}" for status, number in others.items()) + "."
-        )
+        counts = ", ".join(f"{number} {status}" for status, number in others.items())
+        lines.append(f"Checks of the other models: {counts}.")
     return lines

@@ -39,9 +39,8 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
     """
-    table = with_result(check_rows(rows)).with_columns(
-        survived=survived(), group=group_names().rank("dense"), classes=_classes() if classes is None else classes
-    )
+    group, number = group_names().rank("dense"), _classes() if classes is None else pl.lit(classes)
+    table = with_result(check_rows(rows)).with_columns(survived=survived(), group=group, classes=number)
     lines = []
     for part in table.partition_by([*KEYS, "label"]):
         first = part.row(0, named=True)
@@ -76,12 +75,9 @@ def directed_radii(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
     attacked = table.filter(pl.col("epsilon_index") > 0).join(right, on=image, how="semi", nulls_equal=True)
     names = [name for name in RADII if name in attacked.columns and name != "failed"]
     fell = pl.col("epsilon").filter(~pl.col("survived")).min().fill_null(float("inf"))
-    images = attacked.group_by([*names, "image_id"]).agg(
-        pl.col("group").first(),
-        largest=pl.col("epsilon").max(),
-        failed=(pl.col("status") != "ok").any(),
-        radius=pl.coalesce(pl.col("radius").min(), fell),
-    )
+    found = {"largest": pl.col("epsilon").max(), "failed": (pl.col("status") != "ok").any()}
+    found["radius"] = pl.coalesce(pl.col("radius").min(), fell)
+    images = attacked.group_by([*names, "image_id"]).agg(pl.col("group").first(), **found)
     lines = []
     for part in images.sort(*names, "image_id").partition_by(names, maintain_order=True):
         first, failed = part.row(0, named=True), part["failed"].to_numpy()
@@ -112,10 +108,8 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
     """
     table = check_rows(rows, needed=["logits", "inherited"])
     table = table.with_columns(group=group_names().rank("dense"), classes=_classes())
-    thresholds = {
-        tuple(part.select(MODEL).row(0)): _threshold(part)
-        for part in table.filter(pl.col("split") == "val", pl.col("epsilon_index") == 0).partition_by(MODEL)
-    }
+    validation = table.filter(pl.col("split") == "val", pl.col("epsilon_index") == 0).partition_by(MODEL)
+    thresholds = {tuple(part.select(MODEL).row(0)): _threshold(part) for part in validation}
     inherited = table.group_by([*MODEL, "attack_id"]).agg(pl.col("inherited").fill_null(False).any())
     stopped = {row[:-1] for row in inherited.rows() if row[-1]}
     lines = []

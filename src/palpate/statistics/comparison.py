@@ -99,11 +99,9 @@ class Comparison:
             if point.ratio is not None:
                 ratio = f"{point.ratio:.2f} [{point.ratio_low:.2f}, {point.ratio_high:.2f}]"
             limits = f"[{formatting.points(point.low)}, {formatting.points(point.high)}]"
-            lines.append(
-                f"{_epsilon(point, self.norm):>20}  {100 * point.accuracy_a:5.1f}  {100 * point.accuracy_b:5.1f}  "
-                f"{formatting.points(point.points, plus=True):>6}  {limits:>15}  "
-                f"{formatting.p_value(point.p_adjusted).removeprefix('p ').removeprefix('= '):>6}  {ratio:>17}"
-            )
+            p = formatting.p_value(point.p_adjusted).removeprefix("p ").removeprefix("= ")
+            line = f"{_epsilon(point, self.norm):>20}  {100 * point.accuracy_a:5.1f}  {100 * point.accuracy_b:5.1f}  "
+            lines.append(f"{line}{formatting.points(point.points, plus=True):>6}  {limits:>15}  {p:>6}  {ratio:>17}")
         meaning = "points are b minus a in percent; p is Holm-adjusted over the epsilons"
         lines += ["", f"a: {self.a}; b: {self.b}; {meaning}"]
         if self.area:

@@ -18,8 +18,7 @@ def confusion(rows: pl.DataFrame) -> pl.DataFrame:
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
     """
-    table = check_rows(rows, needed=["prediction"]).with_columns(
-        prediction=pl.when(pl.col("status") == "ok").then("prediction")
-    )
+    known = pl.when(pl.col("status") == "ok").then("prediction")
+    table = check_rows(rows, needed=["prediction"]).with_columns(prediction=known)
     found = table.group_by(COUNTED_BY).len("n").sort(COUNTED_BY)
     return found.cast(CONFUSION)  # pyright: ignore[reportArgumentType]

@@ -66,9 +66,8 @@ def _errors(label: int, rows: pl.DataFrame, level: float) -> Measured | None:
 
 def _median_radius(rows: pl.DataFrame, level: float) -> Measured | None:
     # An image on which the attack failed has no radius: it counts as one that the smallest change fools.
-    part = with_result(rows).select(
-        pl.col("radius").fill_null(0), clean=(pl.col("radius") != 0).fill_null(True), group=group_names()
-    )
+    known = pl.col("radius").fill_null(0), (pl.col("radius") != 0).fill_null(True).alias("clean")
+    part = with_result(rows).select(*known, group=group_names())
     radius, clean, group = (part[name].to_numpy() for name in ("radius", "clean", "group"))
     found = median_radius(radius, clean, group, level)
     if found is None:

@@ -67,10 +67,11 @@ def check_rows(rows: pl.DataFrame, name: str = "rows", needed: Sequence[str] = (
     twice = rows.select(condition).is_duplicated()
     if twice.any():
         example = rows.filter(twice).row(0, named=True)
-        raise InputError(
-            f"{name}: one prediction per image, model, attack and epsilon is needed; {example['image_id']!r} has several for "
-            f"{example['model_id']!r}, {example['attack_id']!r}, epsilon index {example['epsilon_index']}; give one study's tables"
+        where = f"{example['model_id']!r}, {example['attack_id']!r}, epsilon index {example['epsilon_index']}"
+        fault = (
+            f"one prediction per image, model, attack and epsilon is needed; {example['image_id']!r} has several for"
         )
+        raise InputError(f"{name}: {fault} {where}; give one study's tables")
     return rows
 
 

@@ -6,6 +6,7 @@ epsilon. So the order is by median radius, except that a model whose accuracy is
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -133,9 +134,9 @@ def unranked(rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None
     attacks = sorted(set(table.filter(pl.col("epsilon_index") > 0)["attack_id"]))
     if len(attacks) != 1 or any(table[name].n_unique() != 1 for name in ("task", "finding", "split")):
         raise InputError(f"rows: those of one task, finding, split and attack are needed, attacks {attacks} were given")
-    table = table.unique(["model_id", "epsilon_index", "image_id"], keep="first").with_columns(
-        survived=survived(), group=group_names(), failed=pl.col("status") != "ok", name=architecture_name()
-    )
+    table = table.unique(["model_id", "epsilon_index", "image_id"], keep="first")
+    table = table.with_columns(survived=survived(), group=group_names(), name=architecture_name())
+    table = table.with_columns(failed=pl.col("status") != "ok")
     unseen = dict(table.filter(status="no gradient").group_by("model_id").agg(pl.n_unique("image_id")).iter_rows())
     table = with_result(table)
     seen = table.filter(pl.col("epsilon_index") > 0).select("model_id").unique()
@@ -215,30 +216,19 @@ def _entry(
     groups = first["group"].rank("dense").to_numpy()
     labels = first["label"].to_numpy()
     epsilons = table["epsilon"].to_numpy().reshape(shape)[:, 0, 0].tolist()
-    accuracy = tuple(
-        Accuracy(index, epsilon, float(right.mean()), *mean_interval(right, groups, level))
-        for index, epsilon, right in zip(indices, epsilons, correct, strict=True)
-    )
-    row = first.row(0, named=True)
+    shares = [(float(right.mean()), *mean_interval(right, groups, level)) for right in correct]
+    points = zip(indices, epsilons, shares, strict=True)
+    accuracy = tuple(Accuracy(index, epsilon, *share) for index, epsilon, share in points)
     radii = _radii(table, shape, correct, epsilons)
-    entry = Entry(
-        rank=None,
-        rank_low=None,
-        rank_high=None,
-        **{name: row[name] for name in ("name", *ARCHITECTURE)},
-        runs=runs,
-        left_out=left_out,
-        signal=judged[runs[0]],
-        images=len(labels),
-        groups=len(np.unique(groups)),
-        failed=int(table["failed"].to_numpy().reshape(shape).any(0).sum(1).max()),
-        no_gradient=max(unseen.get(name, 0) for name in runs),
-        majority_rate=majority_rate(labels),
-        balanced_accuracy=_balanced(correct[0], labels, groups, level),
-        accuracy=accuracy,
-        median_radius=median_radius(radii, correct[0], groups, level),
-        radii=radius_spread(radii, correct[0]),
-    )
+    about: dict[str, Any] = dict.fromkeys(("rank", "rank_low", "rank_high"))
+    about |= first.select("name", *ARCHITECTURE).row(0, named=True)
+    about |= {"runs": runs, "left_out": left_out, "signal": judged[runs[0]], "accuracy": accuracy}
+    about |= {"images": len(labels), "groups": len(np.unique(groups)), "majority_rate": majority_rate(labels)}
+    about["failed"] = int(table["failed"].to_numpy().reshape(shape).any(0).sum(1).max())
+    about["no_gradient"] = max(unseen.get(name, 0) for name in runs)
+    about["balanced_accuracy"] = _balanced(correct[0], labels, groups, level)
+    about["median_radius"] = median_radius(radii, correct[0], groups, level)
+    entry = Entry(**about, radii=radius_spread(radii, correct[0]))
     names = [first[name].cast(pl.String).to_numpy() for name in ("image_id", "group")]
     return entry, Member(names[0], labels, names[1], radii, correct[0])
 

@@ -191,10 +191,8 @@ def calibration_error(
     member = np.eye(BINS)[bins] * (right - confidence)[:, None]  # (N, bins)
     gaps = member.mean(0)
     value = float(np.abs(gaps).sum())
-    draws = [
-        weights @ member / weights.sum(1, keepdims=True)
-        for weights in bootstrap_weights(true, groups, seed, repetitions)
-    ]
+    every = bootstrap_weights(true, groups, seed, repetitions)
+    draws = [weights @ member / weights.sum(1, keepdims=True) for weights in every]
     deviations = np.concatenate(draws) - gaps  # (R, bins)
     largest = float(np.abs(deviations).sum(1).max())
     if value == 0 or largest == 0:

@@ -74,17 +74,12 @@ def estimate(study: Study, out: Path, root: Path | None, device: torch.device) -
             pictures = study.explain.images * (max(grids) + 1) * task.size**2 * 4 * (built.channels + 2)
             names = [f"{model.name}#{seed}" for seed in study.seeds]
             done = [complete for key, complete in made.items() if study.task_of(key[0]) is task and key[1] in names]
-            yield Estimate(
-                task=task.name,
-                model=model.name,
-                present=known.kind == "synthetic" or task.own or task.name in here,
-                complete=sum(map(sum, done)),
-                stages=seeds * (1 + questions * evaluated),
-                training_passes=seeds * per_seed,
-                attack_passes=seeds * questions * attacked,
-                seconds=seeds * (per_seed * train + questions * attacked * frozen),
-                megabytes=seeds * (4 * parameters + questions * pictures * len(study.attacks)) / 1e6,
-            )
+            present = known.kind == "synthetic" or task.own or task.name in here
+            stages, made_already = seeds * (1 + questions * evaluated), sum(map(sum, done))
+            passes = seeds * per_seed, seeds * questions * attacked
+            seconds = seeds * (per_seed * train + questions * attacked * frozen)
+            megabytes = seeds * (4 * parameters + questions * pictures * len(study.attacks)) / 1e6
+            yield Estimate(task.name, model.name, present, made_already, stages, *passes, seconds, megabytes)
 
 
 def _counts(task: TaskSpec, known: Task) -> dict[str, int]:

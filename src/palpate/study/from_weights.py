@@ -79,14 +79,8 @@ def study_of_network(
         if "findings" in learned:
             images["columns"] = {"findings": learned["findings"]}
         images |= {"test_only": True} | {key: value for key, value in numbered.items() if value is not None}
-    keys: dict[str, Any] = {
-        "name": f"attack-{task}",
-        "title": f"{default_name(model['backbone'], model.get('attention'), model.get('gamma'))} under attack",
-        "tasks": [images | dict(settings.get("task", {}))],
-        "models": [model],
-        "epsilons": list(epsilons),
-        "training": UNTRAINED,
-        "attacks": [dict(attack)],
-    }
+    title = f"{default_name(model['backbone'], model.get('attention'), model.get('gamma'))} under attack"
+    keys: dict[str, Any] = {"name": f"attack-{task}", "title": title, "training": UNTRAINED, "models": [model]}
+    keys |= {"tasks": [images | dict(settings.get("task", {}))], "epsilons": list(epsilons), "attacks": [dict(attack)]}
     keys |= {key: dict(value) for key, value in settings.items() if key in ("explain", "trust")}
     return Study.read(keys, "options")

@@ -101,20 +101,17 @@ class _Model:
             attacks.append(self._stage("attack", spec, own, by=attack.name, finding=finding))
             if not attack.attack.every_epsilon:
                 examined.append((attack, [("attack", attacks[-1])]))
-        explain = [
-            self._stage("explain", spec, own, ("attack", attacks[0]), by=spec.get("method", ""), finding=finding)
-            for spec in self.study.methods_of(self.model)
-        ]
-        trust = []
+        explain, trust = [], []
+        for spec in self.study.methods_of(self.model):
+            by = spec.get("method", "")
+            explain.append(self._stage("explain", spec, own, ("attack", attacks[0]), by=by, finding=finding))
         for attack, found in examined or [(self.study.attacks[0], [])]:
             spec = _spec(self.study.trust) | {"epsilons": self._epsilons(attack)}
             spec |= {"attack": _spec(attack, {"epsilons"})} if attack.aimed else {}  # which images it left out
             trust.append(self._stage("trust", spec, own, *found, *others, finding=finding))
-        corrupted = [
-            self._stage("corrupt", _spec(one), own, by=one.attack.name, finding=finding)
-            for one in self.study.corruptions
-        ]
-        return [*made, *attacks, *corrupted, *explain, *trust]
+        for one in self.study.corruptions:
+            attacks.append(self._stage("corrupt", _spec(one), own, by=one.attack.name, finding=finding))
+        return [*made, *attacks, *explain, *trust]
 
     def _epsilons(self, attack: AttackSpec) -> list[float]:
         return list(self.study.epsilons_of(self.task, self.data.scale, attack))

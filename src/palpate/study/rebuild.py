@@ -22,9 +22,8 @@ def rebuild(run: RunFolder) -> None:
     facts = max(made, key=lambda record: record.created).study
     assert facts is not None
     study = Study.read(facts.spec, f"{run.path}: the study of its stage outputs")
-    run.write_study(
-        **dict(facts), stages=plan(study, {task.name: _data(task.name, facts.tasks) for task in study.tasks})
-    )
+    data = {task.name: _data(task.name, facts.tasks) for task in study.tasks}
+    run.write_study(**dict(facts), stages=plan(study, data))
 
 
 def _data(name: str, records: Mapping[str, TaskRecord]) -> Data:

@@ -116,11 +116,9 @@ def run(
         write_report(folder.path)
     if failed:
         reasons = "\n".join(f"  {stage.title}: {reason}" for stage, reason in failed)
-        raise StudyIncomplete(
-            f"{len(failed)} of {len(stages)} stages failed, the others are complete and kept in {folder.path}\n{reasons}\n"
-            "Fix the cause and run the same command again: only what is missing is made.",
-            folder.path,
-        )
+        kept = f"{len(failed)} of {len(stages)} stages failed, the others are complete and kept in {folder.path}"
+        remedy = "Fix the cause and run the same command again: only what is missing is made."
+        raise StudyIncomplete(f"{kept}\n{reasons}\n{remedy}", folder.path)
     return folder.path
 
 

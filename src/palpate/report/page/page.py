@@ -99,9 +99,8 @@ def checked_models(checks: Sequence[ModelChecks]) -> dict[str, int]:
 
 def _texts(*files: tuple[str, str]) -> str:
     """Files of this package, one after the other."""
-    return "\n".join(
-        resources.files(f"palpate.report.{folder}").joinpath(name).read_text(encoding="utf-8") for folder, name in files
-    )
+    places = [resources.files(f"palpate.report.{folder}").joinpath(name) for folder, name in files]
+    return "\n".join(place.read_text(encoding="utf-8") for place in places)
 
 
 def _add(named: Named, name: str, data: RunData, *task: str) -> None:

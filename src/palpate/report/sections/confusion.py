@@ -12,7 +12,7 @@ from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, of_tables, ranked
-from palpate.report.tables import NONE, Cell, Table, percent, table
+from palpate.report.tables import NONE, Cell, Column, Table, percent, table
 from palpate.statistics.confusion import CONFUSION
 from palpate.statistics.leaderboard import Entry
 
@@ -51,11 +51,8 @@ def _tables(task: str, entry: Entry, rows: pl.DataFrame, classes: tuple[str, ...
     name, records = f"{task}-confusion-{entry.name}", tuple(rows.to_dicts())
     if len(classes) > WHOLE:
         return [_list(name, f"{entry.name}: the most frequent confusions {where}", counts, classes, records)]
-    titles = (f"{entry.name}, clean", f"{entry.name}, {where}")
-    return [
-        _whole(name + end, title, each, classes, records)
-        for end, title, each in zip(("-clean", "-attacked"), titles, counts, strict=True)
-    ]
+    clean = _whole(f"{name}-clean", f"{entry.name}, clean", counts[0], classes, records)
+    return [clean, _whole(f"{name}-attacked", f"{entry.name}, {where}", counts[1], classes, records)]
 
 
 def matrix(rows: pl.DataFrame, classes: int) -> NDArray[np.int64]:
@@ -67,35 +64,24 @@ def matrix(rows: pl.DataFrame, classes: int) -> NDArray[np.int64]:
 
 
 def _whole(name: str, title: str, counts: NDArray[np.int64], classes: tuple[str, ...], records: Records) -> Table:
-    return table(
-        name,
-        f"{title}: share of the images of each true class (row) that are classified as each class (column), all runs together.",
-        [
-            ("true class", lambda row: classes[row]),
-            ("n", lambda row: int(counts[row].sum())),
-            *((f"as {one}", lambda row, place=place: _part(counts, row, place)) for place, one in enumerate(classes)),
-        ],
-        range(len(classes)),
-        records,
-    )
+    columns: list[Column] = [("true class", lambda row: classes[row]), ("n", lambda row: int(counts[row].sum()))]
+    columns += [(f"as {one}", lambda row, place=place: _part(counts, row, place)) for place, one in enumerate(classes)]
+    shares = "share of the images of each true class (row) that are classified as each class (column)"
+    return table(name, f"{title}: {shares}, all runs together.", columns, range(len(classes)), records)
 
 
 def _list(name: str, title: str, counts: list[NDArray[np.int64]], classes: tuple[str, ...], records: Records) -> Table:
     clean, attacked = counts
     pairs = [pair for pair in product(range(len(classes)), repeat=2) if pair[0] != pair[1] and attacked[pair]]
-    return table(
-        name,
-        f"{title}, all runs together.",
-        [
-            ("true class", lambda pair: classes[pair[0]]),
-            ("classified as", lambda pair: classes[pair[1]]),
-            ("images", lambda pair: int(attacked[pair])),
-            ("share of the class", lambda pair: _part(attacked, *pair)),
-            ("share when clean", lambda pair: _part(clean, *pair)),
-        ],
-        sorted(pairs, key=lambda pair: -attacked[pair])[:LISTED],
-        records,
-    )
+    columns: list[Column] = [
+        ("true class", lambda pair: classes[pair[0]]),
+        ("classified as", lambda pair: classes[pair[1]]),
+        ("images", lambda pair: int(attacked[pair])),
+        ("share of the class", lambda pair: _part(attacked, *pair)),
+        ("share when clean", lambda pair: _part(clean, *pair)),
+    ]
+    most = sorted(pairs, key=lambda pair: -attacked[pair])[:LISTED]
+    return table(name, f"{title}, all runs together.", columns, most, records)
 
 
 def _part(counts: NDArray[np.int64], row: int, column: int) -> Cell:

@@ -1,6 +1,7 @@
 """Attacks and corruptions on one page: how much of each until half of the correct images are misclassified, and whether one predicts the other."""
 
 import dataclasses
+from operator import attrgetter
 from typing import Any
 
 from palpate.core import formatting
@@ -16,6 +17,12 @@ from palpate.report.section import Plot, Section, ranked, render
 from palpate.report.stages import Stage
 from palpate.report.tables import NONE, Cell, Column, Table, decimal, radius, rate, table
 from palpate.statistics.leaderboard import Entry, Leaderboard
+
+SEVERITIES = (
+    "How much until half of the correct images are misclassified: the median of the smallest radius or severity per image, over "
+    "the images that each model classifies correctly, with its 95% interval; “>”: not up to there. Of a corruption the first "
+    "severity at which the class changes counts."
+)
 
 Line = tuple[Leaderboard, CorruptionResults | None]
 """An attack, or a corruption with what is known of it."""
@@ -48,19 +55,10 @@ def severity_table(task: str, found: TaskResults, names: list[str]) -> Table:
     """One row per attack and corruption, a column per architecture."""
     lines: list[Line] = [(board, None) for board in found.leaderboards]
     lines += [(one.leaderboard, one) for one in found.corruptions]
-    return table(
-        f"{task}-severities",
-        "How much until half of the correct images are misclassified: the median of the smallest radius or severity per image, over "
-        "the images that each model classifies correctly, with its 95% interval; “>”: not up to there. Of a corruption the first "
-        "severity at which the class changes counts.",
-        [
-            ("attack or corruption", lambda line: line[0].attack_id),
-            ("unit", lambda line: line[1].unit if line[1] else f"ε ({line[0].norm})"),
-            *((name, lambda line, name=name: _median(line, name)) for name in names),
-        ],
-        lines,
-        [_record(task, line, names) for line in lines],
-    )
+    columns: list[Column] = [("attack or corruption", lambda line: line[0].attack_id)]
+    columns.append(("unit", lambda line: line[1].unit if line[1] else f"ε ({line[0].norm})"))
+    columns += [(name, lambda line, name=name: _median(line, name)) for name in names]
+    return table(f"{task}-severities", SEVERITIES, columns, lines, [_record(task, line, names) for line in lines])
 
 
 def correlation_table(task: str, found: TaskResults) -> Table | None:
@@ -124,19 +122,11 @@ def error_table(task: str, found: TaskResults) -> Table | None:
         key = (row["attack_id"], row["model_id"], row["label"])
         if key not in kept or row["rate"] <= 0.5:
             kept[key] = row
-    return table(
-        f"{task}-corruption-errors",
-        "Errors of each class at the largest severity tried at which they are not more than half; all severities are in the CSV.",
-        [
-            ("corruption", "attack_id"),
-            ("model", "model_id"),
-            ("error", "error"),
-            ("severity", lambda row: Cell(formatting.number(row["epsilon"]), key=row["epsilon"])),
-            ("rate", rate),
-        ],
-        kept.values(),
-        rows,
-    )
+    columns: list[Column] = [("corruption", "attack_id"), ("model", "model_id"), ("error", "error")]
+    columns.append(("severity", lambda row: Cell(formatting.number(row["epsilon"]), key=row["epsilon"])))
+    caption = "Errors of each class at the largest severity tried at which they are not more than half"
+    caption += "; all severities are in the CSV."
+    return table(f"{task}-corruption-errors", caption, [*columns, ("rate", rate)], kept.values(), rows)
 
 
 def about(task: str, found: TaskResults) -> Table:
@@ -145,19 +135,13 @@ def about(task: str, found: TaskResults) -> Table:
     def largest(one: CorruptionResults) -> Cell:
         return Cell(formatting.number(one.largest), severity_text(one, one.largest), key=one.largest)
 
-    return table(
-        f"{task}-corruption-sources",
+    told = {"corruption": "name", "for": "modality", "unit": "unit", "largest": largest, "source": "source"}
+    columns: list[Column] = [(head, attrgetter(make) if isinstance(make, str) else make) for head, make in told.items()]
+    caption, records = (
         "What the corruptions are; docs/corruptions.md shows each.",
-        [
-            ("corruption", lambda one: one.name),
-            ("for", lambda one: one.modality),
-            ("unit", lambda one: one.unit),
-            ("largest", largest),
-            ("source", lambda one: one.source),
-        ],
-        found.corruptions,
         [one.to_dict() for one in found.corruptions],
     )
+    return table(f"{task}-corruption-sources", caption, columns, found.corruptions, records)
 
 
 def _entry(board: Leaderboard, name: str) -> Entry | None:

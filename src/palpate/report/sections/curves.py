@@ -6,7 +6,7 @@ from palpate.report.results import NO_ATTACK, Curve, Point
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked, render
 from palpate.report.sections.leaderboard import board_plot, board_table, counted
-from palpate.report.tables import NONE, Cell, Table, epsilon_columns, percent, share, table
+from palpate.report.tables import NONE, Cell, Column, Table, epsilon_columns, percent, share, table
 
 
 @SECTIONS.register("curves")
@@ -16,13 +16,11 @@ def section(data: RunData, task: str) -> Section | None:
     found = data.results.tasks[task]
     if not found.curves:
         return None
-    parts = [
-        (board_plot(task, board) if place else None, board_table(data.results, task, board, every=True))
-        for place, board in enumerate(found.leaderboards)
-    ]
+    made = [board_table(data.results, task, board, every=True) for board in found.leaderboards]
+    plots = [board_plot(task, board) if place else None for place, board in enumerate(found.leaderboards)]
     runs = run_tables(task, found.curves)
-    html = render("curves.html", parts=parts, runs=runs)
-    return Section("Accuracy at every ε", html, tables=(*(made for _, made in parts), *runs))
+    html = render("curves.html", parts=list(zip(plots, made, strict=True)), runs=runs)
+    return Section("Accuracy at every ε", html, tables=(*made, *runs))
 
 
 def run_tables(task: str, curves: tuple[Curve, ...]) -> list[Table]:
@@ -39,20 +37,20 @@ def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
     subject = ", ".join(part for part in (finding, "not attacked" if attack == NO_ATTACK else attack) if part)
     silent = [formatting.percent(one.start.chance) for one in curves if one.signal is False]
     chance = f" No signal: balanced accuracy is not above chance ({silent[0]})." if silent else ""
-    return table(
-        f"{task}-runs-{subject}",
-        f"Each run by itself ({subject}). All numbers are of the {'test' if attack == NO_ATTACK else 'attacked'} images.{chance}",
-        [
-            ("model", lambda one: one.model_id),
-            ("n", _images),
-            ("clean accuracy", lambda one: share(one.start.accuracy, one.start.low, one.start.high, one.start.n)),
-            ("majority rate", lambda one: percent(one.start.majority_rate, one.start.n)),
-            ("balanced accuracy", lambda one: _balanced(one.start)),
-            *epsilon_columns(steps, _accuracy),
-        ],
-        curves,
-        [record for one in curves for record in _records(task, one)],
+    columns: list[Column] = [
+        ("model", lambda one: one.model_id),
+        ("n", _images),
+        ("clean accuracy", lambda one: share(one.start.accuracy, one.start.low, one.start.high, one.start.n)),
+        ("majority rate", lambda one: percent(one.start.majority_rate, one.start.n)),
+        ("balanced accuracy", lambda one: _balanced(one.start)),
+        *epsilon_columns(steps, _accuracy),
+    ]
+    which, records = (
+        "test" if attack == NO_ATTACK else "attacked",
+        [each for one in curves for each in _records(task, one)],
     )
+    caption = f"Each run by itself ({subject}). All numbers are of the {which} images.{chance}"
+    return table(f"{task}-runs-{subject}", caption, columns, curves, records)
 
 
 def _images(one: Curve) -> Cell:

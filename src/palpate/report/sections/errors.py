@@ -42,20 +42,15 @@ def errors(task: str, found: TaskResults, classes: tuple[str, ...]) -> list[Tabl
 
 def _errors(name: str, rows: list[Any], grid: dict[int, tuple[float, str]], classes: tuple[str, ...]) -> Table:
     ordered = sorted(rows, key=lambda row: (row["attack_id"], row["model_id"], -row["label"]))
-    return table(
-        name,
-        f"False negatives: images of “{classes[1]}” classified as “{classes[0]}”; false positives: the reverse. "
-        "Of the attacked images, 95% intervals in brackets.",
-        [
-            ("model", "model_id"),
-            ("attack", "attack_id"),
-            ("error", lambda line: f"{line['error']}s"),
-            ("n", "n"),
-            *epsilon_columns(grid),
-        ],
-        by_epsilon(ordered, "model_id", "attack_id", "error"),
-        rows,
-    )
+    columns: list[Column] = [
+        ("model", "model_id"),
+        ("attack", "attack_id"),
+        ("error", lambda line: f"{line['error']}s"),
+    ]
+    columns += [("n", "n"), *epsilon_columns(grid)]
+    caption = f"False negatives: images of “{classes[1]}” classified as “{classes[0]}”; false positives: the reverse. "
+    caption += "Of the attacked images, 95% intervals in brackets."
+    return table(name, caption, columns, by_epsilon(ordered, "model_id", "attack_id", "error"), rows)
 
 
 def directed_radii(task: str, found: TaskResults, classes: tuple[str, ...]) -> Table | None:
@@ -68,18 +63,11 @@ def directed_radii(task: str, found: TaskResults, classes: tuple[str, ...]) -> T
         return None
     columns: list[Column] = [("model", lambda line: line[0][0]), ("attack", lambda line: line[0][1])]
     for name in DIRECTIONS.values():
-        columns += [
-            (name, lambda line, name=name: _median(line[1].get(name))),
-            ("n", lambda line, name=name: _images(line[1].get(name))),
-        ]
-    return table(
-        f"{task}-directed-radii",
-        f"Median radius to a missed disease, of images of “{classes[1]}” that are classified correctly, and to a false alarm, of those of "
-        f"“{classes[0]}”; n images each, 95% intervals in brackets.",
-        columns,
-        lines.items(),
-        rows,
-    )
+        columns.append((name, lambda line, name=name: _median(line[1].get(name))))
+        columns.append(("n", lambda line, name=name: _images(line[1].get(name))))
+    caption = f"Median radius to a missed disease, of images of “{classes[1]}” that are classified correctly, "
+    caption += f"and to a false alarm, of those of “{classes[0]}”; n images each, 95% intervals in brackets."
+    return table(f"{task}-directed-radii", caption, columns, lines.items(), rows)
 
 
 def operating_points(task: str, found: TaskResults) -> Table | None:
@@ -88,23 +76,14 @@ def operating_points(task: str, found: TaskResults) -> Table | None:
     if not rows:
         return None
     notes = "".join(f" {row['model_id']}: {row['note']}." for row in rows if row["note"])
-    columns: list[Column] = [
-        ("model", "model_id"),
-        ("n", "n"),
-        ("AUROC", lambda row: _decimal(row, "auroc")),
-        ("sensitivity", lambda row: rate({**row, "note": ""}, "sensitivity")),
-        ("specificity", lambda row: rate({**row, "note": ""}, "specificity")),
-        ("Brier score", lambda row: _decimal(row, "brier")),
-        ("calibration error", lambda row: _decimal(row, "calibration_error")),
-    ]
-    return table(
-        f"{task}-operating-points",
-        "Clean images of the whole test split: AUROC; sensitivity and specificity at the threshold fixed on the validation images; "
-        f"Brier score and calibration error (smaller is better). 95% intervals in brackets.{notes}",
-        columns,
-        rows,
-        rows,
-    )
+    columns: list[Column] = [("model", "model_id"), ("n", "n"), ("AUROC", lambda row: _decimal(row, "auroc"))]
+    for name in ("sensitivity", "specificity"):
+        columns.append((name, lambda row, name=name: rate({**row, "note": ""}, name)))
+    columns.append(("Brier score", lambda row: _decimal(row, "brier")))
+    columns.append(("calibration error", lambda row: _decimal(row, "calibration_error")))
+    caption = "Clean images of the whole test split: AUROC; sensitivity and specificity at the threshold fixed on the "
+    caption += "validation images; Brier score and calibration error (smaller is better). 95% intervals in brackets."
+    return table(f"{task}-operating-points", caption + notes, columns, rows, rows)
 
 
 def _silent(found: TaskResults) -> set[str]:

@@ -18,6 +18,11 @@ ALWAYS = (
 )
 
 
+LARGEST_LOSS = (
+    "Sample images have the largest loss found at each ε. An attack that minimises the change counts other images."
+)
+
+
 @SECTIONS.register("limits")
 @ranked(85)
 def section(data: RunData) -> Section:
@@ -35,14 +40,11 @@ def limits(data: RunData) -> list[str]:
         f"A check failed for {plural(failed, 'result')}: these accuracies under attack may be too high.": failed,
         f"{plural(unverified, 'result')} not verified.": unverified,
     }
+    attacks_only = data.complete("attack") and not data.complete("corrupt")
     run = {
         f"{plural(absent, 'stage')} of the study not complete.": absent,
-        "Only attacks were measured: noise, blur, compression and other changes of acquisition were not.": (
-            data.complete("attack") and not data.complete("corrupt")
-        ),
-        "Sample images have the largest loss found at each ε. An attack that minimises the change counts other images.": (
-            data.complete("explain")
-        ),
+        "Only attacks were measured: noise, blur, compression and other changes of acquisition were not.": attacks_only,
+        LARGEST_LOSS: data.complete("explain"),
     }
     tasks = [note for task in data.results.tasks for note in _task(data, task)]
     return [*_that_hold(checks), *tasks, *_that_hold(run), *ALWAYS]

@@ -103,14 +103,12 @@ def between_models(maps: dict[str, NDArray[Any]]) -> Lines:
     Args:
         maps: for each model (E + 1, T, n, H, W), of the same images in the same order; pairs of other lengths are left out.
     """
-    return {
-        (f"{one} and {other}", TARGETS[t]): tuple(
-            _mean(pl.Series(map_similarity(a[t], b[t]))) for a, b in zip(maps[one], maps[other], strict=True)
-        )
-        for one, other in combinations(maps, 2)
-        if maps[one].shape == maps[other].shape
-        for t in range(maps[one].shape[1])
-    }
+    found: Lines = {}
+    for one, other in combinations(maps, 2):
+        for t in range(maps[one].shape[1]) if maps[one].shape == maps[other].shape else ():
+            pairs = zip(maps[one][:, t], maps[other][:, t], strict=True)
+            found[f"{one} and {other}", TARGETS[t]] = tuple(_mean(pl.Series(map_similarity(a, b))) for a, b in pairs)
+    return found
 
 
 def shrink(maps: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, of_tables, ranked
-from palpate.report.tables import Table, by_epsilon, epsilon_columns, table
+from palpate.report.tables import Column, Table, by_epsilon, epsilon_columns, table
 
 
 @SECTIONS.register("subgroups")
@@ -40,15 +40,8 @@ def _table(task: str, attack: str, error: str, disease: str, rows: list[dict[str
     done = "corrupted" if rows[-1]["norm"] == "severity" else "attacked"
     where = "clean images of the whole test split" if clean else f"{done} by {attack}"
     steps = {row["epsilon_index"]: (row["epsilon"], rows[-1]["norm"] or "linf") for row in rows}
-    return table(
-        f"{task}-subgroups-{attack}-{error}",
-        f"{means[error]}; {where}, {decision}. 95% intervals in brackets; no rate of too few images.",
-        [
-            ("model", "model_id"),
-            ("subgroup", lambda line: f"{line['column']}: {line['value']}"),
-            ("n", "n"),
-            *epsilon_columns(steps),
-        ],
-        by_epsilon(rows, "model_id", "column", "value"),
-        rows,
-    )
+    columns: list[Column] = [("model", "model_id"), ("subgroup", lambda line: f"{line['column']}: {line['value']}")]
+    columns += [("n", "n"), *epsilon_columns(steps)]
+    caption = f"{means[error]}; {where}, {decision}. 95% intervals in brackets; no rate of too few images."
+    lines = by_epsilon(rows, "model_id", "column", "value")
+    return table(f"{task}-subgroups-{attack}-{error}", caption, columns, lines, rows)

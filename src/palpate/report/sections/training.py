@@ -15,7 +15,5 @@ def section(data: RunData, task: str) -> Section | None:
     if not len(history):
         return None
     figures = enumerate(history_figures(history, line_styles(data.models(task))))
-    plots = [
-        (each, Plot(f"history-{task}-{n}", figure, f"{each}, by epoch and model.")) for n, (each, figure) in figures
-    ]
+    plots = [(each, Plot(f"history-{task}-{n}", made, f"{each}, by epoch and model.")) for n, (each, made) in figures]
     return Section("Training", render("training.html", plots=plots))

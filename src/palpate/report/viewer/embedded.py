@@ -49,10 +49,8 @@ def embed(scene: Scene, budget: int) -> dict[str, Any] | None:
     fewer = tuple(dataclasses.replace(view, places=view.places[:kept]) for view in views)
     cut = dataclasses.replace(scene, ids=scene.ids[:kept], labels=scene.labels[:kept], groups=groups, views=fewer)
     facts: dict[str, Any] = cut.to_dict() | {"factors": list(scene.factors)}
-    facts["views"] = [
-        record | kept_pictures.of(scene, view, kept, photos, side)
-        for record, view in zip(facts["views"], views, strict=True)
-    ]
+    for record, view in zip(facts["views"], views, strict=True):
+        record |= kept_pictures.of(scene, view, kept, photos, side)
     note = f"Images are stored in the page as {photos.words}; the attacked floats are in the run's samples.npz."
     if kept < number or len(views) < len(scene.views):
         note += f" The page holds {kept} of {number} samples and {len(views)} of {len(scene.views)} models: palpate view RUN shows all."
@@ -94,10 +92,8 @@ class _Pictures:
 
         stored = [[self.add(photo(view, step, one, photos)) for one in samples] for step in steps]
         places = {"photos": stored, "differences": list(map(differences, steps))}
-        names = view.samples.maps
-        return places | {
-            "maps": {name: [[maps(name, step, one) for one in targets] for step in steps] for name in names}
-        }
+        made = {name: [[maps(name, step, one) for one in targets] for step in steps] for name in view.samples.maps}
+        return places | {"maps": made}
 
 
 def photo(view: View, step: int, image: int, style: Style = images.WHOLE) -> Picture | None:

@@ -106,22 +106,24 @@ class Scene:
         with formatting.native(self.scale):
             steps = ["0, clean", *(formatting.epsilon(value, self.norm) for value in self.epsilons[1:])]
             views = [self._view(view) for view in self.views]
-        record = {name: getattr(self, name) for name in ("key", "title", "classes", "axis", "epsilons")}
-        record |= {"steps": steps, "factors": list(self.factors), "ids": self.ids, "labels": self.labels}
-        return record | {"groups": self.groups, "views": views}
+        record: dict[str, Any] = {
+            "key": self.key,
+            "title": self.title,
+            "classes": list(self.classes),
+            "axis": self.axis,
+        }
+        record |= {"epsilons": list(self.epsilons), "steps": steps, "factors": list(self.factors)}
+        groups = {name: list(values) for name, values in self.groups.items()}
+        return record | {"ids": list(self.ids), "labels": list(self.labels), "groups": groups, "views": views}
 
     def _view(self, view: View) -> dict[str, Any]:
         last = max(value for value, step in zip(self.epsilons, view.steps, strict=True) if step is not None)
         confidence = view.samples.confidence
-        return {
-            "name": view.name,
-            "check": view.check,
-            "methods": list(view.samples.maps),
-            "predictions": self._table(view, view.samples.predictions, int),
-            "confidence": None if confidence is None else self._table(view, confidence, lambda one: round(one, 3)),
-            "radius": [None if one is None or np.isinf(one) else one for one in view.radius],
-            "found": [radius_text(one, last, self.norm) for one in view.radius],
-        }
+        told = {"name": view.name, "check": view.check, "methods": list(view.samples.maps)}
+        told["predictions"] = self._table(view, view.samples.predictions, int)
+        told["confidence"] = None if confidence is None else self._table(view, confidence, lambda one: round(one, 3))
+        told["radius"] = [None if one is None or np.isinf(one) else one for one in view.radius]
+        return told | {"found": [radius_text(one, last, self.norm) for one in view.radius]}
 
     def _table(self, view: View, values: NDArray[Any], kind: Any) -> list[list[Any]]:
         """Values (E + 1, n) of a view by epsilon and image of the scene; null where it has none."""
@@ -213,16 +215,11 @@ def _radii(run: StageTables, stage: Stage) -> dict[str, float]:
     columns = ("image_id", "epsilon", "epsilon_index", "radius", "correct", "status")
     rows = run.attack_rows_of(stage, columns)
     lost = pl.col("status").ne("ok") | ~pl.col("correct").fill_null(False)
-    found = rows.group_by("image_id").agg(
-        clean=lost.filter(pl.col("epsilon_index") == 0).any(),
-        failed=(pl.col("status") != "ok").any(),
-        radius=pl.col("radius").min(),
-        fell=pl.col("epsilon").filter(lost).min().fill_null(float("inf")),
-    )
-    found = found.with_columns(
-        radius=pl.when("clean").then(0.0).when("failed").then(pl.col("fell")).otherwise(pl.coalesce("radius", "fell"))
-    )
-    return dict(found.select("image_id", "radius").rows())
+    clean, failed = lost.filter(pl.col("epsilon_index") == 0).any(), (pl.col("status") != "ok").any()
+    fell = pl.col("epsilon").filter(lost).min().fill_null(float("inf"))
+    found = rows.group_by("image_id").agg(pl.col("radius").min(), clean=clean, failed=failed, fell=fell)
+    radius = pl.when("clean").then(0.0).when("failed").then(pl.col("fell")).otherwise(pl.coalesce("radius", "fell"))
+    return dict(found.select("image_id", radius).rows())
 
 
 def _check(run: StageTables, stage: Stage) -> str:

@@ -88,13 +88,8 @@ def _facts(attack: Corrupted, size: int, searched: pl.DataFrame) -> dict[str, An
     """What the corruption is and what was spent."""
     corruption = attack.corruption
     stated = ("unit", "modality", "source", "identity", "direction", "parameter")
-    return {name: getattr(corruption, name) for name in stated} | {
-        "attack_id": attack.name,
-        "corruption": corruption.name,
-        "largest": corruption.range_of(size),
-        "anchors": {name: list(levels) for name, levels in corruption.anchors(size).items()},
-        "draws": attack.noise_draws,
-        "images": len(searched),
-        "passes_forward_per_image": searched["passes"].mean(),
-        "several_crossings": int((searched["crossings"] > 1).sum()),
-    }
+    facts: dict[str, Any] = {name: getattr(corruption, name) for name in stated} | {"attack_id": attack.name}
+    facts |= {"corruption": corruption.name, "largest": corruption.range_of(size), "draws": attack.noise_draws}
+    facts["anchors"] = {name: list(levels) for name, levels in corruption.anchors(size).items()}
+    facts |= {"images": len(searched), "passes_forward_per_image": searched["passes"].mean()}
+    return facts | {"several_crossings": int((searched["crossings"] > 1).sum())}

@@ -60,17 +60,9 @@ def make_rows(
     """
     labels, found = torch.as_tensor(np.asarray(split.labels)[place], dtype=torch.long), logits.double()
     prediction, status = found.argmax(1), np.where(unusable(found), "failed", status)
-    columns: dict[str, Any] = {
-        **keys,
-        **CLEAN,
-        "image_id": np.asarray(split.ids)[place].tolist(),
-        "group_id": np.asarray(split.groups)[place].tolist(),
-        "label": labels.numpy(),
-        "logits": found.tolist(),
-        "prediction": prediction.numpy(),
-        "correct": (prediction == labels).numpy() & (status == "ok"),
-        "margin": -margin(found, labels).numpy(),
-        "status": status.tolist(),
-        **attacked,
-    }
+    columns: dict[str, Any] = {**keys, **CLEAN, "label": labels.numpy(), "logits": found.tolist()}
+    for name, values in (("image_id", split.ids), ("group_id", split.groups)):
+        columns[name] = np.asarray(values)[place].tolist()
+    columns |= {"prediction": prediction.numpy(), "correct": (prediction == labels).numpy() & (status == "ok")}
+    columns |= {"margin": -margin(found, labels).numpy(), "status": status.tolist()} | attacked
     return pl.DataFrame({name: columns[name] for name in rows.SCHEMA}, schema=rows.SCHEMA, strict=True)

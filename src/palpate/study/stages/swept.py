@@ -108,18 +108,12 @@ class Swept:
         radius = [None if why == "no gradient" else each for why, each in zip(found.status, known, strict=True)]
         for index, epsilon in enumerate(found.epsilons, 1):
             made = found.images_at(epsilon)
-            yield judge(self.model, made, clean, found.labels, epsilon, self.attack.norm, self.levels) | {
-                "status": np.array(found.status),
-                "attack_id": self.name,
-                "attack": self.attack.kind,
-                "norm": self.attack.norm,
-                "epsilon": epsilon,
-                "epsilon_index": index,
-                "inherited": found.worst is None and (found.radius <= smaller).numpy(),
-                "radius": radius,
-                "passes_forward": found.passes[:, 0].numpy(),
-                "passes_backward": found.passes[:, 1].numpy(),
-            }
+            judged = judge(self.model, made, clean, found.labels, epsilon, self.attack.norm, self.levels)
+            attack = {"attack_id": self.name, "attack": self.attack.kind, "norm": self.attack.norm, "radius": radius}
+            judged |= attack | {"status": np.array(found.status), "epsilon": epsilon, "epsilon_index": index}
+            judged["inherited"] = found.worst is None and (found.radius <= smaller).numpy()
+            judged["passes_forward"], judged["passes_backward"] = found.passes[:, :2].T.numpy()
+            yield judged
             smaller = epsilon
 
 
@@ -146,13 +140,9 @@ def judge(
         still = predict_logits(model, rounded).argmax(1) != labels[fooled]
         for place, answer in zip(fooled.nonzero()[:, 0].tolist(), still.tolist(), strict=True):
             survives[place] = answer
-    return {
-        "logits": logits,
-        "linf": distance(adversarial, images).numpy(),
-        "in_ball": norm == "severity" or (distance(adversarial, images, norm) <= epsilon + tolerance).numpy(),
-        "in_box": ((lowest >= 0) & (highest <= 1)).numpy(),
-        "survives_rounding": survives,
-    }
+    in_ball = norm == "severity" or (distance(adversarial, images, norm) <= epsilon + tolerance).numpy()
+    looked_at = {"logits": logits, "linf": distance(adversarial, images).numpy(), "in_ball": in_ball}
+    return looked_at | {"in_box": ((lowest >= 0) & (highest <= 1)).numpy(), "survives_rounding": survives}
 
 
 def write_samples(path: Path, subject: Swept, images: tuple[NDArray, NDArray], logits: NDArray) -> None:

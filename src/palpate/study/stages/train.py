@@ -50,11 +50,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
     epochs.drop("seconds", strict=False).write_parquet(folder / "history.parquet")
     if history.epochs:
         facts["result"] = f"validation accuracy {formatting.percent(history.best.val_accuracy, len(dataset.val))}"
-    facts |= {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "train_accuracy": train_accuracy,
-        "training_passes": history.epochs[-1].passes if history.epochs else 0,
-        "epochs": len(history.epochs),
-        "best_epoch": history.best_epoch,
-        "stopped_early": history.stopped_early,
-    }
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    facts |= {"parameters": parameters, "train_accuracy": train_accuracy, "epochs": len(history.epochs)}
+    facts["training_passes"] = history.epochs[-1].passes if history.epochs else 0
+    facts |= {"best_epoch": history.best_epoch, "stopped_early": history.stopped_early}
