@@ -51,8 +51,7 @@ class Examination:
     @property
     def problems(self) -> list[str]:
         """All that is wrong; empty where every file is as it was written. A stage that was not made yet is not wrong."""
-        study = [self.study] if self.study else []
-        return [*study, *(output.problem for output in self.damaged), *self.report]
+        return [*filter(None, [self.study]), *(output.problem for output in self.damaged), *self.report]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, with `whole`: whether nothing is wrong."""

@@ -69,9 +69,7 @@ def epsilon(value: float, norm: str = "linf") -> str:
     >>> epsilon(2 / 255), epsilon(0), epsilon(3.25, "l2"), epsilon(120.0, "l1")
     ('0.00784 (2/255)', '0', '3.25', '120')
     """
-    if norm != "linf" or value == 0:
-        return number(value)
-    return f"{number(value)} ({grey_levels(value)})"
+    return f"{number(value)} ({grey_levels(value)})" if norm == "linf" and value else number(value)
 
 
 def percent(value: float | None, n: int = 0) -> str:
@@ -80,9 +78,7 @@ def percent(value: float | None, n: int = 0) -> str:
     >>> percent(0.405), percent(0.405, n=600), percent(None)
     ('41%', '40.5%', '–')
     """
-    if value is None:
-        return NO_VALUE
-    return f"{100 * value + 1e-9:.{_digits(n)}f}%"
+    return NO_VALUE if value is None else f"{100 * value + 1e-9:.{_digits(n)}f}%"
 
 
 def interval(low: float | None, high: float | None, n: int = 0) -> str:
@@ -91,9 +87,8 @@ def interval(low: float | None, high: float | None, n: int = 0) -> str:
     >>> interval(0.281, 0.5499), interval(0.281, 0.5499, n=600)
     ('[28, 55]', '[28.1, 55.0]')
     """
-    if low is None or high is None:
-        return ""
-    return f"[{100 * low:.{_digits(n)}f}, {100 * high:.{_digits(n)}f}]"
+    digits = _digits(n)
+    return "" if low is None or high is None else f"[{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
 
 
 def percent_interval(value: float | None, low: float | None, high: float | None, n: int = 0) -> str:
@@ -126,10 +121,8 @@ def points(value: float, plus: bool = False) -> str:
     >>> points(-1.24), points(3.06, plus=True), points(-0.01, plus=True)
     ('−1.2', '+3.1', '0.0')
     """
-    shown = f"{abs(value):.1f}"
-    if shown == "0.0":
-        return shown
-    return ("−" if value < 0 else "+" if plus else "") + shown
+    shown, sign = f"{abs(value):.1f}", "−" if value < 0 else "+" if plus else ""
+    return shown if shown == "0.0" else sign + shown
 
 
 def points_interval(value: float, low: float, high: float) -> str:
@@ -147,9 +140,7 @@ def p_value(p: float) -> str:
     >>> p_value(0.214), p_value(0.0004), p_value(1.0), p_value(0.049)
     ('p = 0.21', 'p < 0.001', 'p = 1.00', 'p = 0.049')
     """
-    if p < 0.001:
-        return "p < 0.001"
-    return f"p = {p:.2f}" if p >= 0.0995 else f"p = {p:.3f}"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2f}" if p >= 0.0995 else f"p = {p:.3f}"
 
 
 def count(value: int) -> str:

@@ -16,35 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from palpate.core import io, records
 from palpate.core.errors import Damaged, DiskFull, InputError
-from palpate.core.io import (
-    KEPT,
-    atomic_folder,
-    check_room,
-    is_abandoned,
-    is_draft,
-    is_full,
-    lock_file,
-    named_errors,
-    read_json,
-    read_record,
-    remove,
-    sha256,
-    sweep,
-    write_record,
-)
 from palpate.core.provenance import now, versions
-from palpate.core.records import (
-    FORMAT,
-    STAGE_ID,
-    FailureRecord,
-    FileRecord,
-    StageOutput,
-    StageRecord,
-    StudyFacts,
-    StudyRecord,
-    check_stage_id,
-)
 from palpate.core.spec import Spec, SpecError
 
 State = Literal["complete", "damaged", "outdated", "missing"]
@@ -64,7 +38,7 @@ class RunFolder:
         Raises:
             InputError: the id is none, and must not become a path.
         """
-        return self.path / check_stage_id(stage_id)
+        return self.path / records.check_stage_id(stage_id)
 
     def complete(self, stage_id: str) -> bool:
         """Whether the stage output has been made and its files have their recorded sizes; no file is read but stage.json."""
@@ -73,7 +47,7 @@ class RunFolder:
         except Damaged:
             return False
 
-    def state(self, stage: StageOutput, contents: bool = True) -> tuple[State, str]:
+    def state(self, stage: records.StageOutput, contents: bool = True) -> tuple[State, str]:
         """What has become of a stage, and why it is not complete: "damaged" with the file, "outdated" with the parent, or "missing".
 
         Args:
@@ -95,7 +69,7 @@ class RunFolder:
                 return "outdated", f"{folder}: was made from another {parent.id} than the one that is there"
         return "complete", ""
 
-    def study(self) -> StudyRecord:
+    def study(self) -> records.StudyRecord:
         """The study's record.
 
         Raises:
@@ -107,30 +81,30 @@ class RunFolder:
             advice = "give the folder that `palpate study` printed"
             raise InputError(f"{self.path}: is not a run folder (it holds no study.json); {advice}")
         try:
-            data = read_json(file)
-            if "checksum" in data or data.get("format") == FORMAT:  # earlier formats have none
-                data = read_record(file)
+            data = io.read_json(file)
+            if "checksum" in data or data.get("format") == records.FORMAT:  # earlier formats have none
+                data = io.read_record(file)
         except Damaged as error:
             remedy = f"`palpate verify {self.path} --repair` or `palpate study` writes it again from the stage outputs"
             raise Damaged(f"{error}; {remedy}") from None
         if (version := data.get("format")) is None:
             made = "was made by version 0.1 of palpate, whose runs this version does not read"
             raise InputError(f"{self.path}: {made}; run the study again in another folder")
-        if version != FORMAT:
-            age = "a newer" if isinstance(version, int) and version > FORMAT else "an older"
-            formats = f"format {version!r}, and this palpate reads {FORMAT}"
+        if version != records.FORMAT:
+            age = "a newer" if isinstance(version, int) and version > records.FORMAT else "an older"
+            formats = f"format {version!r}, and this palpate reads {records.FORMAT}"
             raise InputError(f"{self.path}: is a run folder of {age} palpate ({formats}); use the palpate that made it")
-        return StudyRecord.read(data, str(file))
+        return records.StudyRecord.read(data, str(file))
 
-    def stage(self, stage_id: str) -> StageRecord:
+    def stage(self, stage_id: str) -> records.StageRecord:
         """The record of a stage output that was made.
 
         Raises:
             Damaged: it is absent or not as it was written.
         """
-        return self._record(self.folder(stage_id) / "stage.json", StageRecord, stage_id)
+        return self._record(self.folder(stage_id) / "stage.json", records.StageRecord, stage_id)
 
-    def stage_records(self) -> list[StageRecord]:
+    def stage_records(self) -> list[records.StageRecord]:
         """The records of all stage outputs in the folder, of this study as it is or as it was before it was edited."""
         found = []
         for file in sorted(self.path.glob("*-*/stage.json")):
@@ -138,16 +112,18 @@ class RunFolder:
                 found.append(self.stage(file.parent.name))
         return found
 
-    def failures(self) -> dict[str, FailureRecord]:
+    def failures(self) -> dict[str, records.FailureRecord]:
         """Stages that failed and have not succeeded since, by id."""
         found = {}
         for file in sorted((self.path / "failed").glob("*-*.json")):
-            if re.fullmatch(STAGE_ID, file.stem) and not self.complete(file.stem):
+            if re.fullmatch(records.STAGE_ID, file.stem) and not self.complete(file.stem):
                 try:
-                    found[file.stem] = self._record(file, FailureRecord, file.stem)
+                    found[file.stem] = self._record(file, records.FailureRecord, file.stem)
                 except Damaged as error:
                     why = f"why is not known: {error}"
-                    found[file.stem] = FailureRecord(id=file.stem, title="", error=why, traceback="", created="")
+                    found[file.stem] = records.FailureRecord(
+                        id=file.stem, title="", error=why, traceback="", created=""
+                    )
         return found
 
     def verify(self, stage_id: str) -> Path:
@@ -163,8 +139,8 @@ class RunFolder:
 
     def busy(self, stage_id: str) -> bool:
         """Whether a process is making the stage output, as far as this machine can see: a draft of it lies there."""
-        drafts = self.path.glob(f".{check_stage_id(stage_id)}.*.part")
-        return any(not is_abandoned(draft) for draft in drafts)
+        drafts = self.path.glob(f".{records.check_stage_id(stage_id)}.*.part")
+        return any(not io.is_abandoned(draft) for draft in drafts)
 
     @contextlib.contextmanager
     def lock(self, stage_id: str) -> Iterator[bool]:
@@ -173,11 +149,13 @@ class RunFolder:
         Raises:
             InputError: the folder cannot be written, or lies on a file system without locks.
         """
-        with lock_file(self.own(".locks") / check_stage_id(stage_id)) as held:
+        with io.lock_file(self.own(".locks") / records.check_stage_id(stage_id)) as held:
             yield held
 
     @contextlib.contextmanager
-    def making(self, stage: StageOutput, device: str, commit: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    def making(
+        self, stage: records.StageOutput, device: str, commit: str | None
+    ) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Give a folder to write a stage output into and a dict for its facts; on leaving without an error the output appears, whole.
 
         The stage's lock must be held: drafts of it that other processes left are removed.
@@ -187,38 +165,38 @@ class RunFolder:
         """
         facts: dict[str, Any] = {}
         start = time.monotonic()
-        check_room(self.path)
+        io.check_room(self.path)
         for left in self.path.glob(f".{stage.id}.*.part"):
-            remove(left)
+            io.remove(left)
         made_from = {each.id: self.stage(each.id).content for each in stage.parents if self.complete(each.id)}
         try:
-            with atomic_folder(self.folder(stage.id)) as draft:
+            with io.atomic_folder(self.folder(stage.id)) as draft:
                 yield draft, facts
                 told: dict[str, Any] = dict(stage) | {"versions": versions(), "commit": commit, "device": device}
                 told |= {"seconds": round(time.monotonic() - start, 3), "created": now(), "study": self._facts()}
                 files = {file.name: _written(file) for file in sorted(draft.iterdir())}
-                record = StageRecord(**told, files=files, made_from=made_from, facts=facts)
-                write_record(draft / "stage.json", record.to_dict())
+                record = records.StageRecord(**told, files=files, made_from=made_from, facts=facts)
+                io.write_record(draft / "stage.json", record.to_dict())
         except Exception as error:
-            if not is_full(error):
+            if not io.is_full(error):
                 raise
-            raise DiskFull(f"{self.path}: the disk was filled while {stage.title} was made; {KEPT}") from error
+            raise DiskFull(f"{self.path}: the disk was filled while {stage.title} was made; {io.KEPT}") from error
         (self.own("failed") / f"{stage.id}.json").unlink(missing_ok=True)
 
-    def record_failure(self, stage: StageOutput, error: str, trace: str) -> None:
+    def record_failure(self, stage: records.StageOutput, error: str, trace: str) -> None:
         """Note why a stage failed; the note goes when the stage succeeds."""
-        record = FailureRecord(id=stage.id, title=stage.title, error=error, traceback=trace, created=now())
+        record = records.FailureRecord(id=stage.id, title=stage.title, error=error, traceback=trace, created=now())
         file = self.own("failed") / f"{stage.id}.json"
-        with named_errors(str(file)):
-            write_record(file, record.to_dict())
+        with io.named_errors(str(file)):
+            io.write_record(file, record.to_dict())
 
     def write_study(self, **facts: Any) -> None:
         """Write study.json from the fields of a `StudyRecord` that are not about this palpate and now."""
-        record = StudyRecord(format=FORMAT, palpate=versions()["palpate"], created=now(), **facts)
-        with named_errors(str(self.path / "study.json")):
-            write_record(self.path / "study.json", record.to_dict())
+        record = records.StudyRecord(format=records.FORMAT, palpate=versions()["palpate"], created=now(), **facts)
+        with io.named_errors(str(self.path / "study.json")):
+            io.write_record(self.path / "study.json", record.to_dict())
 
-    def _fault(self, record: StageRecord, contents: bool) -> str | None:
+    def _fault(self, record: records.StageRecord, contents: bool) -> str | None:
         """The first file of a stage output that is not as it was written."""
         folder = self.folder(record.id)
         for name, written in record.files.items():
@@ -228,15 +206,16 @@ class RunFolder:
                     return f"{file}: is missing"
                 if (size := file.stat().st_size) != written.size:
                     return f"{file}: has {size:,} bytes and was written with {written.size:,}"
-                if contents and sha256(file) != written.sha256:
+                if contents and io.sha256(file) != written.sha256:
                     return f"{file}: was changed after it was made: its checksum is another"
             except OSError as error:
                 return f"{file}: cannot be read ({error.strerror or error})"
         return None
 
-    def _facts(self) -> StudyFacts | None:
+    def _facts(self) -> records.StudyFacts | None:
         with contextlib.suppress(InputError):
-            return StudyFacts(**{name: value for name, value in self.study() if name in StudyFacts.model_fields})
+            known = records.StudyFacts.model_fields
+            return records.StudyFacts(**{name: value for name, value in self.study() if name in known})
 
     def own(self, name: str) -> Path:
         """A folder of the run's own to write into, which must not lead elsewhere."""
@@ -248,7 +227,7 @@ class RunFolder:
     def _record(self, file: Path, schema: type[Record], stage_id: str) -> Record:
         """Read the record of a stage, which must name the stage that its place says."""
         try:
-            record = schema.read(read_record(file), str(file))
+            record = schema.read(io.read_record(file), str(file))
         except SpecError as error:
             raise Damaged(str(error)) from None
         if (named := getattr(record, "id", stage_id)) != stage_id:
@@ -271,16 +250,16 @@ def open_run(path: Path, name: str) -> RunFolder:
         if (path / "study.json").exists():
             raise
         others = set()
-        if path.exists() and (not path.is_dir() or any(not is_draft(file) for file in path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(not io.is_draft(file) for file in path.iterdir())):
             raise InputError(f"{path}: is not empty and no run folder; choose another folder with --out") from None
     if others - {name}:
         remedy = "choose another folder with --out"
         raise InputError(f"{path}: belongs to the study `{min(others)}`, given the study `{name}`; {remedy}")
-    with named_errors(str(path), "choose another folder with --out, or change its rights"):
+    with io.named_errors(str(path), "choose another folder with --out, or change its rights"):
         path.mkdir(parents=True, exist_ok=True)
-        sweep(path)
+        io.sweep(path)
     return run
 
 
-def _written(file: Path) -> FileRecord:
-    return FileRecord(size=file.stat().st_size, sha256=sha256(file))
+def _written(file: Path) -> records.FileRecord:
+    return records.FileRecord(size=file.stat().st_size, sha256=io.sha256(file))

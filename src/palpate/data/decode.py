@@ -18,6 +18,7 @@ TURNED = "were turned as their EXIF tag says"
 NO_ALPHA = "lost their transparency"
 CMYK = "were converted from CMYK to RGB"
 MADE_GREY = "in colour were made grey"
+SMALLER = "save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
 _GREY_MODES = ("1", "L", "LA", "F", "I;16", "I;16B", "I;16L", "I;16N", "I")
 _ORIENTATION = 274  # the EXIF tag
 
@@ -105,7 +106,7 @@ def check_pixels(width: int, height: int, path: str) -> None:
     """Raise InputError where an image has more pixels than Pillow allows: a small file may fill the memory."""
     if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
         pixels = f"{width} × {height} pixels are more than {Image.MAX_IMAGE_PIXELS:,}"
-        raise InputError(f"{path}: {pixels}; save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS")
+        raise InputError(f"{path}: {pixels}; {SMALLER}")
 
 
 def _examine(data: bytes, path: str) -> tuple[str, int]:
@@ -118,8 +119,7 @@ def _examine(data: bytes, path: str) -> tuple[str, int]:
             mode, orientation = image.mode, known.get(_ORIENTATION, 1)
             image.verify()  # the checksums of a PNG
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        remedy = "save it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
-        raise InputError(f"{path}: has more pixels than Pillow allows; {remedy}") from None
+        raise InputError(f"{path}: has more pixels than Pillow allows; {SMALLER}") from None
     except InputError:
         raise
     except Exception:  # of a damaged header Pillow raises anything; OpenCV decides

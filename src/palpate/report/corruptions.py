@@ -143,6 +143,4 @@ def _between(medians: list[list[float]]) -> float | None:
 
 def severity_text(found: CorruptionResults, value: float | None) -> str:
     """A severity in the published parameter, where there is one; "" where there is none."""
-    if value is None or not found.parameter:
-        return ""
-    return f"{found.parameter} {found.published(value):.3g}"
+    return "" if value is None or not found.parameter else f"{found.parameter} {found.published(value):.3g}"

@@ -21,5 +21,4 @@ def read(path: Path) -> RunData:
         InputError: the folder is no run folder, was made by another version, or its study.json cannot be read.
     """
     tables = open_tables(path)
-    results = measure(tables)
-    return RunData(tables.path, tables.study, tables.stages, tables.problems, results)
+    return RunData(tables.path, tables.study, tables.stages, tables.problems, measure(tables))

@@ -137,11 +137,6 @@ def share(value: float | None, low: float | None, high: float | None, n: int, ma
     return Cell(formatting.percent(value, n), formatting.interval(low, high, n), mark, value)
 
 
-def rate_at(line: Mapping[str | int, Any], index: int) -> Cell:
-    """The share at an epsilon of a line of `by_epsilon`."""
-    return rate(line.get(index))
-
-
 def rate(record: Mapping[str, Any] | None, name: str = "rate") -> Cell:
     """The share in a record with "n", "low" and "high"; where it has none, its "note"."""
     if record is None or record[name] is None:
@@ -173,8 +168,10 @@ def by_epsilon(rows: Iterable[Mapping[str, Any]], *names: str) -> list[dict[str 
     return [{**line[min(line)], **line} for line in found.values()]
 
 
-def epsilon_columns(steps: Mapping[int, tuple[float, str]], make: Callable[[Any, int], Cell] = rate_at) -> list[Column]:
-    """A column for each epsilon, by index with its norm; `make` is given a line and the index."""
+def epsilon_columns(
+    steps: Mapping[int, tuple[float, str]], make: Callable[[Any, int], Cell] = lambda line, index: rate(line.get(index))
+) -> list[Column]:
+    """A column for each epsilon, by index with its norm; `make` is given a line, as of `by_epsilon` where it is absent, and the index."""
     ordered = sorted(steps.items())
     return [(epsilon_column(*step), lambda line, index=index: make(line, index)) for index, step in ordered]
 

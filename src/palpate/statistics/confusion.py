@@ -20,5 +20,4 @@ def confusion(rows: pl.DataFrame) -> pl.DataFrame:
     """
     known = pl.when(pl.col("status") == "ok").then("prediction")
     table = check_rows(rows, needed=["prediction"]).with_columns(prediction=known)
-    found = table.group_by(COUNTED_BY).len("n").sort(COUNTED_BY)
-    return found.cast(CONFUSION)  # pyright: ignore[reportArgumentType]
+    return table.group_by(COUNTED_BY).len("n").sort(COUNTED_BY).cast(CONFUSION)  # pyright: ignore[reportArgumentType]

@@ -67,8 +67,7 @@ def rank_correlation(
         return None
 
     def statistic(weights: Floats) -> Floats:
-        found = [_spearman(a[m][mask[m]], b[m][mask[m]], weights[:, mask[m]]) for m in kept]
-        return np.mean(found, axis=0)
+        return np.mean([_spearman(a[m][mask[m]], b[m][mask[m]], weights[:, mask[m]]) for m in kept], axis=0)
 
     value, low, high = bootstrap(statistic, np.zeros(a.shape[1]), codes, level, seed, repetitions)
     return RankCorrelation(value, max(low, -1.0), min(high, 1.0), float(mask[kept].sum(1).mean()))

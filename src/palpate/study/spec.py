@@ -217,8 +217,7 @@ class Study(Part):
         layer = {"layer": self.explain.layer, "reshape": reshape, "code": code}
         layer = {key: value for key, value in layer.items() if value is not None}
         methods = [name for name in self.explain.method if name != ATTENTION or model.attention]
-        named = [{"method": name} | ({} if name in LAYERLESS else layer) for name in methods]
-        return named or [layer]
+        return [{"method": name} | ({} if name in LAYERLESS else layer) for name in methods] or [layer]
 
     def channels_of(self, task: TaskSpec) -> int | None:
         """Channels in which own images are served: as the task says, or else as its models say; None where neither does."""

@@ -13,7 +13,7 @@ from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
 from palpate.report.tables import NONE, Cell, Column, Table, epsilon_columns, radius, share, table
 from palpate.statistics.leaderboard import Entry, Leaderboard, radius_key
-from palpate.statistics.sentences import halfway
+from palpate.statistics.paired import halfway
 
 CHECKED = {"fail": "a check failed", "warn": "warning", "pass": "no failure", "not run": "not checked"}
 
