@@ -11,15 +11,9 @@ from typing import Any
 import polars as pl
 
 from palpate.core.errors import InputError
+from palpate.core.rows import columns
 
-MANIFEST: dict[str, Any] = {
-    "image_id": pl.String(),  # names the image, stable across machines and runs
-    "path": pl.String(),  # a file, or "file.npz#array#index", or "file.dcm#frame#index"
-    "group_id": pl.String(),  # patient or lesion: never in two splits
-    "label": pl.Int32(),  # index into the classes; of several findings, what the split is stratified by
-    "published": pl.String(),  # the label as it was given, before we numbered it
-    "split": pl.String(),  # the stated "train" | "val" | "test", or null: to be split by us
-}
+MANIFEST: dict[str, Any] = columns("manifest")
 """Columns of every manifest. It may have two more: `findings`, a list with 1, 0 or -1 (unknown) for each finding, and `metadata`, a struct."""
 
 NO_VALUE = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "-", "?"})

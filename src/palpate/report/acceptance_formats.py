@@ -4,7 +4,6 @@ import json
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
-from xml.etree import ElementTree
 
 from markupsafe import Markup
 
@@ -48,22 +47,7 @@ def text(result: Acceptance) -> str:
 def junit(result: Acceptance) -> str:
     """JUnit XML: a test case for each judgement; not met is a failure, undecided is skipped."""
     states = [one.state for one in result.judgements]
-    suite = ElementTree.Element(
-        "testsuite", name=result.criteria.name, tests=str(len(states)), failures=str(states.count("not met")),
-        errors="0", skipped=str(states.count("undecided")), time="0",
-    )  # fmt: skip
-    for one in result.judgements:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=f"palpate.{result.study}", name=f"{one.criterion} ({one.subject})", time="0"
-        )
-        if one.state == "not met":
-            ElementTree.SubElement(case, "failure", message=line(one), type="not met").text = line(one)
-        elif one.state == "undecided":
-            ElementTree.SubElement(case, "skipped", message=line(one))
-    suites = ElementTree.Element("testsuites")
-    suites.append(suite)
-    ElementTree.indent(suites)
-    return ElementTree.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+    return section.text("acceptance.junit", result=result, states=states, line=line) + "\n"
 
 
 def sarif(result: Acceptance) -> dict[str, Any]:

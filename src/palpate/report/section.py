@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
+from xml.sax.saxutils import escape as escape_xml
 
 import jinja2
 from markupsafe import Markup, escape
@@ -108,8 +109,13 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("<", "&lt;").replace("|", "\\|")
 
 
+def xml(text: str, quote: bool = True) -> str:
+    """Text inside an element of XML, or in quotes as an attribute of one."""
+    return escape_xml(text, {'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"} if quote else {})
+
+
 _TEMPLATES = [jinja2.PackageLoader("palpate.report", folder) for folder in ("sections", "page", "viewer")]
 _ENVIRONMENT = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 _ENVIRONMENT.loader, _ENVIRONMENT.autoescape = jinja2.ChoiceLoader(_TEMPLATES), jinja2.select_autoescape(["html"])
 _ENVIRONMENT.globals["formatting"] = formatting
-_ENVIRONMENT.filters |= {"breakable": breakable, "plain": plain, "sentence": formatting.sentence}
+_ENVIRONMENT.filters |= {"breakable": breakable, "plain": plain, "xml": xml, "sentence": formatting.sentence}

@@ -5,7 +5,7 @@ or a line in `problems`, and the page names it. What is shown was compared with 
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,8 @@ from palpate.core.run_folder import RunFolder
 from palpate.statistics.curves import COUNTED
 
 Value = TypeVar("Value")
+Names = Sequence[str]
+ALL = tuple(SCHEMA)
 
 STATES = ("complete", "failed", "damaged", "outdated", "missing")
 """Of a stage: damaged where a file is not as it was written, outdated where it was made from a parent that was made again since."""
@@ -85,11 +87,8 @@ class StageTables:
 
     def of(self, kind: str, task: str | None = None, model_id: str | None = None) -> list[Stage]:
         """The stages of a kind, in any state, of a task and a model when these are given."""
-        return [
-            stage
-            for stage in self.stages
-            if stage.kind == kind and (task is None or task in stage.tasks) and model_id in (None, stage.model_id)
-        ]
+        chosen = [stage for stage in self.stages if stage.kind == kind and model_id in (None, stage.model_id)]
+        return [stage for stage in chosen if task is None or task in stage.tasks]
 
     def complete(self, kind: str, task: str | None = None, model_id: str | None = None) -> list[Stage]:
         """As `of`, the complete ones."""
@@ -119,18 +118,16 @@ class StageTables:
         return stage.model_id if len(methods) == 1 else f"{stage.model_id}, {stage.map_method}"
 
     def prediction_rows(
-        self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA), models: Sequence[str] | None = None
+        self, task: str | None = None, columns: Names = ALL, models: Names | None = None
     ) -> pl.DataFrame:
         """Clean rows of validation and test images, of these models or of all."""
         return self._rows("predict", task, columns, models)
 
-    def attack_rows(
-        self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA), models: Sequence[str] | None = None
-    ) -> pl.DataFrame:
+    def attack_rows(self, task: str | None = None, columns: Names = ALL, models: Names | None = None) -> pl.DataFrame:
         """Rows of the attacked images of these models or of all, each once: two attacks on one model both store the same clean rows."""
         return self._clean_once(self._rows("attack", task, columns, models))
 
-    def corruption_rows(self, task: str | None = None, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
+    def corruption_rows(self, task: str | None = None, columns: Names = ALL) -> pl.DataFrame:
         """Rows of the corrupted images, the clean ones once for each model."""
         return self._clean_once(self._rows("corrupt", task, columns, None))
 
@@ -140,7 +137,7 @@ class StageTables:
         clean = every.filter(epsilon_index=0).unique(once, keep="first", maintain_order=True)
         return pl.concat([clean, every.filter(pl.col("epsilon_index") > 0)])
 
-    def attack_rows_of(self, stage: Stage, columns: Sequence[str] = tuple(SCHEMA)) -> pl.DataFrame:
+    def attack_rows_of(self, stage: Stage, columns: Names = ALL) -> pl.DataFrame:
         """Rows of one attack stage; empty where they cannot be read."""
         return self._table(stage, "images.parquet", columns, SCHEMA)
 
@@ -168,13 +165,13 @@ class StageTables:
                 self.problems.append(problem)
             return None
 
-    def _rows(self, kind: str, task: str | None, columns: Sequence[str], models: Sequence[str] | None) -> pl.DataFrame:
+    def _rows(self, kind: str, task: str | None, columns: Names, models: Names | None) -> pl.DataFrame:
         stages = [stage for stage in self.complete(kind, task) if models is None or stage.model_id in models]
         found = [self._table(stage, "images.parquet", columns, SCHEMA) for stage in stages]
         return pl.concat(found) if found else pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
 
     def _table(
-        self, stage: Stage, name: str, columns: Sequence[str] = (), schema: dict[str, pl.DataType] | None = None
+        self, stage: Stage, name: str, columns: Names = (), schema: Mapping[str, Any] | None = None
     ) -> pl.DataFrame:
         def load() -> pl.DataFrame:
             scanned = pl.scan_parquet(stage.file(name))

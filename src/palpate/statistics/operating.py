@@ -16,11 +16,11 @@ from palpate.statistics.intervals import Floats, check_level, clustered_wilson, 
 from palpate.statistics.resample import bootstrap_weights
 
 BINS = 15
+Interval = tuple[float, float, float]
+"""A value and the limits of its interval."""
 
 
-def auroc(
-    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
-) -> tuple[float, float, float]:
+def auroc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> Interval:
     """Area under the ROC curve with an interval that counts patients, not images, and has width even at a perfect 1.
 
     A symmetric interval round .99 would reach beyond 1 and one round 1 would have no width, so the interval is inverted as Wilson's
@@ -116,7 +116,7 @@ def choose_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
 
 def sensitivity_specificity(
     labels: ArrayLike, scores: ArrayLike, threshold: float, groups: ArrayLike | None = None, level: float = 0.95
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+) -> tuple[Interval, Interval]:
     """Share of the diseased at or above the threshold and share of the healthy below it, each (value, low, high).
 
     Intervals are clustered Wilson intervals for this threshold, whose own uncertainty they leave out.
@@ -126,15 +126,16 @@ def sensitivity_specificity(
     """
     positive, x = _two_classes(labels, scores)
     codes, _ = group_codes(groups, len(x))
-    found = []
-    for side, right in ((positive, x >= threshold), (~positive, x < threshold)):
-        found.append((float(right[side].mean()), *clustered_wilson(right[side], codes[side], level)))
-    return found[0], found[1]
+
+    def share(side: NDArray[np.bool_], right: NDArray[np.bool_]) -> Interval:
+        return float(right[side].mean()), *clustered_wilson(right[side], codes[side], level)
+
+    return share(positive, x >= threshold), share(~positive, x < threshold)
 
 
 def brier(
     labels: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
-) -> tuple[float, float, float]:
+) -> Interval:
     """Brier score (value, low, high): the mean squared distance of the probabilities from the true class.
 
     Two classes: mean (p₁ − label)², in [0, 1]. More: Σk (p_k − [label = k])² averaged, in [0, 2]. The interval is Student's on the

@@ -77,8 +77,8 @@ def operating_points(task: str, found: TaskResults) -> Table | None:
         return None
     notes = "".join(f" {row['model_id']}: {row['note']}." for row in rows if row["note"])
     columns: list[Column] = [("model", "model_id"), ("n", "n"), ("AUROC", lambda row: _decimal(row, "auroc"))]
-    for name in ("sensitivity", "specificity"):
-        columns.append((name, lambda row, name=name: rate({**row, "note": ""}, name)))
+    shares = ("sensitivity", "specificity")
+    columns += [(name, lambda row, name=name: rate({**row, "note": ""}, name)) for name in shares]
     columns.append(("Brier score", lambda row: _decimal(row, "brier")))
     columns.append(("calibration error", lambda row: _decimal(row, "calibration_error")))
     caption = "Clean images of the whole test split: AUROC; sensitivity and specificity at the threshold fixed on the "

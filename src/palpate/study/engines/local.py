@@ -42,9 +42,7 @@ class Local:
         end = time.monotonic() + seconds
         while not found and (left := end - time.monotonic()) > 0:
             heard = wait([worker.connection for worker in self._workers], left)
-            for worker in self._workers:
-                if worker.connection in heard and (outcome := self._hear(worker)):
-                    found.append(outcome)
+            found += [told for one in self._workers if one.connection in heard and (told := self._hear(one))]
         return found
 
     def _hear(self, worker: "_Worker") -> Outcome | None:
