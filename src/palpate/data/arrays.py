@@ -1,6 +1,6 @@
 """Arrays in memory or in an npz file, to a manifest: what is not a file for each image."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import polars as pl
 from palpate.core.errors import InputError
 from palpate.core.npz import array_shapes, read_arrays
 from palpate.data.manifest import Labelled
-from palpate.data.npz import plain_image
 from palpate.data.split import SPLITS
 from palpate.data.table import Classes, Columns, label
 from palpate.data.table_file import Table
@@ -52,11 +51,6 @@ def labelled(
     source = Table(Path(what), rows.drop("image_id", strict=False), range(len(rows)), "image")
     wanted = Columns.read({"path": "", "findings": tuple(findings)}, "columns")
     return label(source, wanted, ids, list(files) or ["memory"] * len(rows), classes)
-
-
-def images_of(array: Any, layout: str | None) -> Iterator[tuple[int, np.ndarray]]:
-    """Row and pixels of every image of an array, a tensor, or a sequence of images."""
-    return ((row, plain_image(image, "images", layout)) for row, image in enumerate(array))
 
 
 def open_npz(path: Path) -> tuple[np.ndarray, dict[str, Any], list[str]]:

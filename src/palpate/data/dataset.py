@@ -19,6 +19,7 @@ from palpate.data.assemble import assemble, from_files, from_memory, preprocess
 from palpate.data.download import fetch
 from palpate.data.images import Images, Split
 from palpate.data.manifest import Labelled, manifest
+from palpate.data.npz import plain_image
 from palpate.data.options import ImageOptions
 from palpate.data.own import read_arrays, read_folder, read_table
 from palpate.data.split import SPLITS
@@ -218,7 +219,8 @@ class Dataset:
         labelled = arrays.labelled("arrays", labels, beside, settings.classes, findings)
         if len(images) != len(labelled.rows):
             raise InputError(f"images and labels differ in number: {len(images)} and {len(labelled.rows)}")
-        return cls(**from_memory(lambda: labelled, arrays.images_of(images, layout), len(images), "arrays", settings))
+        each = ((row, plain_image(image, "images", layout)) for row, image in enumerate(images))
+        return cls(**from_memory(lambda: labelled, each, len(images), "arrays", settings))
 
     @classmethod
     def from_torch(cls, data: Any, *, findings: Sequence[str] = (), **options: Any) -> "Dataset":

@@ -25,7 +25,8 @@ def trim(module: nn.Module, size: int, channels: int = 3) -> tuple[int, int, int
     try:
         with torch.no_grad():
             features = probe(image)
-        idle = {name: part for name, part in probe.named_modules() if ran.isdisjoint(part.modules()) and _holds(part)}
+        unused = {name: part for name, part in probe.named_modules() if ran.isdisjoint(part.modules())}
+        idle = {name: part for name, part in unused.items() if next(part.parameters(), None) is not None}
         if idle:  # a module may be used without being called: only one whose parameters get no gradient goes
             probe(image).sum().backward()
     except InputError:
@@ -36,7 +37,3 @@ def trim(module: nn.Module, size: int, channels: int = 3) -> tuple[int, int, int
         if all(parameter.grad is None for parameter in part.parameters()):
             module.set_submodule(name, nn.Identity())
     return int(features.shape[1]), int(features.shape[2]), int(features.shape[3])
-
-
-def _holds(part: nn.Module) -> bool:
-    return next(part.parameters(), None) is not None

@@ -199,7 +199,11 @@ def _task(tables: StageTables, task: str) -> TaskResults:
     about["corruptions"], about["corruption_errors"] = corruption_results(tables, task, signal)
     about["subgroups"] = [line for one in _architectures(tables, task) for line in _subgroups(tables, task, one)]
     ordered = _ordered(curves, list(dict.fromkeys(attacks)), tables.models(task))
-    return TaskResults(leaderboards=_leaderboards(boards), curves=ordered, **about)
+    found = [
+        ranked(parts) for parts in boards.values()
+    ]  # first those with radii between the epsilons, then those on more images
+    found.sort(key=lambda one: (not one.continuous, -max(entry.images for entry in one.entries)))
+    return TaskResults(leaderboards=tuple(found), curves=ordered, **about)
 
 
 def _lines(parts: list[pl.DataFrame], *by: str) -> tuple[dict[str, Any], ...]:
@@ -255,9 +259,3 @@ def _ordered(curves: list[Curve], attacks: list[str], models: list[str]) -> tupl
         return one.finding, attack, order, one.model_id
 
     return tuple(sorted(curves, key=place))
-
-
-def _leaderboards(boards: dict[tuple[str | None, str], list[Unranked]]) -> tuple[Leaderboard, ...]:
-    """One for each finding and attack: first those with radii between the epsilons, then those on more images."""
-    found = [ranked(parts) for parts in boards.values()]
-    return tuple(sorted(found, key=lambda one: (not one.continuous, -max(entry.images for entry in one.entries))))

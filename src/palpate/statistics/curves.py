@@ -34,7 +34,9 @@ def curve(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
     Raises:
         InputError: columns are missing, a label is missing, or an image has two predictions under one condition.
     """
-    points = [_point(part, level) for part in _prepared(check_rows(rows)).partition_by(KEYS)]
+    group = group_names().rank("dense")  # integers sort a hundred times faster than names
+    counted = check_rows(rows).select(*KEYS, *DETAILS, "label", "status", survived=survived(), group=group)
+    points = [_point(part, level) for part in counted.partition_by(KEYS)]
     return pl.DataFrame(points, schema=POINT).sort(KEYS)
 
 
@@ -93,11 +95,6 @@ def norm_of(rows: pl.DataFrame) -> str:
 def group_names() -> pl.Expr:
     """The patient or lesion of an image; an image without one is its own."""
     return pl.coalesce("group_id", "image_id")
-
-
-def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
-    group = group_names().rank("dense")  # integers sort a hundred times faster than names
-    return rows.select(*KEYS, *DETAILS, "label", "status", survived=survived(), group=group)
 
 
 def _point(every: pl.DataFrame, level: float) -> dict:

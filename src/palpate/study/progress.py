@@ -57,18 +57,22 @@ class StudyProgress:
         """A stage was made."""
         self._seconds.setdefault(stage.kind, []).append(seconds)
         self._made += 1
-        self._remove(stage)
+        self.complete(stage)
         words = f": {result}" if result else ""
         self._line("done", f"{self._place()} {stage.title} ({span(seconds)}){words}{self._time_left()}", "green")
 
     def failed(self, stage: StageOutput, reason: str) -> None:
         """A stage failed."""
-        self._remove(stage)
+        self.complete(stage)
         self._line("failed", f"{self._place()} {stage.title}: {reason}", "red")
 
     def complete(self, stage: StageOutput) -> None:
-        """A stage was complete already, or another process has made it."""
-        self._remove(stage)
+        """Nothing is left to do for a stage: it was complete already, another process has made it, or it failed."""
+        self._left.pop(stage.id, None)
+        self._begun.pop(stage.id, None)
+        if stage.id in self._bars:
+            self._live.remove_task(self._bars.pop(stage.id))
+        self._live.update(self._whole, completed=len(self._stages) - len(self._left), note=self._time_left())
 
     def remade(self, stage: StageOutput, state: str, why: str) -> None:
         """A stage output is there, but not as it was made, or not of these parents."""
@@ -79,13 +83,6 @@ class StudyProgress:
         if not self._told:
             self._line("", "Waiting for stages that another process is making")
         self._told = True
-
-    def _remove(self, stage: StageOutput) -> None:
-        self._left.pop(stage.id, None)
-        self._begun.pop(stage.id, None)
-        if stage.id in self._bars:
-            self._live.remove_task(self._bars.pop(stage.id))
-        self._live.update(self._whole, completed=len(self._stages) - len(self._left), note=self._time_left())
 
     def _place(self) -> str:
         return f"{len(self._stages) - len(self._left)} of {len(self._stages)}"

@@ -84,7 +84,9 @@ def render_page(data: RunData, sections: dict[str, Named]) -> str:
 def _task(data: RunData, task: str, sections: Named) -> tuple[str, TaskRecord, list[str], bool, Named]:
     """A task, its record, what is missing of it, whether its sections are unfolded, and these."""
     record = data.study.tasks[task].model_copy(update={"title": data.results.tasks[task].title})
-    return task, record, _gaps(data, task), len(data.models(task)) <= UNFOLDED, sections
+    absent = [stage for stage in data.stages if task in stage.tasks and stage.state != "complete"]
+    gaps = [f"{one.title}: {f'{one.state}, {one.error}' if one.error else 'not made yet'}" for one in absent]
+    return task, record, gaps, len(data.models(task)) <= UNFOLDED, sections
 
 
 def checked_models(checks: Sequence[ModelChecks]) -> dict[str, int]:
@@ -111,8 +113,3 @@ def _add(named: Named, name: str, data: RunData, *task: str) -> None:
         return
     if section is not None:
         named.append((name, section))
-
-
-def _gaps(data: RunData, task: str) -> list[str]:
-    absent = [stage for stage in data.stages if task in stage.tasks and stage.state != "complete"]
-    return [f"{each.title}: {f'{each.state}, {each.error}' if each.error else 'not made yet'}" for each in absent]
