@@ -47,15 +47,11 @@ class Acceptance:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold; an infinite radius is null."""
-        return {
-            "palpate": versions()["palpate"],
-            "state": self.state,
-            "criteria": {"name": self.criteria.name, "date": str(self.criteria.date), "sha256": self.digest},
-            "run": {"name": self.study, "sha256": self.study_digest},
-            "baseline": None if self.baseline is None else self.baseline.name,
-            "results": [_plain(dataclasses.asdict(one)) for one in self.judgements],
-            "facts": self.facts,
-        }
+        criteria = {"name": self.criteria.name, "date": str(self.criteria.date), "sha256": self.digest}
+        told = {"palpate": versions()["palpate"], "state": self.state, "criteria": criteria}
+        told |= {"run": {"name": self.study, "sha256": self.study_digest}}
+        told |= {"baseline": None if self.baseline is None else self.baseline.name}
+        return told | {"results": [_plain(dataclasses.asdict(one)) for one in self.judgements], "facts": self.facts}
 
 
 def check_run(criteria: Path, run: Path, baseline: Path | None = None) -> Acceptance:

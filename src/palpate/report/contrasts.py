@@ -32,8 +32,7 @@ def with_attack_id(table: pl.DataFrame) -> pl.DataFrame:
     attacked = table.filter(pl.col("epsilon_index") > 0)
     images = ["finding", "model_id", "image_id", "split"]
     named = attacked.select(*images, "attack_id", "attack").unique(maintain_order=True)
-    start = clean.join(named, on=images, nulls_equal=True).select(table.columns)
-    return pl.concat([start, attacked])
+    return pl.concat([clean.join(named, on=images, nulls_equal=True).select(table.columns), attacked])
 
 
 def contrasts_of(
@@ -47,10 +46,9 @@ def contrasts_of(
         plain = [held for other, held in zip(keys, holding.values(), strict=True) if same.items() <= other.items()]
         if key["attention"] == "none" or key["attack_id"] == NO_ATTACK or not plain:
             continue
-        sides = [
-            with_attack_id(tables.attack_rows(task, ATTACKED, held)).filter(finding=key["finding"])
-            for held in ([model for held in plain for model in held], models)
-        ]
+        both = [model for held in plain for model in held], models
+        rows = [with_attack_id(tables.attack_rows(task, ATTACKED, held)) for held in both]
+        sides = [side.filter(finding=key["finding"]) for side in rows]
         sentence, comparison = _compare(sides, key["attack_id"], signal)
         found.append(Contrast(**key, sentence=sentence, comparison=comparison))
     return tuple(found)

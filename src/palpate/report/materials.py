@@ -27,15 +27,10 @@ def bill_of_materials(data: RunData) -> dict[str, Any]:
     told = {"study": [study.name]} | {name: made_with[name] for name in MADE_ON if name in made_with}
     properties = [{"name": f"palpate:{name}", "value": ", ".join(values)} for name, values in told.items()]
     palpate = {"type": "application", "name": "palpate", "version": study.palpate, "bom-ref": "palpate-study"}
-    serial = uuid.uuid5(uuid.NAMESPACE_URL, f"{study.name} {study.created}")
-    return {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "serialNumber": f"urn:uuid:{serial}",
-        "version": 1,
-        "metadata": {"timestamp": study.created, "component": palpate, "properties": properties},
-        "components": parts,
-    }
+    serial = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{study.name} {study.created}')}"
+    about = {"timestamp": study.created, "component": palpate, "properties": properties}
+    document = {"bomFormat": "CycloneDX", "specVersion": "1.5", "serialNumber": serial, "version": 1}
+    return document | {"metadata": about, "components": parts}
 
 
 def _package(name: str, version: str) -> dict[str, str]:

@@ -210,7 +210,7 @@ def _side(table: pl.DataFrame, images: pl.DataFrame, epsilons: dict[int, float],
     correct = here["survived"].to_numpy().reshape(len(epsilons), len(runs), len(images))
     first = table.row(0, named=True)
     name = runs[0] if len(runs) == 1 else runs[0].rsplit("#", 1)[0]
-    seeds = tuple(sorted(seed for seed in table["seed"].unique().to_list() if seed is not None))
+    seeds = tuple(table["seed"].unique().drop_nulls().sort())
     radius = _radius(here.filter(pl.col("attack_id") == attack), correct, np.array(list(epsilons.values())))
     return Side(name, first["backbone"], first["attention"], first["training"], runs, seeds, correct, radius)
 

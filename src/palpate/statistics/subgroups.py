@@ -135,8 +135,7 @@ def _lines(
     part: pl.DataFrame, columns: list[str], disease: Sequence[int], threshold: float | None, minimum: int, level: float
 ) -> list[dict]:
     """The lines of one model under one condition."""
-    ok = ((pl.col("status") == "ok") & pl.col("logits").is_not_null()).alias("ok")
-    answered = part.select(ok).to_series().to_numpy()
+    answered = part.select((pl.col("status") == "ok") & pl.col("logits").is_not_null()).to_series().to_numpy()
     ill = part["label"].is_in(disease).to_numpy()
     if not disease:
         wrong, errors = ~part["correct"].fill_null(False).to_numpy(), {"misclassified": np.ones(len(part), bool)}

@@ -72,15 +72,13 @@ def correlation_table(task: str, found: TaskResults) -> Table | None:
     between = any(one.between_models is not None for one in shown)
     if between:
         columns.append(("between models", lambda one: decimal(one.between_models)))
-    return table(
-        f"{task}-correlations",
-        f"Does the radius under {shown[0].attack_id} predict the severity under a corruption? Spearman's ρ over the images "
-        "that a model classifies correctly, 95% intervals by drawing patients; 0: no relation, 1: the same order of images."
-        + (" Last column: over the models, of their medians." if between else ""),
-        columns,
-        shown,
-        [{"task": task, "corruption": one.name, **each.to_dict()} for one in shown for each in one.correlations],
+    records = [{"task": task, "corruption": one.name, **each.to_dict()} for one in shown for each in one.correlations]
+    caption = f"Does the radius under {shown[0].attack_id} predict the severity under a corruption? Spearman's ρ over "
+    caption += (
+        "the images that a model classifies correctly, 95% intervals by drawing patients; 0: no relation, 1: the "
     )
+    caption += "same order of images." + " Last column: over the models, of their medians." * between
+    return table(f"{task}-correlations", caption, columns, shown, records)
 
 
 def check_table(data: RunData, task: str) -> Table:

@@ -124,8 +124,7 @@ def _facts(path: Path, attack: Attack, epsilons: tuple[float, ...]) -> dict[str,
     attacked, first = pl.scan_parquet(path).filter(pl.col("epsilon_index") > 0), pl.col("epsilon_index") == 1
     found = attacked.select(
         first.sum().alias("images"),
-        pl.col("passes_forward").mean().alias("passes_forward_per_image"),
-        pl.col("passes_backward").mean().alias("passes_backward_per_image"),
+        pl.col("passes_forward", "passes_backward").mean().name.suffix("_per_image"),
         (~pl.col("in_ball")).sum().alias("outside_ball"),
         (~pl.col("in_box")).sum().alias("outside_box"),
         (pl.col("status") == "failed").sum().alias("failed"),
