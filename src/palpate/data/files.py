@@ -23,6 +23,11 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(names) if not name.startswith("."))
 
 
+def image_files(folder: Path) -> list[Path]:
+    """The image files below a folder, by their suffix."""
+    return [path for path in walk(Path(os.path.abspath(folder))) if path.suffix.lower() in SUFFIXES]
+
+
 def locate(values: Sequence[str], table: Table, folder: Path) -> tuple[list[str], list[str]]:
     """The files that a table's entries mean: paths below a folder, with or without suffix, or names anywhere below it.
 
@@ -61,9 +66,7 @@ def locate(values: Sequence[str], table: Table, folder: Path) -> tuple[list[str]
 def _by_name(folder: Path) -> dict[str, list[str]]:
     """The image files below a folder, each under its name, under its name without suffix, and under its path without suffix."""
     found: dict[str, list[str]] = {}
-    for path in walk(Path(os.path.abspath(folder))):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
+    for path in image_files(folder):
         for key in (path.name, path.stem, str(path.with_suffix(""))):
             found.setdefault(key, []).append(str(path))
     return found
