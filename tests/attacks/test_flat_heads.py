@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import palpate
+from palpate.attacks import precision
 from palpate.attacks.surrogate import unsaturated
 
 TOP = {"linf": 0.3, "l2": 4.0}
@@ -204,3 +205,14 @@ def test_checks_confirm_a_sweep_behind_a_flat_head_and_catch_one_that_saw_nothin
     for sweep, wrong in ((found, set()), (blind, {"independent attacks"})):
         verdicts = palpate.trust(model, images, labels, [0.1], sweep=sweep, budget=7000)
         assert {v.name for v in verdicts if v.subject == "result" and v.status == "fail"} == wrong
+
+
+@pytest.mark.filterwarnings("ignore:model seems to give probabilities")
+@pytest.mark.parametrize("head", [lambda z: z, lambda z: z.softmax(1), lambda z: z.diff(dim=1).sigmoid()])
+def test_a_network_that_has_gradients_is_attacked_as_if_there_were_no_surrogate(two, head, monkeypatch):
+    model = Headed(two.model, head).eval()
+    found = palpate.sweep(model, two.images[:16], two.labels[:16], [0.1])
+    monkeypatch.setattr(precision, "unsaturated", lambda *_: None)
+    plain = palpate.sweep(model, two.images[:16], two.labels[:16], [0.1])
+    assert torch.equal(found.radius, plain.radius)
+    assert torch.equal(found.passes, plain.passes)
