@@ -12,7 +12,7 @@ from torch import Tensor
 from palpate.attacks.budget import PassBudget
 from palpate.attacks.losses import certain_margin, one_against_rest, wrong_by_logit
 from palpate.attacks.norms import dual_norm, per_image
-from palpate.attacks.surrogate import FLAT, sound
+from palpate.attacks.surrogate import FLAT, sizes_of, sound
 from palpate.models.memory import free_memory, out_of_memory
 from palpate.models.predict import one_message
 
@@ -144,7 +144,9 @@ class ModelAccess:
             for _ in range(self.draws):
                 leaf, logits = self._differentiable(model, points[part], targets, part)
                 values = loss(logits, *(each[part] for each in given))
-                answers.append((logits.detach(), values.detach(), _slope(values.sum(), leaf)[:, None]))
+                answers.append(
+                    (logits.detach(), values.detach().expand(len(leaf)).clone(), _slope(values.sum(), leaf)[:, None])
+                )
             return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
         targets = self._targets(image)
@@ -164,12 +166,10 @@ class ModelAccess:
             answers = []
             for _ in range(self.draws):
                 leaf, logits = self._differentiable(model, points[part], targets, part)
-                true = logits.gather(1, label[part][:, None])
                 if not answers:  # the classes must stay the same for every draw
                     classes = wrong_by_logit(logits, label[part], ranks.stop, self.still)[:, ranks.start :]
-                gaps = logits.gather(1, classes).double() - true.double()
-                each = gaps.sum(0)
-                gradients = [_slope(gap, leaf, retain=rank + 1 < len(each)) for rank, gap in enumerate(each)]
+                gaps = logits.gather(1, classes).double() - logits.gather(1, label[part][:, None]).double()
+                gradients = [_slope(gap, leaf, retain=rank + 1 < gaps.shape[1]) for rank, gap in enumerate(gaps.sum(0))]
                 answers.append((logits.detach(), gaps.detach(), torch.stack(gradients, 1)))
             return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
@@ -206,8 +206,9 @@ class ModelAccess:
         """
         with torch.enable_grad():
             answers = self._in_parts(count, lambda part: ask(self.fast, part))
+            sizes = sizes_of(answers[-1])
             for number, stand_in in enumerate((self._careful, self.surrogate)):
-                known = sound(answers, number * FLAT)
+                known = sound(answers[-2], sizes, number * FLAT)
                 if number and len(self.passes):
                     known[self.flat[self._chosen(image)]] = 0
                 rows = (known < answers[-1].shape[1]).nonzero()[:, 0]
@@ -215,12 +216,12 @@ class ModelAccess:
                 if len(self.passes):
                     tried = self._in_vain[number, self._chosen(own)] < IN_VAIN
                     rows, own = rows[tried], own[tried]
-                model = stand_in() if len(rows) else None
-                if model is None:
+                if not len(rows) or (model := stand_in()) is None:
                     continue
                 self._count(len(rows), own, 1, answers[-1].shape[1])
                 better = self._in_parts(len(rows), lambda part, model=model, rows=rows: ask(model, rows[part]))
-                gained = sound(better, number * FLAT) > known[rows]
+                gained = sound(better[-2], larger := sizes_of(better[-1]), number * FLAT) > known[rows]
+                sizes[rows[gained]] = larger[gained].to(sizes)
                 for old, new in zip(answers[number:], better[number:], strict=True):  # all but a surrogate's logits
                     old[rows[gained]] = new[gained].to(old)
                 if len(self.passes):
@@ -228,21 +229,20 @@ class ModelAccess:
                     self._in_vain[number, self._chosen(own[gained])] = 0
                     self.flat[self._chosen(own[gained])] |= number > 0
             if len(self.passes):
-                self._lit[self._chosen(image)[sound(answers) > 0]] = True
-        gradients = [self._usable(each, image) for each in answers[-1].unbind(1)]
+                self._lit[self._chosen(image)[sound(answers[-2], sizes) > 0]] = True
+        gradients = [self._usable(*each, image) for each in zip(answers[-1].unbind(1), sizes.T, strict=True)]
         return [*answers[:-1], gradients[0][None] if len(gradients) == 1 else torch.stack(gradients)]
 
-    def _usable(self, gradient: Tensor, image: Tensor | None) -> Tensor:
-        """Gradients (n, C, H, W) without what is no number, and of images whose channels move together the mean over the channels."""
+    def _usable(self, gradient: Tensor, size: Tensor, image: Tensor | None) -> Tensor:
+        """Gradients (n, C, H, W) of these l1 norms (n,) without what is no number; of images whose channels move together, their mean."""
+        bad = ~size.isfinite().cpu()
         if len(self.passes):
             chosen = self._chosen(image)
-            bad = ~gradient.flatten(1).sum(1).isfinite().cpu()
-            if bool(bad.any()):
-                self.blind[chosen[bad]] = True
+            self.blind[chosen[bad]] = True
             if bool(self.tied.any()):
                 tied = per_image(self.tied[chosen].to(gradient), gradient) > 0
                 gradient = torch.where(tied, gradient.mean(1, keepdim=True).expand_as(gradient), gradient)
-        return gradient.nan_to_num(0.0, 0.0, 0.0)
+        return gradient.nan_to_num(0.0, 0.0, 0.0) if bool(bad.any()) else gradient
 
     def _differentiable(
         self, model: Model, points: Tensor, targets: Tensor | None, part: Part

@@ -42,7 +42,7 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     access.surrogate = functools.cache(lambda: unsaturated(careful() or fast, example.to(device)))
     with torch.no_grad():
         logits = judge(example.to(device))
-    access.rectified = logits.shape[1] > 2 and bool((logits == 0).any())
+    access.rectified = logits.shape[1] > 2 and bool((logits == 0).any() and (logits >= 0).all())
     access.still = still_classes(judge, careful, example.to(device))
     return access
 

@@ -84,17 +84,17 @@ class Reach:
     def _solve(self, gain: Tensor) -> Tensor:
         """Newton's method on the gain as a function of the step t: every pixel with room moves by t (l∞) or t · |g| (l2).
 
-        A tangent of a concave function lies above it, so from the left no step passes the solution.
+        A tangent of a concave function lies above it, so from the left no step passes the solution. It is reached where the slope stays the same.
         """
-        step = torch.zeros_like(gain)
+        step, before = torch.zeros_like(gain), torch.full_like(gain, float("nan"))
         for _ in range(NEWTON_STEPS):
             wanted = per_image(step, self.room)
             wanted = wanted if self.norm == "linf" else wanted * self.weight
             slope = total((self.weight if self.norm == "linf" else self.weight**2) * (self.room > wanted))
             missing = gain - total(self.weight * torch.minimum(self.room, wanted))
             new = torch.where(slope > 0, (step + missing / slope.clamp(min=1e-300)).clamp(min=0), step)
-            settled = bool(((new - step).abs() <= 1e-7 * new).all())
-            step = new
+            settled = bool(((slope == before) | ((new - step).abs() <= 1e-6 * new)).all())
+            step, before = new, slope
             if settled:
                 break
         if self.norm == "linf":

@@ -1,6 +1,6 @@
 """Stand-ins for a network that hides its gradient, behind roundings or a flat head: they serve for gradients and never decide what fools."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -183,16 +183,21 @@ def _live(model: Model, points: Tensor) -> int:
     """At how many points (n, C, H, W) the difference of the two largest logits has a gradient."""
     gap = model(points).topk(2).values.diff(dim=1)[:, 0]
     (gradient,) = torch.autograd.grad(gap.sum(), points)
-    return int(sound((gap, gradient[:, None]), FLAT).sum())
+    return int(sound(gap, sizes_of(gradient[:, None]), FLAT).sum())
 
 
-def sound(answers: Sequence[Tensor], least: float = 0.0) -> Tensor:
+def sizes_of(gradients: Tensor) -> Tensor:
+    """The l1 norms of gradients (n, k, C, H, W), as (n, k); in channels-last the sum is faster than torch's own norm, which makes a copy."""
+    return gradients.abs().sum((2, 3, 4))
+
+
+def sound(values: Tensor, sizes: Tensor, least: float = 0.0) -> Tensor:
     """How many gradients of each point are numbers and not zero (n,), on the CPU.
 
     Args:
-        answers: values (n,) or (n, k) and gradients (n, k, C, H, W) are the last two.
-        least: a gradient counts as zero where its l1 norm is at most this share of its value's size; an infinite value counts as 0.
+        values: (n,) or (n, k), of which they are the gradients.
+        sizes: their l1 norms (n, k).
+        least: a gradient counts as zero where its norm is at most this share of its value's size; an infinite value counts as 0.
     """
-    values = answers[-2].nan_to_num(0.0, 0.0, 0.0).abs().view(len(answers[-1]), -1)
-    sizes = torch.linalg.vector_norm(answers[-1].flatten(2), 1, dim=2)
+    values = values.nan_to_num(0.0, 0.0, 0.0).abs().view(len(sizes), -1)
     return ((sizes > least * values) & sizes.isfinite()).sum(1).cpu()
