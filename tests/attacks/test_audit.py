@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 import palpate
+from palpate.attacks.problem import Problem
 
 
 class Rounding(nn.Module):
@@ -23,3 +24,21 @@ def test_points_that_fool_in_a_batch_only_are_moved_outwards():
     assert alone[found.radius > 0.01].all()  # nearer, the rounding is more than 1 % of the way
     exact = 0.5 - images[:, 0, 0, 0].double()
     assert torch.allclose(found.radius, exact, rtol=0.012, atol=2e-4)
+
+
+def test_a_spare_point_stands_in_for_one_that_is_not_confirmed():
+    images = torch.full((3, 1, 4, 4), 0.4)
+    block = next(iter_blocks(Rounding().eval(), images))
+    image, radius = torch.arange(3), torch.full((3,), 0.2, dtype=torch.float64)
+    block.best.update(image, images + 0.2, radius, image >= 0)
+    block.best.keep()
+    block.best.update(image, images + 0.05, radius / 4, image > 0)  # no mistake of the model, and too far from one
+    block.best.pending[:] = False
+    found = block.result({})
+    assert found.status == ("ok",) * 3
+    assert torch.allclose(found.radius, radius)
+
+
+def iter_blocks(model, images):
+    problem = Problem(model, images, torch.zeros(len(images), dtype=torch.long), (0.25,), images[:2], 2)
+    return problem.blocks(problem.access(), "linf")

@@ -24,6 +24,7 @@ class Best:
         pending: (N,) not finished yet.
         lead: (N,) float64: by how much the true logit is the largest at the clean image; 1 where it is not, or where that is infinite.
         lost: (N,) the first linear prediction of the margin failed.
+        spare: limits and points as they were when `keep` was called; None before.
         estimate: (N,) float64: the smallest radius at which the linear model put the boundary at the end of a descent; inf before.
     """
 
@@ -33,7 +34,7 @@ class Best:
         self.failed = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
         self.pending = ~self.failed
         self.lost, self.lead = self.failed.clone(), torch.ones_like(self.limit)
-        self.estimate = self.limit.clone()
+        self.estimate, self.spare = self.limit.clone(), None
         self.offset, self._count, self._progress = offset, count, progress
 
     def tell(self, words: str) -> None:
@@ -57,6 +58,10 @@ class Best:
         rows = rows[first[image[rows]] == rows]
         self.points[image[rows]] = point[rows]
         self.limit = limit  # last, so that an interrupt between the two leaves no radius without its point
+
+    def keep(self) -> None:
+        """Keep what is known now, for images whose better points the model will not confirm."""
+        self.spare = self.limit.clone(), self.points.clone()
 
     def fail(self, image: Tensor) -> None:
         """Note images for which the model gave no number; they are neither fooled nor robust."""

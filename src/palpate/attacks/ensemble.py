@@ -99,4 +99,5 @@ def ensemble(block: Block, parts: Parts) -> None:
         generators = block.generators(alive, SQUARE_STAGE)
         points, _ = random_squares(margin_at, block.clean[alive], radius, parts.queries, generators, block.tied(alive))
         go_on(points, radius)
+    best.keep()  # the next points lie where the margin is thinnest
     polish(block, dataclasses.replace(config, **FINE), alive, parts.polish)

@@ -96,15 +96,30 @@ class Block:
     def _audit(self, levels: int | None) -> Tensor:
         """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust.
 
-        A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little before it is given up. On
-        grey levels it is what a PNG gives back, and cannot be moved.
+        A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little, and where that does not help
+        the spare one is taken, before the image is given up. On grey levels it is what a PNG gives back, and cannot be moved.
 
         Returns:
             The norm really reached (n,), inf where nothing was found.
         """
         best = self.best
-        doubtful = (best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0]
-        fooled = torch.zeros_like(best.failed)
+        lost = self._not_confirmed((best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0], levels)
+        if best.spare is not None and not levels:
+            best.limit[lost], best.points[lost] = (each[lost] for each in best.spare)
+            lost = self._not_confirmed(lost, levels)
+        best.fail(lost)
+        parts = zip(best.points.split(self.access.batch), best.clean.split(self.access.batch), strict=True)
+        reached = torch.cat(
+            [distance(points, clean, self.norm) for points, clean in parts]
+        )  # float64 is twice as large
+        radius = torch.where(best.limit.isfinite(), reached, best.limit)
+        if levels:  # k / 255 itself, not the difference of two of them rounded to float32
+            radius = (radius * (levels - 1)).round() / (levels - 1)
+        return radius
+
+    def _not_confirmed(self, doubtful: Tensor, levels: int | None) -> Tensor:
+        """Those of these images (n,) whose best point the model itself does not mistake, even after it has moved outwards."""
+        best, fooled = self.best, torch.zeros_like(self.best.failed)
         if levels:
             best.points[doubtful] = through_png(best.points[doubtful], levels).to(best.points)
         for share in (0.0,) if levels else (0.0, *OUTWARDS):
@@ -119,15 +134,7 @@ class Block:
             best.points[doubtful[better]] = point[better]
             fooled[doubtful[fools]] = True
             doubtful = doubtful[~alone]
-        best.fail(doubtful[~fooled[doubtful]])
-        parts = zip(best.points.split(self.access.batch), best.clean.split(self.access.batch), strict=True)
-        reached = torch.cat(
-            [distance(points, clean, self.norm) for points, clean in parts]
-        )  # float64 is twice as large
-        radius = torch.where(best.limit.isfinite(), reached, best.limit)
-        if levels:  # k / 255 itself, not the difference of two of them rounded to float32
-            radius = (radius * (levels - 1)).round() / (levels - 1)
-        return radius
+        return doubtful[~fooled[doubtful]]
 
     def _fools(self, point: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Which points of these images (m,) the model itself mistakes (m,), and which of them in a batch by themselves, too (m,)."""
