@@ -4,26 +4,13 @@ Every number in a report is a group-by of these rows, so every number can be tra
 Group by `epsilon_index`, never by the float `epsilon`.
 """
 
-import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from palpate.core.errors import InputError
-
-DAMAGED: tuple[type[BaseException], ...] = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
-"""What polars raises of a damaged file; a panic is no Exception."""
-
-_TABLES = tomllib.loads(Path(__file__).with_name("columns.toml").read_text(encoding="utf-8"))
-
-
-def columns(table: str, first: Iterable[str] = ()) -> dict[str, pl.DataType]:
-    """The columns of a table of columns.toml and their types, after those of the row that come first."""
-    lists = {"List(Float64)": pl.List(pl.Float64())}
-    own = {name: lists[kind] if kind in lists else getattr(pl, kind)() for name, kind in _TABLES[table].items()}
-    return {name: SCHEMA[name] for name in first} | own
-
+from palpate.core.tables import DAMAGED, columns
 
 SCHEMA = columns("row")
 
