@@ -27,6 +27,10 @@ PIXELS = 128 * 64 * 64
 THIN = 32
 """Rounding tolerances: a margin of at most so many may change its sign in a batch of another size, so it is looked at in a batch by itself."""
 
+SURE, SURELY = 8, 3
+"""Rounding tolerances that a margin must exceed, else the point is moved outwards: another memory layout, too, changes a few last digits. And the
+grade of such a point."""
+
 OUTWARDS = (1e-4, 1e-3, 1e-2)
 """By what share of its length a perturbation grows where its last digits decide: it fooled in a batch of other size, or in a fused network."""
 
@@ -119,33 +123,40 @@ class Block:
 
     def _not_confirmed(self, doubtful: Tensor, levels: int | None) -> Tensor:
         """Those of these images (n,) whose best point the model itself does not mistake, even after it has moved outwards."""
-        best, fooled = self.best, torch.zeros_like(self.best.failed)
+        best, grade = self.best, torch.zeros_like(self.best.limit)
         if levels:
             best.points[doubtful] = through_png(best.points[doubtful], levels).to(best.points)
+        rest = doubtful
         for share in (0.0,) if levels else (0.0, *OUTWARDS):
-            if not len(doubtful):
+            if not len(rest):
                 break
-            clean, point = best.clean[doubtful], best.points[doubtful]
+            clean, point = best.clean[rest], best.points[rest]
             if share:
-                room = ((1 + share) * best.limit[doubtful]).clamp(max=self.top)
+                room = ((1 + share) * best.limit[rest]).clamp(max=self.top)
                 point = project(clean + (1 + share) * (point - clean), clean, room, self.norm)
-            fools, alone = self._fools(point, doubtful)
-            better = alone | (fools & ~fooled[doubtful])
-            best.points[doubtful[better]] = point[better]
-            fooled[doubtful[fools]] = True
-            doubtful = doubtful[~alone]
-        return doubtful[~fooled[doubtful]]
+            reached = self._grade(point, rest)
+            better = reached > grade[rest]
+            best.points[rest[better]] = point[better]
+            grade[rest[better]] = reached[better]
+            rest = rest[grade[rest] < SURELY]
+        return doubtful[grade[doubtful] == 0]
 
-    def _fools(self, point: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Which points of these images (m,) the model itself mistakes (m,), and which of them in a batch by themselves, too (m,)."""
-        logits, label = self.access.judge(point, image), self.labels[image]
-        fools = (logits.argmax(1) != label) | (self.access.draws > 1)
-        alone = fools.clone()
-        thin = fools & (margin(logits, label) <= THIN * rounding_tolerance(logits, label)) & (self.access.draws == 1)
+    def _grade(self, point: Tensor, image: Tensor) -> Tensor:
+        """How well points of these images (m,) fool the model itself (m,): 0 not, 1 in this batch, 2 by themselves, too, 3 surely."""
+        label, several = self.labels[image], self.access.draws > 1
+
+        def sizes(rows: Tensor) -> Tensor:
+            """The margins of these points in rounding tolerances."""
+            logits = self.access.judge(point[rows], image[rows])
+            return margin(logits, label[rows]) / rounding_tolerance(logits, label[rows]).clamp(min=1e-300)
+
+        size = sizes(torch.arange(len(image), device=image.device))
+        least = size.clone()
         with contextlib.suppress(InputError):  # the network takes only so many images at once
-            for row in thin.nonzero():
-                alone[row] = self.access.judge(point[row], image[row]).argmax(1) != label[row]
-        return fools, alone
+            for row in ((size > 0) & (size <= THIN) & (not several)).nonzero():
+                least[row] = torch.minimum(size[row], sizes(row))
+        grade = (size > 0).double() + ((size > 0) & (least > 0)) + (least > SURE)
+        return torch.full_like(grade, SURELY) if several else grade
 
     def result(self, how: dict[str, Any], worst: Tensor | None = None, levels: int | None = None) -> Sweep:
         """What was found, audited, as the sweep of this block.
