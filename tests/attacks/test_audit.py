@@ -21,7 +21,7 @@ def test_points_that_fool_in_a_batch_only_are_moved_outwards():
     assert found.radius.isfinite().all()
     assert found.adversarials is not None
     alone = torch.tensor([Rounding()(each[None]).argmax(1).item() == 1 for each in found.adversarials])
-    assert alone[found.radius > 0.01].all()  # nearer, the rounding is more than 1 % of the way
+    assert alone[found.radius > 0.02].all()  # nearer, the rounding is more than .5 % of the way
     exact = 0.5 - images[:, 0, 0, 0].double()
     assert torch.allclose(found.radius, exact, rtol=0.012, atol=2e-4)
 

@@ -31,7 +31,7 @@ SURE, SURELY = 8, 3
 """Rounding tolerances that a margin must exceed, else the point is moved outwards: another memory layout, too, changes a few last digits. And the
 grade of such a point."""
 
-OUTWARDS = (1e-4, 1e-3, 1e-2)
+OUTWARDS = (1e-4, 1e-3, 5e-3)
 """By what share of its length a perturbation grows where its last digits decide: it fooled in a batch of other size, or in a fused network."""
 
 
