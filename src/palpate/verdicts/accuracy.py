@@ -10,7 +10,7 @@ from torch import Tensor
 
 from palpate.core.formatting import percent
 from palpate.models.predict import as_tensor
-from palpate.verdicts.check import CARLINI, LEAST, Finding, NotRun, check, judge, out_of, status_of
+from palpate.verdicts.check import CARLINI, LEAST, Finding, NotRun, check, judge, out_of, said, status_of
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.inputs import CHANCE, better_input
 
@@ -34,12 +34,9 @@ def class_order(context: CheckContext, threshold: float) -> Finding:
     classes, labels = logits.shape[1], context.labels
     beyond = int((labels >= classes).sum())
     if beyond:
-        return Finding(
-            "fail" if beyond >= LEAST else "warn",
-            context.points(beyond),
-            f"Labels run from {int(labels.min())} to {int(labels.max())}, and the model's {classes} classes from 0 to {classes - 1}: count labels "
-            "from 0, in the order of the model's classes.",
-        )
+        told = {"low": int(labels.min()), "high": int(labels.max()), "classes": classes, "last": classes - 1}
+        status = "fail" if beyond >= LEAST else "warn"
+        return Finding(status, context.points(beyond), *said("class order, beyond", **told))
     predicted = logits.argmax(1)
     renamed = torch.empty_like(predicted)
     order = torch.randperm(len(labels), generator=context.generator(8)).to(labels.device)
@@ -53,14 +50,8 @@ def class_order(context: CheckContext, threshold: float) -> Finding:
     lost = int(((renamed != labels) & (predicted == labels)).sum())
     gain, sure = gained - lost, gained > lost and binomtest(gained, gained + lost).pvalue <= RENAMED
     accuracy = percent(float((predicted == labels).float().mean()))
-    return judge(
-        context.points(max(gain, 0)),
-        gain if sure else 0,
-        threshold,
-        f"The model is right on {accuracy} of the images, and other names of its classes would not help.",
-        f"The model is right on {accuracy} of the images, and on {out_of(gain, len(labels))} more if its classes are given other names: labels and "
-        "classes are in different orders (permuted, counted from 1, or inverted).",
-    )
+    words = said("class order", accuracy=accuracy, more=out_of(gain, len(labels)))
+    return judge(context.points(max(gain, 0)), gain if sure else 0, threshold, *words)
 
 
 @check("clean accuracy", 25, 1.0, "points", f"{CARLINI} 5", "either")
@@ -68,12 +59,8 @@ def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
     """The clean accuracy that the sweep claims, and the one that was expected, against the model's own on the same images."""
     if context.swept is not None and context.swept.relabelled:
         others, total = context.swept.relabelled, len(context.every_label)
-        return Finding(
-            "fail" if others >= LEAST else "warn",
-            100 * others / total,
-            f"On {out_of(others, total)} the sweep has another label than was given: it was made for other images, or one of the two was sorted "
-            "or shuffled, so nothing can be said about its radii.",
-        )
+        words = said("clean accuracy, relabelled", others=out_of(others, total))
+        return Finding("fail" if others >= LEAST else "warn", 100 * others / total, *words)
     known, right, claimed = _predictions(context)
     if not known:
         raise NotRun("the sweep was interrupted before its first image")
@@ -85,9 +72,7 @@ def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
         status = status_of(figure, wrong, threshold)
         words.append(f"the sweep claims {percent(float(claimed.float().mean()))}")
         if status != "pass":
-            words.append(
-                f"it counts {out_of(wrong, known)} as correct when clean that the model gets wrong: such an error has radius 0"
-            )
+            words += said("clean accuracy, wrong", wrong=out_of(wrong, known))
     if context.expect is not None:
         short = 100 * (context.expect - accuracy)
         count = int(right.sum())
@@ -96,11 +81,7 @@ def clean_accuracy(context: CheckContext, threshold: float) -> Finding:
         if short > threshold and unlikely:
             name, _, _ = better_input(context, context.clean.argmax(1) == context.labels)
             figure, status = max(figure, short), "fail" if known >= LEAST else "warn"
-            words.append(
-                "images or labels do not reach the model as they did where that was measured: look at its normalisation (mean and standard "
-                "deviation), value range, channel order and size, and at the order of the labels"
-                + (f"; images {name} are classified better" if name else "")
-            )
+            words += said("clean accuracy, short") + [f"images {name} are classified better"] * bool(name)
     text = "; ".join(words)
     return Finding(status, figure, f"{text[0].upper()}{text[1:]}.")
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from palpate.attacks.losses import margin, unusable
 from palpate.verdicts.baselines import random_point
-from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, judge, out_of, status_of
+from palpate.verdicts.check import ATHALYE, CARLINI, LEAST, Finding, NotRun, check, judge, out_of, said, status_of
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.difference import differ
 
@@ -35,21 +35,9 @@ def mode_and_logits(context: CheckContext, threshold: float) -> Finding:
     seem = total if _probabilities(table, context.labels) or (column is None and _saturated_far(context, table)) else 0
     status = status_of(seem / total, seem, threshold)
     if status != "pass":
-        return Finding(
-            status,
-            1.0,
-            "The model returns probabilities instead of logits, or a multiple of them, so an attack applies softmax twice and its gradient fades "
-            "where the model is sure: remove the last softmax or sigmoid and attack again.",
-        )
+        return Finding(status, 1.0, *said("mode and logits, probabilities"))
     changed = _changed_by_mode(context, outputs)
-    return judge(
-        changed / total,
-        changed,
-        threshold,
-        "The model is in evaluation mode and returns logits.",
-        f"The model was handed over in train() mode, where dropout and batch statistics change the answer on {out_of(changed, total)}: call "
-        "model.eval() before measuring anything outside palpate, which does so itself.",
-    )
+    return judge(changed / total, changed, threshold, *said("mode and logits", changed=out_of(changed, total)))
 
 
 def _probabilities(table: Tensor, labels: Tensor) -> bool:
@@ -125,14 +113,8 @@ def deterministic(context: CheckContext, threshold: float) -> Finding:
     answers = context.repeated  # (calls, m, K)
     classes = answers.argmax(2)
     changed = int((classes != classes[0]).any(0).sum())
-    return judge(
-        changed / total,
-        changed,
-        threshold,
-        f"{len(answers)} repeated predictions agree on the class.",
-        f"The model gives {out_of(changed, total)} another class when asked again, so noise in the model and not its strength may stop the attack: "
-        "switch the randomness off, or average gradients and answers over many draws.",
-    )
+    words = said("deterministic", calls=len(answers), changed=out_of(changed, total))
+    return judge(changed / total, changed, threshold, *words)
 
 
 @check("same logits", 50, 0.05, "share of the margin", f"{ATHALYE} 3.2")
@@ -149,17 +131,9 @@ def same_logits(context: CheckContext, threshold: float) -> Finding:
     usual = float(margins[0].abs().median().clamp(min=1e-12))
     spread = margins.std(0) / usual
     figure = float(spread.median())
-    finding = judge(
-        figure,
-        int((spread > threshold).sum()),
-        threshold,
-        "Repeated predictions give the same logits.",
-        f"Asked again, the model gives other logits: they vary by {figure:.0%} of the usual margin, though the class seldom changes, so each step "
-        "of an attack meets another model: switch the randomness off, or average over many draws (draws=20).",
-    )
+    finding = judge(figure, int((spread > threshold).sum()), threshold, *said("same logits", figure=figure))
     if finding.status == "pass" and context.varies:
-        advice = f"The model's logits vary from one forward to the next, by {figure:.1%} of the usual margin: repeat the attack with other seeds."
-        return Finding("warn", figure, advice)
+        return Finding("warn", figure, *said("same logits, nearly", figure=figure))
     return finding
 
 
@@ -169,19 +143,12 @@ def same_at_end(context: CheckContext, threshold: float) -> Finding:
     context.need(len(context.images))
     again = torch.cat(
         [context.access.logits(part) for part in context.images.split(8)]
-    )  # several calls, if only some are others
+    )  # if only some calls are others
     changed = int(differ(again, context.clean, SAME).sum())
     if changed and context.varies:
         raise NotRun("the model's answers vary from one forward to the next anyway")
-    share = changed / len(context.images)
-    return judge(
-        share,
-        changed,
-        threshold,
-        "After all checks the model answers as it did before them.",
-        f"After all checks the model gives {out_of(changed, len(context.images))} other logits than before them: it keeps a state, such as a count "
-        "of its calls, so no attack meets the model that is used.",
-    )
+    words = said("same answers at the end", changed=context.of(changed))
+    return judge(changed / len(context.images), changed, threshold, *words)
 
 
 @check("batch", 60, 0.05, "share", f"{CARLINI} 5")
@@ -196,14 +163,7 @@ def batch(context: CheckContext, threshold: float) -> Finding:
     order = context.clean[:, 0].argsort()  # so that the batches differ as much as they can
     apart = torch.cat([context.access.logits(part) for part in context.images[order].split(max(1, total // 3))])
     changed = int(differ(apart, context.clean[order], SAME).sum())
-    return judge(
-        changed / total,
-        changed,
-        threshold,
-        "An image's answer does not depend on its batch.",
-        f"On {out_of(changed, total)} the logits depend on the other images of the batch (statistics of the batch, or a mean over it), so an attack "
-        "and its evaluation see other models: use running statistics, or give images one at a time.",
-    )
+    return judge(changed / total, changed, threshold, *said("batch", changed=out_of(changed, total)))
 
 
 @check("numbers", 70, 0.0, "share", f"{CARLINI} 5")
@@ -217,14 +177,7 @@ def numbers(context: CheckContext, threshold: float) -> Finding:
     for points in (*moved, context.images.roll((1, 1), (2, 3))):
         lost |= unusable(context.access.logits(points))
     count = int(lost.sum())
-    return judge(
-        count / total,
-        count,
-        threshold,
-        "The model answers with numbers, on the images and near them.",
-        f"The model's answer is not a number on or near {out_of(count, total)}, so an attack cannot see what it does there, and no figure "
-        "holds for such an image: find the operation that gives NaN.",
-    )
+    return judge(count / total, count, threshold, *said("numbers", lost=out_of(count, total)))
 
 
 @check("half a grey level", 75, 2.0, "points", f"{CARLINI} 5")
@@ -239,10 +192,4 @@ def half_a_level(context: CheckContext, threshold: float) -> Finding:
         points = random_point(context.x, 1 / 510, generator, corner=True)
         lost &= context.fooled(points, torch.arange(len(lost)))
     count = int(lost.sum())
-    return context.judge(
-        count,
-        threshold,
-        "Noise of half a grey level leaves the answers as they are.",
-        f"Noise of half a grey level changes the answer on {context.of(count)}: they were memorised, or are decided by rounding, so the clean "
-        "accuracy holds for no other image.",
-    )
+    return context.judge(count, threshold, *said("half a grey level", lost=context.of(count)))

@@ -25,7 +25,7 @@ from palpate.models.generators import generator_states, restore_generators
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating
 from palpate.models.resume import Resume
 from palpate.verdicts.baselines import GreyStaysGrey
-from palpate.verdicts.check import Check, NotRun, checks
+from palpate.verdicts.check import Check, Finding, NotRun, checks
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.swept import SweepUnderTest
 from palpate.verdicts.towards import Towards, towards
@@ -143,32 +143,16 @@ def trust(
         adapted = adapted if goal is None else Towards(adapted, goal)
         return access(adapted if channels == "free" else GreyStaysGrey(adapted))
 
-    training = frozenset(module for module in model.modules() if module.training)
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        evaluating(model),
-        evaluating(sibling) if sibling else contextlib.nullcontext(),
-    ):
+    about: dict[str, Any] = {"model": model, "norm": norm, "levels": levels, "finding": finding, "expect": expect}
+    about |= {"every_image": images, "every_label": labels, "places": places, "epsilons": grid, "seed": seed}
+    about |= {"images": looked_at.to(device), "labels": labels[places].to(device)}
+    about["training"] = frozenset(module for module in model.modules() if module.training)
+    about["swept"] = None if sweep is None else _under_test(sweep, labels)
+    other = evaluating(sibling) if sibling else contextlib.nullcontext()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), evaluating(model), other:
         torch.manual_seed(seed)
-        context = CheckContext(
-            model=model,
-            outputs=access(in_full_precision(model)),
-            access=logits(model),
-            sibling=logits(sibling.to(device)) if sibling else None,
-            every_image=images,
-            every_label=labels,
-            places=places,
-            images=looked_at.to(device),
-            labels=labels[places].to(device),
-            epsilons=grid,
-            swept=None if sweep is None else _under_test(sweep, labels),
-            norm=norm,
-            levels=levels,
-            finding=finding,
-            expect=expect,
-            training=training,
-            seed=seed,
-        )
+        about |= {"outputs": access(in_full_precision(model)), "access": logits(model)}
+        context = CheckContext(**about, sibling=logits(sibling.to(device)) if sibling else None)
         verdicts: list[VerdictRecord] = []
         made: dict[str, VerdictRecord] = {}
         if resume and (state := resume.load()):
@@ -193,32 +177,18 @@ def trust(
 def _verdict(check: Check, context: CheckContext) -> VerdictRecord:
     budget = context.access.budget
     forward, backward = budget.forward, budget.backward
-    figure = None
     try:
         finding = check.function(context, check.threshold or 0.0)
-        status, figure, advice = finding.status, finding.figure, finding.advice
     except (NotRun, BudgetExceeded) as reason:
-        status, advice = "not run", f"Not run: {reason}."
+        finding = Finding("not run", None, f"Not run: {reason}.")
     except Exception as error:  # the attack has been paid for: a check may fail, the others must not
-        status, advice = (
-            "not run",
-            f"Not run: the model or the images broke this check ({type(error).__name__}: {error}).",
-        )
-    subject = check.subject
-    if subject == "either":
-        subject = "model" if context.swept is None else "result"
-    return VerdictRecord(
-        name=check.name,
-        subject=subject,
-        status=status,
-        figure=figure,
-        threshold=check.threshold,
-        unit=check.unit,
-        advice=advice,
-        source=check.source,
-        passes_forward=budget.forward - forward,
-        passes_backward=budget.backward - backward,
-    )
+        why = f"the model or the images broke this check ({type(error).__name__}: {error})"
+        finding = Finding("not run", None, f"Not run: {why}.")
+    about: dict[str, Any] = {name: getattr(check, name) for name in ("name", "subject", "threshold", "unit", "source")}
+    if check.subject == "either":
+        about["subject"] = "model" if context.swept is None else "result"
+    spent: dict[str, Any] = {"passes_forward": budget.forward - forward, "passes_backward": budget.backward - backward}
+    return VerdictRecord(**about, **vars(finding), **spent)
 
 
 def _sample(labels: Tensor, seed: int) -> Tensor:

@@ -4,14 +4,12 @@ Each repeats the attack in a way that cannot help against a model that is merely
 (Athalye et al. 2018, arXiv 1802.00420, section 3.1; Carlini et al. 2019, arXiv 1902.06705, section 5).
 """
 
-import dataclasses
-
 import torch
 
 from palpate.attacks.losses import cross_entropy, margin
 from palpate.attacks.norms import distance, project, steepest
 from palpate.verdicts.baselines import STEPS, price
-from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, judge
+from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, judge, said
 from palpate.verdicts.context import CheckContext
 
 RESTARTED = 16
@@ -46,13 +44,8 @@ def one_step(context: CheckContext, threshold: float) -> Finding:
         count = int((fooled & ~context.baseline(epsilon).fooled).sum())
         if count > worst:
             worst, where = count, epsilon
-    return context.judge(
-        worst,
-        threshold,
-        "A single gradient step fools hardly an image that PGD does not, as it should be.",
-        f"A single gradient step fools {context.of(worst)} that twenty steps at epsilon {context.written(where)} do not, so this "
-        "model misleads PGD: do not report its robust accuracy; use the margin loss, restarts and attacks without gradients.",
-    )
+    words = said("one step", fooled=context.of(worst), where=context.written(where))
+    return context.judge(worst, threshold, *words)
 
 
 @check("margin loss", 170, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 4")
@@ -68,19 +61,12 @@ def margin_loss(context: CheckContext, threshold: float) -> Finding:
         plain, other = (run.fooled for run in runs)
     figure = max(context.points(int(other.sum()) - int(plain.sum())), 0.0)
     one, two = (context.points(int((~fooled).sum())) for fooled in (plain, other))
-    why = "cross-entropy misleads the attack"
+    (why,) = said("margin loss, misled")
     if context.median_margin > SATURATION:
-        why = f"the head is saturated (median clean margin {context.median_margin:.4g} logits)"
-    what = f"At epsilon {context.written(epsilon)} cross-entropy and margin leave {one:.1f} and {two:.1f} % of the images right"
-    return _judge(
-        figure,
-        context.out_of_reach((other & ~plain).nonzero()[:, 0], epsilon),
-        threshold,
-        f"{what}.",
-        f"{what}: cross-entropy spreads its steps over all wrong classes, so report the margin's figure.",
-        f"At epsilon {context.written(epsilon)} cross-entropy PGD reports {one:.1f} % robust accuracy where the margin leaves {two:.1f} %, "
-        f"{figure:.1f} points too many: {why}, so report the margin's figure.",
-    )
+        (why,) = said("margin loss, saturated", margin=context.median_margin)
+    words = said("margin loss", where=context.written(epsilon), one=one, two=two, figure=figure, why=why)
+    misled = context.out_of_reach((other & ~plain).nonzero()[:, 0], epsilon)
+    return _judge(figure, misled, threshold, *words)
 
 
 def _judge(figure: float, misled: int, threshold: float, good: str, notable: str, bad: str) -> Finding:
@@ -102,14 +88,8 @@ def loss_at_end(context: CheckContext, threshold: float) -> Finding:
         raise NotRun("baseline PGD did not raise the loss at all, so its end says nothing")
     share = float(late[known].sum() / whole[known].sum())
     rising = int((late > threshold * whole.clamp(min=0))[known & (late > 0)].sum())
-    return judge(
-        max(share, 0.0),
-        rising,
-        threshold,
-        f"The loss has settled: the last quarter of the steps brought {max(share, 0):.0%} of its rise.",
-        f"The loss was still rising when the attack ended: the last quarter of its steps brought {share:.0%} of the rise, so "
-        "more steps, or larger ones, will fool more images.",
-    )
+    words = said("loss at the end", settled=max(share, 0), share=share)
+    return judge(max(share, 0.0), rising, threshold, *words)
 
 
 @check("unbounded", 180, 5.0, "points", f"{ATHALYE} 3.1")
@@ -128,19 +108,10 @@ def unbounded(context: CheckContext, threshold: float) -> Finding:
             context.need(price(len(still), STEPS))
             fooled[still] = context.pgd(still, share * diameter, 3).ever
     count = int((~fooled[tried]).sum())
-    what = f"With any change allowed, baseline PGD fools all but {context.of(count)}"
-    finding = context.judge(
-        count,
-        threshold,
-        f"{what}, as it must.",
-        f"{what}, which no model can achieve: the attack finds no direction (zero, saturated or wrong gradients), so its robust accuracy means "
-        "nothing at any epsilon.",
-        whole=len(left) / max(len(tried), 1),
-    )
+    words, whole = said("unbounded", left=context.of(count)), len(left) / max(len(tried), 1)
+    finding = context.judge(count, threshold, *words, whole=whole)
     if finding.status == "pass" and count:
-        return dataclasses.replace(
-            finding, status="warn", advice=f"{what}: any model can then be fooled, so it is stuck there."
-        )
+        return Finding("warn", finding.figure, *said("unbounded, few", left=context.of(count)))
     return finding
 
 
@@ -152,13 +123,7 @@ def rising_accuracy(context: CheckContext, threshold: float) -> Finding:
     counts = [int((~context.baseline(epsilon).fooled).sum()) for epsilon in context.tested]
     rises = [after - min(counts[: place + 1]) for place, after in enumerate(counts[1:])]
     worst = max(0, *rises)
-    return context.judge(
-        worst,
-        threshold,
-        "Robust accuracy of independent attacks falls as epsilon grows, as it must.",
-        f"Robust accuracy rises by {context.points(worst):.1f} points when epsilon grows, which is impossible for a working attack: "
-        "it gets stuck in this model, so use restarts, the margin and attacks without gradients.",
-    )
+    return context.judge(worst, threshold, *said("rising accuracy", points=context.points(worst)))
 
 
 @check("best iterate", 150, 1.0, "points", "Croce & Hein 2020, arXiv 2003.01690, section 3")
@@ -172,13 +137,8 @@ def best_iterate(context: CheckContext, threshold: float) -> Finding:
             confirmed = int(context.fooled(run.best[lost], lost).sum())  # predicted again: the model may be random
             if confirmed > worst:
                 worst, where = confirmed, epsilon
-    return context.judge(
-        worst,
-        threshold,
-        "The last iterate is as good as the best one.",
-        f"At epsilon {context.written(where)} an earlier iterate fools {context.of(worst)} that the last one does not: keep the best "
-        f"iterate, or the attack overstates robust accuracy by {context.points(worst):.1f} points.",
-    )
+    told = {"where": context.written(where), "fooled": context.of(worst), "points": context.points(worst)}
+    return context.judge(worst, threshold, *said("best iterate", **told))
 
 
 @check("steps and restarts", 230, 1.0, "points", f"{CARLINI} 5.2")
@@ -205,7 +165,5 @@ def steps_and_restarts(context: CheckContext, threshold: float) -> Finding:
     context.note("PGD with twice the steps and five restarts", epsilon, chosen[fooled], points[fooled])
     again = context.fooled(context.baseline(epsilon).last[chosen], chosen)
     figure = max(context.points(int(fooled.sum()) - int(again.sum())), 0.0) * len(left) / len(chosen)
-    what = f"Twice the steps and five restarts take away {figure:.1f} points of robust accuracy at epsilon {context.written(epsilon)}"
-    advice = f"{what}: a single run of PGD does not find what is there, so report the stronger attack."
-    misled = context.out_of_reach(chosen[fooled & ~again], epsilon)
-    return _judge(figure, misled, threshold, f"{what}, no more than is usual.", advice, advice)
+    good, bad = said("steps and restarts", figure=figure, where=context.written(epsilon))
+    return _judge(figure, context.out_of_reach(chosen[fooled & ~again], epsilon), threshold, good, bad, bad)

@@ -4,7 +4,9 @@ A check registers itself where it is defined, so a new one is one file: a functi
 """
 
 import dataclasses
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 from palpate.core.records import Status
@@ -15,6 +17,9 @@ LEAST = 3
 
 ATHALYE = "Athalye et al. 2018, arXiv 1802.00420, section"
 CARLINI = "Carlini et al. 2019, arXiv 1902.06705, section"
+
+
+_ADVICE: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("advice.toml").read_text(encoding="utf-8"))
 
 
 class NotRun(Exception):
@@ -97,6 +102,11 @@ def judge(figure: float, images: int, threshold: float, good: str, bad: str) -> 
     status = status_of(figure, images, threshold)
     advice = {"pass": good, "fail": bad}.get(status, f"{bad[:-1]}; on fewer than {LEAST} images that may be chance.")
     return Finding(status, figure, advice)
+
+
+def said(name: str, /, **told: Any) -> list[str]:
+    """The sentences of advice.toml under a name, their places filled: what a check says where it passes and where it does not, or of one case."""
+    return [sentence.format(**told) for sentence in _ADVICE[name]]
 
 
 def out_of(count: int, total: int) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from palpate.attacks.losses import margin
 from palpate.verdicts import baselines
 from palpate.verdicts.baselines import STEPS, pgd, price
-from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check
+from palpate.verdicts.check import ATHALYE, CARLINI, Finding, NotRun, check, said
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.minimum_norm import NORMS as FMN_NORMS
 from palpate.verdicts.minimum_norm import STEPS as FMN_STEPS
@@ -66,19 +66,16 @@ def transfer(context: CheckContext, threshold: float) -> Finding:
     return _against(context, threshold, name, context.some(TRIED), price_each, attack)
 
 
-def _against(
-    context: CheckContext,
-    threshold: float,
-    name: str,
-    most: int,
-    price_each: int,
-    attack: Callable[[Tensor, Tensor, float], Tensor],
-) -> Finding:
+Made = Callable[[Tensor, Tensor, float], Tensor]
+"""From images (n, C, H, W), labels (n,) and epsilon to images in the ball."""
+
+
+def _against(context: CheckContext, threshold: float, name: str, most: int, price_each: int, attack: Made) -> Finding:
     """The finding about an attack that is tried on at most so many of the images that the examined attack does not fool.
 
     Args:
         price_each: its passes per image, at most.
-        attack: from images (n, C, H, W), labels and epsilon to images in the ball, which are predicted again: a random model may be fooled once.
+        attack: gives images that are predicted again: a random model may be fooled once.
     """
     epsilon = context.informative_epsilon(examined=True)
     (left,) = context.not_fooled(epsilon).nonzero(as_tuple=True)
@@ -90,15 +87,9 @@ def _against(
         won = context.confirmed(points, tried, epsilon)
         fooled = tried[won]
         context.note(name, epsilon, fooled, points[won])
-    what = f"{name[0].upper()}{name[1:]} at epsilon {context.written(epsilon)}"
-    return context.judge(
-        len(fooled),
-        threshold,
-        f"{what} fools no more than {context.examined} does.",
-        f"{what} fools {context.of(len(fooled))} that {context.examined} does not: gradients of this model mislead, or that "
-        "attack is broken (steps, sign or unit of epsilon), so its robust accuracy is too high.",
-        whole=len(left) / max(len(tried), 1),
-    )
+    told = {"what": name[0].upper() + name[1:], "where": context.written(epsilon), "examined": context.examined}
+    words = said("comparison", fooled=context.of(len(fooled)), **told)
+    return context.judge(len(fooled), threshold, *words, whole=len(left) / max(len(tried), 1))
 
 
 @check("independent attacks", 250, 1.0, "points", f"{CARLINI} 5", "result")
@@ -116,13 +107,8 @@ def independent_attacks(context: CheckContext, threshold: float) -> Finding:
             count = int(context.confirmed(points[new], places[new], epsilon).sum())
             if count > best:
                 best, where, by = count, epsilon, attack
-    return context.judge(
-        best,
-        threshold,
-        "None of the independent attacks fools noticeably more than the sweep.",
-        f"{by[0].upper()}{by[1:]} fools {context.of(best)} that the sweep does not at epsilon {context.written(where)}, so its robust "
-        f"accuracy is at least {context.points(best):.1f} points too high: look at its steps, the sign of its loss and the unit of its epsilon.",
-    )
+    told = {"attack": by[0].upper() + by[1:], "fooled": context.of(best), "where": context.written(where)}
+    return context.judge(best, threshold, *said("independent attacks", points=context.points(best), **told))
 
 
 def _reference(context: CheckContext) -> None:

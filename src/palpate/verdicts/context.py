@@ -87,12 +87,9 @@ class CheckContext:
     def state(self) -> dict[str, Any]:
         """What the checks so far have computed and later ones use, so that it is not computed, and paid for, again."""
         cached = {name for name, value in vars(type(self)).items() if isinstance(value, cached_property)}
+        known = {name: vars(self)[name] for name in cached & vars(self).keys()}
         runs = [(LOSSES.index(loss), epsilon, dataclasses.astuple(run)) for (loss, epsilon), run in self._runs.items()]
-        return {
-            "cached": {name: vars(self)[name] for name in cached & vars(self).keys()},
-            "runs": runs,
-            "noted": self._noted,
-        }
+        return {"cached": known, "runs": runs, "noted": self._noted}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take what `state` gave."""
@@ -125,7 +122,7 @@ class CheckContext:
         """So many images as points of accuracy on the context's images."""
         return 100 * count / len(self.labels)
 
-    def judge(self, images: int, threshold: float, good: str, bad: str, whole: float = 1.0) -> Finding:
+    def judge(self, images: int, threshold: float, good: str, bad: str, *, whole: float = 1.0) -> Finding:
         """The finding about so many of the context's images, in points; of `whole` times as many where only a share was tried."""
         return judge(whole * self.points(images), images, threshold, good, bad)
 
@@ -184,9 +181,8 @@ class CheckContext:
         """
         places = ((margin(self.clean, self.labels) < 0) & ~unusable(self.clean)).nonzero()[:, 0]
         if len(places) < LEAST:
-            raise NotRun(
-                f"{len(places)} of {len(self.labels)} images are classified correctly when clean, and at least {LEAST} are needed"
-            )
+            right = f"{self.of(len(places))} are classified correctly when clean"
+            raise NotRun(f"{right}, and at least {LEAST} are needed")
         return places
 
     @property
@@ -217,9 +213,8 @@ class CheckContext:
         """The same access with gradients where the model hides them, as the sweep has them: for an attack that the sweep is measured against."""
         access = self.access
         fast, edge = with_gradients(access.model, access.model, self.images[:2])
-        made = ModelAccess(
-            access.model, fast=fast, confirm=edge > 0, batch=access.batch, draws=access.draws, budget=access.budget
-        )
+        same = {"batch": access.batch, "draws": access.draws, "budget": access.budget}
+        made = ModelAccess(access.model, fast=fast, confirm=edge > 0, **same)
         made.surrogate = functools.cache(lambda: unsaturated(access.model, self.images[:2]))
         return made
 
@@ -251,11 +246,10 @@ class CheckContext:
     def attacks(self) -> list[tuple[str, float, Tensor, Tensor]]:
         """Name, epsilon, places among the right images and fooling images of every attack that was run so far."""
         names: dict[Loss, str] = {cross_entropy: "baseline PGD", margin: "PGD on the margin"}
-        runs = [
-            (names[loss], epsilon, run.fooled.nonzero()[:, 0], run.last[run.fooled])
-            for (loss, epsilon), run in self._runs.items()
-        ]
-        return self._noted + runs
+        found = list(self._noted)
+        for (loss, epsilon), run in self._runs.items():
+            found.append((names[loss], epsilon, run.fooled.nonzero()[:, 0], run.last[run.fooled]))
+        return found
 
     def not_fooled(self, epsilon: float) -> Tensor:
         """Which of the right images (r,) the attack under examination does not fool: the sweep where there is one, else baseline PGD."""

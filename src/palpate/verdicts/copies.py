@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from palpate.verdicts.baselines import STEPS, fools, pgd, price
-from palpate.verdicts.check import CARLINI, LEAST, Finding, NotRun, check, judge, out_of
+from palpate.verdicts.check import CARLINI, LEAST, Finding, NotRun, check, judge, out_of, said
 from palpate.verdicts.context import WIDER, CheckContext
 
 COPIED = 24
@@ -59,13 +59,6 @@ def moved_copies(context: CheckContext, threshold: float) -> Finding:
     easier, harder = int((run.fooled & ~before).sum()), int((before & ~run.fooled).sum())
     count = easier - harder
     unlikely = count > 0 and binomtest(easier, easier + harder).pvalue <= CHANCE
-    figure = 100 * max(count, 0) / int(known.sum())
-    return judge(
-        figure,
-        count if unlikely else 0,
-        threshold,
-        "Moved copies of the images are about as hard to attack as the images.",
-        f"On copies that are shifted, enlarged or mirrored PGD at epsilon {context.written(smaller)} fools {out_of(count, int(known.sum()))} "
-        f"more than at {context.written(epsilon)} on the images: "
-        "the model has memorised the images themselves, so its robustness does not hold for others.",
-    )
+    told = {"more": out_of(count, int(known.sum())), "where": context.written(epsilon)}
+    words = said("moved copies", smaller=context.written(smaller), **told)
+    return judge(100 * max(count, 0) / int(known.sum()), count if unlikely else 0, threshold, *words)

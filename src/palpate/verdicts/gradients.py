@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.losses import cross_entropy, margin
-from palpate.verdicts.check import ATHALYE, LEAST, Finding, NotRun, check, judge, out_of, status_of
+from palpate.verdicts.check import ATHALYE, LEAST, Finding, NotRun, check, judge, out_of, said, status_of
 from palpate.verdicts.context import CheckContext
 from palpate.verdicts.difference import ROUNDED, differ
 
@@ -46,38 +46,20 @@ def usable(context: CheckContext, threshold: float) -> Finding:
     worst = max(zero[name] + broken[name] for name in zero)
     status = status_of(worst / total, worst, threshold)
     if not worst and clamped:
-        return Finding(
-            "warn",
-            clamped / total,
-            f"The gradient is zero on {out_of(clamped, total)} of pixels 0 and 1 alone, and not inside by half a level: the model clamps its input, "
-            "so that an attack which starts at the image does not move: let it start at random.",
-        )
+        return Finding("warn", clamped / total, *said("gradients, clamped", clamped=out_of(clamped, total)))
     if not worst:
-        return Finding(status, 0.0, "Gradients of cross-entropy and margin are present and finite.")
+        return Finding(status, 0.0, *said("gradients"))
     if status == "pass":
-        return Finding(
-            "warn",
-            worst / total,
-            f"The gradient is zero or not a number on {out_of(worst, total)}, where units may be off: an attack that starts there does not move, so "
-            "look whether the checks below find that attacks without gradients do better.",
-        )
+        return Finding("warn", worst / total, *said("gradients, few", worst=out_of(worst, total)))
     if max(broken.values()):
         bad = max(broken, key=lambda name: broken[name])
-        advice = (
-            f"The gradient of the {bad} is not a number on {out_of(broken[bad], total)}, which stops an attack as surely as strength would: "
-            "find the operation (often a root, a logarithm or a division at 0) and make it finite."
-        )
+        words = said("gradients, broken", loss=bad, broken=out_of(broken[bad], total))
     elif zero["margin"] >= LEAST:
-        advice = (
-            f"The gradient is exactly zero on {out_of(zero['margin'], total)}, whatever the loss: a step inside the model (rounding, a threshold, "
-            "a cut in the graph) cannot be differentiated, so attack a smooth replacement of it, or without gradients."
-        )
+        words = said("gradients, zero", zero=out_of(zero["margin"], total))
     else:
-        advice = (
-            f"The cross-entropy gradient is exactly zero on {out_of(zero['cross-entropy'], total)} because the logits are so large that the loss "
-            f"saturates (median clean margin {context.median_margin:.4g} logits): attack the margin instead, or divide the logits."
-        )
-    return Finding(status, worst / total, advice)
+        told = {"zero": out_of(zero["cross-entropy"], total), "margin": context.median_margin}
+        words = said("gradients, saturated", **told)
+    return Finding(status, worst / total, *words)
 
 
 @check("same gradient", 90, 0.3, "1 − cosine", f"{ATHALYE} 3.2")
@@ -97,14 +79,7 @@ def repeatable(context: CheckContext, threshold: float) -> Finding:
     pairs = [(a, b) for a in range(REPEATS) for b in range(a)]
     cosine = torch.stack([_cosine(slopes[a], slopes[b]) for a, b in pairs]).amin(0)
     figure = max(1 - float(cosine.median()), 0.0)
-    return judge(
-        figure,
-        int((1 - cosine > threshold).sum()),
-        threshold,
-        f"Computed again, the gradient is the same (cosine {1 - figure:.2f}).",
-        f"Computed again, the gradient is another one (cosine {1 - figure:.2f}; 1 is the same), so noise in the model and not its strength may stop "
-        "the attack: switch the randomness off, or average over many draws (draws=20).",
-    )
+    return judge(figure, int((1 - cosine > threshold).sum()), threshold, *said("same gradient", cosine=1 - figure))
 
 
 @check("finite differences", 100, 0.5, "1 − cosine", f"{ATHALYE} 3.1")
@@ -141,12 +116,7 @@ def finite_differences(context: CheckContext, threshold: float) -> Finding:
     leap, *rest = values.diff(dim=0).abs()
     stored = int((leap > LEAP * torch.stack(rest).amax(0) + 10 * rounding).sum())
     if stored > max(LEAST - 1, STORED * len(points)):
-        return Finding(
-            "fail",
-            1.0,
-            f"On {out_of(stored, len(points))} the answer changes at once when the image is left by an eighth of a grey level, and hardly "
-            "any further: the model has memorised these images, so its results do not hold for others.",
-        )
+        return Finding("fail", 1.0, *said("finite differences, stored", stored=out_of(stored, len(points))))
     slopes, differences = torch.stack(predicted, 1), torch.stack(measured, 1)  # (n, directions)
     if bool(lost.any()):
         raise NotRun("the gradient is not a number, so there is nothing to compare")
@@ -155,15 +125,8 @@ def finite_differences(context: CheckContext, threshold: float) -> Finding:
         raise NotRun("the margin does not move over half a grey level, so slopes cannot be measured")
     cosine = _cosine(slopes[moving], differences[moving])
     figure = 1 - float(cosine.median())
-    bad = int((1 - cosine > threshold).sum())
-    return judge(
-        figure,
-        bad,
-        threshold,
-        f"The gradient describes the model (cosine {1 - figure:.2f} with measured differences).",
-        "The gradient does not describe the model: over one grey level its prediction and the measured change agree with a cosine of only "
-        f"{1 - figure:.2f} (1 is perfect); some step is hidden from the gradient or jumps, so use attacks without gradients.",
-    )
+    words = said("finite differences", cosine=1 - figure)
+    return judge(figure, int((1 - cosine > threshold).sum()), threshold, *words)
 
 
 @check("gradient along a path", 110, 0.2, "share", "Sundararajan et al. 2017, arXiv 1703.01365, section 3")
@@ -198,14 +161,7 @@ def along_a_path(context: CheckContext, threshold: float) -> Finding:
     change = difference(context.clean[end], one, other) - difference(context.clean[start], one, other)
     missing = (change - integral).abs() / change.abs().clamp(min=1e-12)
     figure = float(missing.median())
-    return judge(
-        figure,
-        int((missing > threshold).sum()),
-        threshold,
-        f"The gradient accounts for the change from one image to another, within {figure:.0%}.",
-        f"Between two images {figure:.0%} of the change of a logit is not in the gradient: it comes from a jump (a lookup of memorised images, a "
-        "threshold, rounding) that no attack by gradients can see.",
-    )
+    return judge(figure, int((missing > threshold).sum()), threshold, *said("gradient along a path", figure=figure))
 
 
 @contextlib.contextmanager

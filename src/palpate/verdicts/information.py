@@ -1,7 +1,7 @@
 """Figures without a threshold, for information: how fast the model changes around an image."""
 
 from palpate.attacks.losses import cross_entropy, margin
-from palpate.verdicts.check import Finding, NotRun, check
+from palpate.verdicts.check import Finding, NotRun, check, said
 from palpate.verdicts.context import CheckContext
 
 
@@ -19,8 +19,7 @@ def local_lipschitz(context: CheckContext, _: float) -> Finding:
     if not len(slope):
         raise NotRun("baseline PGD moved no image")
     value = float(slope.median())
-    advice = f"Near a typical image the margin changes by {value:.3g} logits per grey level: for information."
-    return Finding("pass", value, advice)
+    return Finding("pass", value, *said("local Lipschitz", value=value))
 
 
 @check("sharpness", 310, None, "nats", "Ma et al. 2021, arXiv 1907.10456")
@@ -33,5 +32,4 @@ def sharpness(context: CheckContext, _: float) -> Finding:
     if not len(rise):
         raise NotRun("the loss is not a number")
     value = float(rise.mean())
-    advice = f"At epsilon {epsilon:.3g} an attack raises the loss by {value:.3g} nats: for information."
-    return Finding("pass", value, advice)
+    return Finding("pass", value, *said("sharpness", where=epsilon, value=value))

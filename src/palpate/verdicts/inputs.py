@@ -8,7 +8,7 @@ from collections.abc import Callable
 from scipy.stats import binomtest
 from torch import Tensor
 
-from palpate.verdicts.check import CARLINI, LEAST, Finding, check, out_of, status_of
+from palpate.verdicts.check import CARLINI, LEAST, Finding, check, out_of, said, status_of
 from palpate.verdicts.context import CheckContext
 
 INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -42,18 +42,10 @@ def input_range(context: CheckContext, threshold: float) -> Finding:
     total = len(context.images)
     low, high = float(context.images.amin()), float(context.images.amax())
     if context.outside:
-        return Finding(
-            "fail" if context.outside >= LEAST else "warn",
-            100 * context.outside / total,
-            f"{out_of(context.outside, total)} hold values outside [0, 1] (from {low:.3g} to {high:.3g}), so epsilon has no unit: divide bytes by "
-            "255 and leave normalisation to the model.",
-        )
+        words = said("input range, outside", outside=out_of(context.outside, total), low=low, high=high)
+        return Finding("fail" if context.outside >= LEAST else "warn", 100 * context.outside / total, *words)
     if high <= 2 / 255:
-        return Finding(
-            "fail" if total >= LEAST else "warn",
-            100.0,
-            f"No image is brighter than {high:.2g}: they seem to be divided by 255 twice, so every epsilon is 255 times too large.",
-        )
+        return Finding("fail" if total >= LEAST else "warn", 100.0, *said("input range, dark", high=high))
     right = context.clean.argmax(1) == context.labels
     always = context.labels == context.labels.bincount().argmax()  # answering the commonest class
     best, name, p = 0, "", 1.0
@@ -62,20 +54,11 @@ def input_range(context: CheckContext, threshold: float) -> Finding:
     gain = context.points(best)
     status = status_of(gain, best, threshold)
     if status == "pass":
-        return Finding(status, gain, "Images lie in [0, 1], and the model classifies them in no other range better.")
+        return Finding(status, gain, *said("input range"))
+    told = {"name": name, "more": out_of(best, total), "p": p}
     if p > CHANCE or (gain < CLEAR and int(right.sum()) + best < GOOD * total):
-        return Finding(
-            "warn",
-            gain,
-            f"The model does little better than one answer for all, and with images {name} instead of [0, 1] it is right {out_of(best, total)} more "
-            f"often, which may be luck (p = {p:.2g}) or little training: see that it is trained, and on which range.",
-        )
-    return Finding(
-        status,
-        gain,
-        f"The model classifies {out_of(best, total)} more correctly when given images {name} instead of [0, 1]: state its normalisation once, with "
-        "palpate.wrap(model, mean, std), or its accuracy under attack is that of a model that cannot see the images.",
-    )
+        return Finding("warn", gain, *said("input range, perhaps", **told))
+    return Finding(status, gain, *said("input range, other", **told))
 
 
 def better_input(context: CheckContext, before: Tensor) -> tuple[str, int, float]:

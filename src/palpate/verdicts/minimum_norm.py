@@ -24,9 +24,7 @@ BEYOND = 1.001
 """By how much the estimated distance to the decision boundary is exceeded: on a linear model it would end there exactly, and never cross it."""
 
 
-def fmn(
-    access: ModelAccess, images: Tensor, labels: Tensor, norm: str = "linf", steps: int = STEPS
-) -> tuple[Tensor, Tensor]:
+def fmn(access: ModelAccess, images: Tensor, labels: Tensor, norm: str = "linf") -> tuple[Tensor, Tensor]:
     """Descend on the margin inside a ball that shrinks while the point is adversarial and grows while it is not.
 
     Args:
@@ -34,7 +32,6 @@ def fmn(
         images: (n, C, H, W) in [0, 1], classified correctly.
         labels: (n,).
         norm: "linf" or "l2".
-        steps: a forward and a backward pass each.
 
     Returns:
         The norm of the smallest adversarial perturbation (n,), float64, infinite where none was found, and the image with it (n, C, H, W).
@@ -43,13 +40,13 @@ def fmn(
     best, found = images.clone(), torch.full((count,), math.inf, dtype=torch.float64, device=images.device)
     radius = torch.full_like(found, math.inf)
     delta = torch.zeros_like(images)
-    for step in range(steps):
+    for step in range(STEPS):
         logits, distance_to_boundary, slope = access.gradient(images + delta, _lead, labels)
         lead, size = distance_to_boundary.double(), _norm(delta, norm)
         fooled = (lead < 0) & ~logits.isnan().any(1)
         better = fooled & (size < found)
         found, best = torch.where(better, size, found), torch.where(_wide(better, images), images + delta, best)
-        cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
+        cosine = 0.5 * (1 + math.cos(math.pi * step / STEPS))
         change = SHRINK * (LAST + (1 - LAST) * cosine)
         slope = slope.nan_to_num(0.0, 0.0, 0.0)
         dual = _norm(slope, "l1" if norm == "linf" else "l2").clamp(min=1e-12)
@@ -74,7 +71,7 @@ def _norm(values: Tensor, norm: str) -> Tensor:
 
 
 def _wide(values: Tensor, images: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1) if values.dtype == torch.bool else values.to(images.dtype).view(-1, 1, 1, 1)
+    return (values if values.dtype == torch.bool else values.to(images.dtype)).view(-1, 1, 1, 1)
 
 
 def _into_ball(delta: Tensor, radius: Tensor, norm: str) -> Tensor:

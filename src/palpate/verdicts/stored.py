@@ -12,7 +12,7 @@ from palpate.attacks.result import Sweep
 from palpate.core import formatting
 from palpate.models.predict import as_tensor
 from palpate.verdicts.baselines import fools
-from palpate.verdicts.check import CARLINI, Finding, NotRun, check, out_of, status_of
+from palpate.verdicts.check import CARLINI, Finding, NotRun, check, out_of, said, status_of
 from palpate.verdicts.context import CheckContext
 
 ROUNDING = 2.0**-23
@@ -47,37 +47,15 @@ def ball_and_box(context: CheckContext, threshold: float) -> Finding:
     figure = 100 * len(wrong) / max(len(sweep), 1)
     status = status_of(figure, len(wrong), threshold)
     if status == "pass":
-        advice = f"All {len(places)} stored images lie in their ball and in [0, 1], and fool when predicted again."
+        words = said("ball and box", stored=len(places))
     elif status == "fail" and wrong == set(faults["not fooling"]) and context.varies:
-        status = "warn"
-        advice = (
-            f"Predicted again, {out_of(len(wrong), len(sweep))} stored as adversarial no longer fool: the model's answers vary, and an image at the "
-            "decision boundary may be classified either way, so sweep with several draws."
-        )
-    else:
-        advice = _fault(faults, uncounted, len(sweep))
-    return Finding(status, figure, advice)
-
-
-def _fault(faults: dict[str, list[int]], uncounted: list[int], total: int) -> str:
-    """Advice on the commonest fault."""
-    worst = max(faults, key=lambda name: len(faults[name]))
-    if len(uncounted) > len(faults[worst]):
-        return f"The attack failed on {out_of(len(uncounted), total)}, which are counted as not fooled: count them as fooled or leave them out."
-    count = out_of(len(faults[worst]), total)
-    if len(faults["near"]) == len(faults[worst]):
-        return (
-            f"On {count} the stored change is less than a tenth of the radius that is claimed: epsilon was taken in another unit (grey levels, or "
-            "after normalisation), or the steps are too small to leave the middle of the ball."
-        )
-    if worst == "within a smaller epsilon":
-        return (
-            f"{count} fool within an epsilon at which the sweep counts them as not fooled: its radii are larger than the stored changes, so "
-            "take the distances that were reached, and look at the unit of epsilon."
-        )
-    if worst == "not fooling":
-        return f"Predicted again, {count} stored as adversarial no longer fool the model: was it changed, in another mode, or random?"
-    return f"{count} lie {worst}, beyond what is claimed: the attack's projection or its unit of epsilon is wrong."
+        status, words = "warn", said("ball and box, varies", wrong=out_of(len(wrong), len(sweep)))
+    else:  # the commonest fault
+        worst = max(("near", *faults), key=lambda name: len(faults[name]))
+        if len(uncounted) > len(faults[worst]):
+            worst, faults["uncounted"] = "uncounted", uncounted
+        words = said(f"ball and box, {worst}", count=out_of(len(faults[worst]), len(sweep)))
+    return Finding(status, figure, *words)
 
 
 def _within_smaller(reached: Tensor, radius: Tensor, grid: Tensor) -> Tensor:
@@ -123,18 +101,15 @@ def eight_bits(context: CheckContext, threshold: float) -> Finding:
     share = lost / len(stored)
     status = status_of(share, lost, 0.0 if levels else threshold)
     if status == "pass":
-        advice = f"Written to PNG and read again, {out_of(len(stored) - lost, len(stored))} still fool the model."
+        words = said("eight bits", kept=out_of(len(stored) - lost, len(stored)))
     elif levels:
-        advice = f"The sweep says that it kept to {levels} grey levels, but {out_of(lost, len(stored))} no longer fool as PNG files."
+        words = said("eight bits, levels", levels=levels, lost=out_of(lost, len(stored)))
     else:
         if change < 1 / (depth - 1):
             status = "warn"  # no file can hold so small a change: a fact about files, not a failure of the attack
-        advice = (
-            f"Written to PNG and read again, {out_of(lost, len(stored))} no longer fool the model at epsilon {context.written(epsilon)}: they exist "
-            f"in floating point only. Where the images must be files, attack with levels={depth}, or "
-            "count only those of the column survives_rounding."
-        )
-    return Finding(status, share, advice)
+        told = {"lost": out_of(lost, len(stored)), "where": context.written(epsilon), "depth": depth}
+        words = said("eight bits, lost", **told)
+    return Finding(status, share, *words)
 
 
 def _stored(context: CheckContext) -> tuple[Sweep, Tensor]:
