@@ -104,9 +104,9 @@ class ModelAccess:
         """The margin (n,) less the rounding tolerance: above 0 only where the image is still adversarial when predicted again."""
         return certain_margin(logits, label)
 
-    def fooled(self, points: Tensor, logits: Tensor, label: Tensor, image: Tensor | None = None) -> Tensor:
-        """Which points (n,) fool, given the logits (n, K) that `gradient` gave; in full precision, for one more forward pass where it needs one."""
-        result = self.certain_margin(logits, label) > 0
+    def fooled(self, points: Tensor, value: Tensor, label: Tensor, image: Tensor | None = None) -> Tensor:
+        """Which points (n,) fool, given the certain margin (n,) by `gradient`; in full precision, for one more forward pass where it needs one."""
+        result = value > 0
         if self.confirm and bool(result.any()):
             rows = result.nonzero()[:, 0]
             exact = self.logits(points[rows], rows if image is None else image[rows])
@@ -147,7 +147,7 @@ class ModelAccess:
                 answers.append(
                     (logits.detach(), values.detach().expand(len(leaf)).clone(), _slope(values.sum(), leaf)[:, None])
                 )
-            return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
+            return tuple(_mean(column) for column in zip(*answers, strict=True))
 
         targets = self._targets(image)
         self._count(len(points), image, 1, 1)
@@ -171,7 +171,7 @@ class ModelAccess:
                 gaps = logits.gather(1, classes).double() - logits.gather(1, label[part][:, None]).double()
                 gradients = [_slope(gap, leaf, retain=rank + 1 < gaps.shape[1]) for rank, gap in enumerate(gaps.sum(0))]
                 answers.append((logits.detach(), gaps.detach(), torch.stack(gradients, 1)))
-            return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
+            return tuple(_mean(column) for column in zip(*answers, strict=True))
 
         targets = self._targets(image)
         logits, gaps, gradients = self._ask_carefully(len(points), image, ask)
@@ -207,42 +207,42 @@ class ModelAccess:
         with torch.enable_grad():
             answers = self._in_parts(count, lambda part: ask(self.fast, part))
             sizes = sizes_of(answers[-1])
+            chosen = self._chosen(image) if len(self.passes) else None
             for number, stand_in in enumerate((self._careful, self.surrogate)):
                 known = sound(answers[-2], sizes, number * FLAT)
-                if number and len(self.passes):
-                    known[self.flat[self._chosen(image)]] = 0
+                if number and chosen is not None:
+                    known[self.flat[chosen]] = 0
                 rows = (known < answers[-1].shape[1]).nonzero()[:, 0]
-                own = rows if image is None else image.cpu()[rows]
-                if len(self.passes):
-                    tried = self._in_vain[number, self._chosen(own)] < IN_VAIN
-                    rows, own = rows[tried], own[tried]
+                if len(rows) and chosen is not None:
+                    rows = rows[self._in_vain[number, chosen[rows]] < IN_VAIN]
                 if not len(rows) or (model := stand_in()) is None:
                     continue
-                self._count(len(rows), own, 1, answers[-1].shape[1])
+                self._count(len(rows), rows if image is None else image.cpu()[rows], 1, answers[-1].shape[1])
                 better = self._in_parts(len(rows), lambda part, model=model, rows=rows: ask(model, rows[part]))
                 gained = sound(better[-2], larger := sizes_of(better[-1]), number * FLAT) > known[rows]
                 sizes[rows[gained]] = larger[gained].to(sizes)
                 for old, new in zip(answers[number:], better[number:], strict=True):  # all but a surrogate's logits
                     old[rows[gained]] = new[gained].to(old)
-                if len(self.passes):
-                    self._in_vain[number, self._chosen(own)] += 1
-                    self._in_vain[number, self._chosen(own[gained])] = 0
-                    self.flat[self._chosen(own[gained])] |= number > 0
-            if len(self.passes):
-                self._lit[self._chosen(image)[sound(answers[-2], sizes) > 0]] = True
-        gradients = [self._usable(*each, image) for each in zip(answers[-1].unbind(1), sizes.T, strict=True)]
+                if chosen is not None:
+                    self._in_vain[number, chosen[rows]] += 1
+                    self._in_vain[number, chosen[rows[gained]]] = 0
+                    self.flat[chosen[rows[gained]]] |= number > 0
+            if chosen is not None:
+                self._lit[chosen[sound(answers[-2], sizes) > 0]] = True
+        gradients = [self._usable(*each, chosen) for each in zip(answers[-1].unbind(1), sizes.T, strict=True)]
         return [*answers[:-1], gradients[0][None] if len(gradients) == 1 else torch.stack(gradients)]
 
-    def _usable(self, gradient: Tensor, size: Tensor, image: Tensor | None) -> Tensor:
+    def _usable(self, gradient: Tensor, size: Tensor, chosen: Tensor | None) -> Tensor:
         """Gradients (n, C, H, W) of these l1 norms (n,) without what is no number; of images whose channels move together, their mean."""
-        bad = ~size.isfinite().cpu()
-        if len(self.passes):
-            chosen = self._chosen(image)
-            self.blind[chosen[bad]] = True
-            if bool(self.tied.any()):
-                tied = per_image(self.tied[chosen].to(gradient), gradient) > 0
-                gradient = torch.where(tied, gradient.mean(1, keepdim=True).expand_as(gradient), gradient)
-        return gradient.nan_to_num(0.0, 0.0, 0.0) if bool(bad.any()) else gradient
+        if chosen is not None and bool((tied := self.tied[chosen]).any()):
+            mean = _mean(gradient.unbind(1))[:, None].expand_as(gradient).contiguous(memory_format=torch.channels_last)
+            gradient = mean if bool(tied.all()) else torch.where(per_image(tied, gradient) > 0, mean, gradient)
+        bad = ~(size < float("inf"))
+        if not bool(bad.any()):
+            return gradient
+        if chosen is not None:
+            self.blind[chosen[bad.cpu()]] = True
+        return gradient.nan_to_num(0.0, 0.0, 0.0)
 
     def _differentiable(
         self, model: Model, points: Tensor, targets: Tensor | None, part: Part
@@ -296,5 +296,5 @@ def _slope(value: Tensor, leaf: Tensor, retain: bool = False) -> Tensor:
     return torch.zeros_like(leaf) if gradient is None else gradient
 
 
-def _mean(tensors: list[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.stack(tensors).mean(0)
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).mean(0)

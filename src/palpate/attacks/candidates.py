@@ -68,8 +68,8 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.image)
 
-    def take(self, where: Tensor) -> "Candidates":
-        """The candidates at `where` (a mask or indices)."""
+    def take(self, where: Tensor | slice) -> "Candidates":
+        """The candidates at `where` (a mask, indices or a slice)."""
         return Candidates(*(getattr(self, field.name)[where] for field in dataclasses.fields(self)))
 
 

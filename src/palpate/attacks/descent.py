@@ -183,7 +183,8 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     """
     access, best = block.access, block.best
     logits, toward, gradient = access.gradient(at.point, margin_towards, at.label, at.target, image=at.image)
-    value, fooled = access.certain_margin(logits, at.label), access.fooled(at.point, logits, at.label, at.image)
+    value = access.certain_margin(logits, at.label)
+    fooled = access.fooled(at.point, value, at.label, at.image)
     own = ~access.flat[at.image.cpu()].to(fooled.device)  # else the loss is a surrogate's
     aim = torch.where(fooled & own, value, toward.double() - rounding_tolerance(logits, at.label))
     sound = ~unusable(logits)
@@ -197,41 +198,38 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     linear = round_bits((at.radius - aim / slope.clamp(min=1e-300)).clamp(min=0) * BEYOND)
     estimate = torch.where(at.step > 0, linear, at.radius)
     radius = torch.minimum(torch.maximum(estimate, (1 - 0.75 * trust) * at.radius), (1 + trust) * at.radius)
-    radius = round_bits(torch.minimum(radius, best.limit[at.image] * (1 - config.shrink))).clamp(
-        min=SMALLEST, max=block.top
-    )
+    known = best.limit[at.image]
+    radius = round_bits(torch.minimum(radius, known * (1 - config.shrink))).clamp(min=SMALLEST, max=block.top)
     momentum = _scaled(gradient).add_(at.momentum, alpha=config.momentum)
     point = _moved(block, config, at, momentum, radius)
     first = at.step == 1
     if block.norm != "linf":
         _to_optimum(block, at, (first & (miss < EXACT)).nonzero()[:, 0], gradient, aim, point, radius)
     expected = aim + total(gradient * (point - at.point))
-    known = best.limit[at.image]
-    at = dataclasses.replace(
-        at, end=torch.where(first & (miss > config.curved), at.end.clamp(min=config.longer), at.end)
-    )
-    halfway = at.step == at.end - config.window
+    end = torch.where(first & (miss > config.curved), at.end.clamp(min=config.longer), at.end)
+    halfway = at.step == end - config.window
     pace = (aim - at.aim_then) / config.window
     close = (estimate <= OUT_OF_REACH * block.top) | (aim + pace * ROUNDS * config.round >= 0)
     # Ends early: the radius hardly falls any more, or nothing has fooled and the boundary is out of reach.
     early = halfway & torch.where(known.isfinite(), known >= at.mark * (1 - config.still), ~close)
-    marked = halfway | (at.step == at.end - 2 * config.window)
+    marked = halfway | (at.step == end - 2 * config.window)
     after = dataclasses.replace(
         at, point=point, momentum=momentum, radius=radius, slope=slope, step=at.step + 1, mark=torch.where(marked, known, at.mark),
-        aim_then=torch.where(marked, aim, at.aim_then), trust=trust, before=aim, expected=expected,
+        aim_then=torch.where(marked, aim, at.aim_then), trust=trust, before=aim, expected=expected, end=end,
     )  # fmt: skip
-    block.head.note(block.place.start + at.image[first], miss[first], (slope / at.slope)[first])
     keep = sound & leading(at, estimate, config.prune)
     for number, factor in config.prune_beyond:
-        keep &= (at.step != number) | (estimate <= factor * best.limit[at.image])
-    lost = first & keep & (miss > LOST)
-    best.lost[at.image[lost]] = True  # unless the prediction held for another candidate of the image
-    best.lost[at.image[first & ~(miss > LOST)]] = False
-    _find_again(block, at, after, lost.nonzero()[:, 0], fooled)
+        keep &= (at.step != number) | (estimate <= factor * known)
+    if bool(first.any()):
+        block.head.note(block.place.start + at.image[first], miss[first], (slope / at.slope)[first])
+        lost = first & keep & (miss > LOST)
+        best.lost[at.image[lost]] = True  # unless the prediction held for another candidate of the image
+        best.lost[at.image[first & ~(miss > LOST)]] = False
+        _find_again(block, at, after, lost.nonzero()[:, 0], fooled)
     over = early | (after.step >= after.end) & ~_further_round(block, config, after, close)
     best.estimate.scatter_reduce_(0, at.image, torch.where(keep & over, estimate, float("inf")), "amin")
     if bool((keep & ~over).all()):
-        return after, no_candidates(block)
+        return after, after.take(slice(0, 0))
     return after.take(keep & ~over), after.take(keep & over)
 
 

@@ -78,7 +78,7 @@ def raise_loss(block: Block, steps: int) -> Tensor:
             higher = loss > highest
             highest = torch.where(higher, loss, highest)
             worst = torch.where(higher.view(-1, 1, 1, 1), point, worst)
-            fools = torch.where(higher, access.fooled(point, logits, label), fools)
+            fools = torch.where(higher, access.fooled(point, access.certain_margin(logits, label), label), fools)
             if gradient is None:
                 break
             slope = dual_norm(gradient, norm)

@@ -180,7 +180,7 @@ class Block:
         radius = torch.where(blind, float("nan"), radius)
         status = tuple(
             "not run" if not over else "failed" if bad else "no gradient" if unseen else "ok"
-            for over, bad, unseen in zip(done, failed, blind, strict=True)
+            for over, bad, unseen in zip(done.tolist(), failed.tolist(), blind.tolist(), strict=True)
         )
         worst = worst.cpu() if worst is not None and self.keep == "all" else None
         return Sweep(

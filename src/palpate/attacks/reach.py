@@ -11,7 +11,7 @@ a concave function of r, piecewise linear for l∞ and l1. FAB projects onto the
 import torch
 from torch import Tensor
 
-from palpate.attacks.norms import Norm, per_image, steepest, stretch, total
+from palpate.attacks.norms import Norm, kept_above, per_image, room_along, steepest, stretch, total
 
 NEWTON_STEPS = 40
 """At most; each finds another linear piece of the gain, and a handful reach the right one."""
@@ -36,7 +36,7 @@ class Reach:
 
     def __init__(self, images: Tensor, gradient: Tensor, norm: Norm) -> None:
         self.norm, self.sign, self.weight = norm, gradient.sign(), gradient.abs()
-        self.room = torch.where(gradient > 0, 1 - images, images)
+        self.room = room_along(gradient, images)
         if norm == "l1":  # pixels are filled one after another, those of the largest weight first
             flat, room = self.weight.flatten(1), self.room.flatten(1)
             self._order = flat.argsort(dim=1, descending=True, stable=True)
@@ -90,8 +90,9 @@ class Reach:
         for _ in range(NEWTON_STEPS):
             wanted = per_image(step, self.room)
             wanted = wanted if self.norm == "linf" else wanted * self.weight
-            slope = total((self.weight if self.norm == "linf" else self.weight**2) * (self.room > wanted))
-            missing = gain - total(self.weight * torch.minimum(self.room, wanted))
+            rates = self.weight if self.norm == "linf" else self.weight**2
+            slope = total(kept_above(rates, self.room - wanted))
+            missing = gain - total(torch.minimum(self.room, wanted).mul_(self.weight))
             new = torch.where(slope > 0, (step + missing / slope.clamp(min=1e-300)).clamp(min=0), step)
             settled = bool(((slope == before) | ((new - step).abs() <= 1e-6 * new)).all())
             step, before = new, slope
@@ -119,9 +120,8 @@ def rate(images: Tensor, gradient: Tensor, radius: Tensor, norm: Norm) -> Tensor
 
     For l∞ it is the derivative of `Reach.gain`; for l2 and l1 the pixels are those with any room.
     """
-    room = per_image(radius if norm == "linf" else torch.full_like(radius, ANY_ROOM), images)
-    free = torch.where(gradient > 0, images < 1 - room, images > room)
-    value = torch.where(free, gradient.abs(), torch.zeros((), dtype=gradient.dtype, device=gradient.device))
+    least = per_image(radius if norm == "linf" else torch.full_like(radius, ANY_ROOM), images)
+    value = kept_above(gradient.abs(), room_along(gradient, images).sub_(least))
     if norm == "linf":
         return total(value)
     dims = tuple(range(1, images.ndim))
