@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,25 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise Damaged(f"{path}: a JSON object is needed, given {type(data).__name__}")
     return data
+
+
+def read_toml(path: Path, remedy: str) -> dict[str, Any]:
+    """What a TOML file of a user's says.
+
+    Raises:
+        InputError: it cannot be read, with the remedy, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid TOML: {error}") from None
+
+
+def facts_beside(module: str, name: str) -> dict[str, Any]:
+    """What a TOML file of palpate's states that lies beside a module, given the module's `__file__`."""
+    return tomllib.loads(Path(module).with_name(name).read_text(encoding="utf-8"))
 
 
 def read_record(path: Path) -> dict[str, Any]:

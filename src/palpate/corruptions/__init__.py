@@ -1,1 +1,1 @@
-"""Corruptions of images by severity, as scanners and handling make them: none is built in yet, plug-ins may register theirs."""
+"""Corruptions of images by severity, as scanners and handling make them, and the search for the smallest one that changes a class."""

@@ -120,17 +120,13 @@ class Corrupted(Attack):
         """
         if draws is not None and (not isinstance(draws, int) or draws < 1):
             raise InputError(f"draws must be a whole number of at least 1, given {draws!r}")
+        what = f"corruption {corruption.name!r}"
         if draws is not None and draws > 1 and not corruption.stochastic:
-            remedy = "leave draws out"
-            raise InputError(f"draws: corruption {corruption.name!r} draws nothing, so all draws are equal; {remedy}")
+            raise InputError(f"draws: {what} draws nothing, so all draws are equal; leave draws out")
         if over == "worst" and not corruption.stochastic:
-            remedy = "leave over out"
-            raise InputError(f"over: corruption {corruption.name!r} draws nothing, so no draw is the worst; {remedy}")
+            raise InputError(f"over: {what} draws nothing, so no draw is the worst; leave over out")
         usual = (DRAWS if over == "half" else WORST_DRAWS) if corruption.stochastic else 1
-        return cls.read(
-            {"corruption": corruption, "noise_draws": draws or usual, "seed": seed, "over": over},
-            f"corruption {corruption.name!r}",
-        )
+        return cls.read({"corruption": corruption, "noise_draws": draws or usual, "seed": seed, "over": over}, what)
 
     @property
     def name(self) -> str:
@@ -186,19 +182,9 @@ class Corrupted(Attack):
         flips = found.differs.view(len(levels), draws, count).double().mean(1)
         block.best.pending[:] = False
         block.best.tell(self.corruption.name)
-        return Sweep(
-            radius=found.severity[chosen].masked_fill(failed, float("nan")),
-            labels=labels.cpu(),
-            epsilons=levels,
-            passes=block.access.passes,
-            status=tuple("failed" if bad else "ok" for bad in failed.tolist()),
-            images=block.images,
-            adversarials=found.points[chosen] if kept else None,
-            worst=found.at_levels,
-            norm="severity",
-            how=self.how,
-            classes=block.classes,
-            fooled=flips * draws >= needed,
-            flips=flips,
-            crossings=found.crossings[chosen],
-        )
+        about: dict[str, Any] = {"labels": labels.cpu(), "epsilons": levels, "images": block.images, "how": self.how}
+        about |= {"norm": "severity", "classes": block.classes, "passes": block.access.passes}
+        about["status"] = tuple("failed" if bad else "ok" for bad in failed.tolist())
+        about["adversarials"], about["worst"] = found.points[chosen] if kept else None, found.at_levels
+        about |= {"fooled": flips * draws >= needed, "flips": flips, "crossings": found.crossings[chosen]}
+        return Sweep(radius=found.severity[chosen].masked_fill(failed, float("nan")), **about)

@@ -1,9 +1,12 @@
 """Checks of a corruption's result: severity 0 is the image, seeds repeat, values stay in range, and the network sees what was changed."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from palpate.attacks.result import Sweep
+from palpate.core.io import facts_beside
 from palpate.core.records import Status, VerdictRecord
 from palpate.corruptions.api import Corrupted
 from palpate.corruptions.corruption import apply
@@ -16,6 +19,8 @@ SAME = 1e-6
 
 LEAST = 3
 """Images that must show a fault before it is called a failure."""
+
+SAID = facts_beside(__file__, "checks.toml")
 
 
 def examine(attack: Corrupted, found: Sweep, clean: Tensor, largest: Tensor) -> list[VerdictRecord]:
@@ -36,24 +41,10 @@ def examine(attack: Corrupted, found: Sweep, clean: Tensor, largest: Tensor) -> 
     changed = _differs(end, every)
     unseen = changed & ((largest - clean).abs().amax(1) <= SAME * clean.abs().amax(1))
     clipped = changed & ~_differs(end, found.images_at(found.epsilons[-2])) if len(found.epsilons) > 1 else ~changed
-    name = corruption.name
-    return [
-        _verdict("severity 0", _differs(at_0, images), f"{name} changes images at severity 0; correct the function."),
-        _verdict("repeats", _differs(first, backwards), f"{name} gives other images with the same seed; draw from the generator alone."),
-        _verdict("range", outside, f"{name} leaves [0, 1]; clamp its result."),
-        _verdict(
-            "reaches the network",
-            unseen,
-            f"The logits do not change although {name} changes the pixels: the network's preprocessing removes it, so its curve is flat.",
-            "warn",
-        ),
-        _verdict(
-            "severity still grows",
-            clipped,
-            f"The largest severity gives the same image as the one before it: {name} has reached its limit; severities beyond say nothing.",
-            "warn",
-        ),
-    ]  # fmt: skip
+    faults = {"severity 0": _differs(at_0, images), "repeats": _differs(first, backwards), "range": outside}
+    facts = {"reaches the network": unseen, "severity still grows": clipped}  # of the network, or the range
+    verdicts = [_verdict(name, wrong, corruption.name, "fail") for name, wrong in faults.items()]
+    return verdicts + [_verdict(name, wrong, corruption.name, "warn") for name, wrong in facts.items()]
 
 
 def _differs(one: Tensor, other: Tensor) -> Tensor:
@@ -61,17 +52,10 @@ def _differs(one: Tensor, other: Tensor) -> Tensor:
     return (one != other).flatten(1).any(1)
 
 
-def _verdict(name: str, wrong: Tensor, bad: str, worst: Status = "fail") -> VerdictRecord:
+def _verdict(name: str, wrong: Tensor, corruption: str, worst: Status) -> VerdictRecord:
     count = int(wrong.sum())
     status: Status = "pass" if not count else worst if count >= LEAST or count == len(wrong) else "warn"
-    good = f"None of {len(wrong)} images shows it."
-    return VerdictRecord(
-        name=name,
-        subject="result",
-        status=status,
-        figure=float(count),
-        threshold=0.0,
-        unit="images",
-        advice=good if not count else f"{count} of {len(wrong)} images: {bad}",
-        source="docs/corruptions.md",
-    )
+    bad = f"{count} of {len(wrong)} images: {SAID[name].format(name=corruption)}"
+    advice = bad if count else f"None of {len(wrong)} images shows it."
+    about: dict[str, Any] = {"subject": "result", "threshold": 0.0, "unit": "images", "source": "docs/corruptions.md"}
+    return VerdictRecord(name=name, status=status, figure=float(count), advice=advice, **about)

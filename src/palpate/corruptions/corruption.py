@@ -139,20 +139,18 @@ def severity_grid(
         if not any(isinstance(each, str) for each in given):
             remedy = 'write severities=["2 mm"], or leave it out'
             raise InputError(f"pixel_spacing is given without severities in mm; {remedy}")
-    top, found = corruption.range_of(side), set()
+    top, found, what = corruption.range_of(side), set(), f"severities of {corruption.name}"
     for each in given:
         value = in_pixels(each, corruption, pixel_spacing) if isinstance(each, str) else each
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-            raise InputError(f"severities of {corruption.name} must be numbers ({corruption.unit}), given {each!r}")
+            raise InputError(f"{what} must be numbers ({corruption.unit}), given {each!r}")
         if not 0 <= value <= top * (1 + 1e-9):
-            limits = f"[0, {top:g}] ({corruption.unit})"
-            raise InputError(f"severities of {corruption.name} must lie in {limits}, given {each!r}")
+            raise InputError(f"{what} must lie in [0, {top:g}] ({corruption.unit}), given {each!r}")
         if corruption.step and abs(value / corruption.step - round(value / corruption.step)) > 1e-9:
-            fault = f"severities of {corruption.name} must be multiples of {corruption.step:g}"
-            raise InputError(f"{fault}, given {each!r}")
+            raise InputError(f"{what} must be multiples of {corruption.step:g}, given {each!r}")
         found.add(float(value))
     if not found - {0.0}:
-        raise InputError(f"severities of {corruption.name} must hold at least one above 0, given {given}")
+        raise InputError(f"{what} must hold at least one above 0, given {given}")
     return tuple(sorted(found - {0.0}))
 
 
@@ -236,7 +234,6 @@ def check_fits(corruption: Corruption, example: Tensor) -> None:
         given = f"given {what}; leave it out"
         raise InputError(f"corruption {corruption.name!r} changes colours and needs three channels, {given}")
     if corruption.eight_bit and bool(((example.double() * 255).round() / 255 - example.double()).abs().max() > 1e-5):
-        raise InputError(
-            f"corruption {corruption.name!r} needs images of 256 grey levels, as its file format has, given finer values; use "
-            '"jpeg2000", which holds 16 bits, or round the images first: (images * 255).round() / 255'
-        )
+        remedy = 'use "jpeg2000", which holds 16 bits, or round the images first: (images * 255).round() / 255'
+        needed = "needs images of 256 grey levels, as its file format has, given finer values"
+        raise InputError(f"corruption {corruption.name!r} {needed}; {remedy}")

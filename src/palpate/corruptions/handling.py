@@ -64,7 +64,6 @@ def pixelate(images: Tensor, severity: float, generator: torch.Generator) -> Ten
         return images
     height, width = images.shape[-2:]
     small = max(int(width * (1 - severity)), 1), max(int(height * (1 - severity)), 1)
-
     planes = []
     for plane in images.flatten(0, 1).numpy():
         picture = Image.fromarray(plane.astype(np.float32)).resize(small, Image.Resampling.BOX)

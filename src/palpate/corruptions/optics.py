@@ -25,7 +25,7 @@ def defocus(images: Tensor, severity: float, generator: torch.Generator) -> Tens
     reach = math.ceil(severity)
     fine = (np.arange((2 * reach + 1) * SUBPIXELS) + 0.5) / SUBPIXELS - reach - 0.5
     inside = (fine[:, None] ** 2 + fine**2 <= severity**2).astype(np.float64)
-    return _filtered(images, _averaged(inside)) if severity else images
+    return _filtered(images, inside) if severity else images
 
 
 @corruption("motion-blur")
@@ -38,7 +38,7 @@ def motion_blur(images: Tensor, severity: float, generator: torch.Generator) -> 
     places = [((reach + 0.5 + along * trig) * SUBPIXELS).astype(int) for trig in (math.sin(angle), math.cos(angle))]
     trail = np.zeros((side, side))
     np.add.at(trail, tuple(places), np.exp(-(along**2) / (2 * severity**2)) if severity else along)
-    return _filtered(images, _averaged(trail)) if severity else images
+    return _filtered(images, trail) if severity else images
 
 
 @corruption("gaussian-blur")
@@ -88,14 +88,13 @@ def placed(images: Tensor, angle: float = 0.0, shift: tuple[float, float] = (0.0
     tall, wide = (
         max(height - 1, 1) / 2,
         max(width - 1, 1) / 2,
-    )  # from the centre to the last pixel's, which the grid calls 1
+    )  # to the centre of the last pixel, which the grid calls 1
     (right, down), turn = shift, math.radians(angle)
     cos, sin = math.cos(turn) / scale, math.sin(turn) / scale
-    from_place = [
-        [cos, -sin * tall / wide, -(cos * right - sin * down) / wide],
-        [sin * wide / tall, cos, -(sin * right + cos * down) / tall],
-    ]  # the point of the image that is seen at a place
-    rows = torch.tensor(from_place, dtype=images.dtype).expand(len(images), -1, -1)
+    # From a place to the point of the image that is seen there.
+    across = [cos, -sin * tall / wide, -(cos * right - sin * down) / wide]
+    along = [sin * wide / tall, cos, -(sin * right + cos * down) / tall]
+    rows = torch.tensor([across, along], dtype=images.dtype).expand(len(images), -1, -1)
     grid = affine_grid(rows, list(images.shape), align_corners=True)
     return grid_sample(images, grid, padding_mode="reflection", align_corners=True).clamp(0, 1)
 
@@ -106,12 +105,8 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     return each_picture(images, lambda picture: cv2.GaussianBlur(picture, (size, size), sigma))
 
 
-def _averaged(fine: np.ndarray) -> np.ndarray:
-    """A kernel from SUBPIXELS² samples per pixel, of sum 1."""
+def _filtered(images: Tensor, fine: np.ndarray) -> Tensor:
+    """Images under a kernel, given as SUBPIXELS² samples per pixel, of sum 1."""
     side = len(fine) // SUBPIXELS
-    found = fine.reshape(side, SUBPIXELS, side, SUBPIXELS).sum((1, 3))
-    return found / found.sum()
-
-
-def _filtered(images: Tensor, kernel: np.ndarray) -> Tensor:
-    return each_picture(images, lambda picture: cv2.filter2D(picture, -1, kernel))
+    kernel = fine.reshape(side, SUBPIXELS, side, SUBPIXELS).sum((1, 3))
+    return each_picture(images, lambda picture: cv2.filter2D(picture, -1, kernel / kernel.sum()))

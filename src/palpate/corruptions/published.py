@@ -1,17 +1,13 @@
 """What is stated of the corruptions in tables: `facts.toml` says what they are, `published.toml` at which levels benchmarks measure them."""
 
-import tomllib
-from pathlib import Path
 from typing import Any
 
-FACTS, PARAMETERS = (
-    tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-    for name in ("facts.toml", "published.toml")
-)
+from palpate.core.io import facts_beside
+
+FACTS, PARAMETERS = facts_beside(__file__, "facts.toml"), facts_beside(__file__, "published.toml")
 """Of each corruption its facts; and by benchmark the parameters of its levels, as published and in that order."""
-PARAMETERS["quantum-noise"] = {
-    name: [count**-0.5 for count in counts] for name, counts in PARAMETERS.pop("photons").items()
-}
+_PHOTONS = PARAMETERS.pop("photons")
+PARAMETERS["quantum-noise"] = {name: [count**-0.5 for count in counts] for name, counts in _PHOTONS.items()}
 
 
 def stated(name: str) -> dict[str, Any]:
@@ -27,7 +23,4 @@ def levels(name: str, identity: float = 0.0, direction: int = 1) -> dict[str, tu
     (70, 80, 85, 90, 93)
     """
     found = PARAMETERS.get(name, {}).items()
-    return {
-        benchmark: tuple(sorted(round(direction * (value - identity), 10) for value in values))
-        for benchmark, values in found
-    }
+    return {by: tuple(sorted(round(direction * (value - identity), 10) for value in values)) for by, values in found}

@@ -144,9 +144,8 @@ def _narrow(at: _Bracket, ask: Ask, rounds: int, step: float, found: tuple[Tenso
             return
         place, task = at.guess()[rows], at.task[rows]
         if step:
-            place = torch.maximum(
-                torch.minimum((place / step).round() * step, at.high[rows] - step), at.low[rows] + step
-            )
+            place = torch.minimum((place / step).round() * step, at.high[rows] - step)
+            place = torch.maximum(place, at.low[rows] + step)
         margin, made = ask(task, place)
         margin, differs = margin.double(), margin > 0
         at.update(rows, place, margin)

@@ -82,7 +82,7 @@ def _checks(asked: Criteria, tables: StageTables) -> list[Judgement]:
     """One judgement for each attack that has to pass checks."""
     if not asked.checks:
         return []
-    found = []
+    found: list[tuple[str, State, str]] = []
     for stage in tables.of("trust"):
         verdicts = {one.name: one for one in read_verdicts(stage)[2] if not one.information}
         names = sorted(verdicts) if asked.checks == "all" else asked.checks
@@ -91,11 +91,9 @@ def _checks(asked: Criteria, tables: StageTables) -> list[Judgement]:
         state: State = "not met" if failed else "undecided" if absent or not names else "met"
         why = [f"{name}: {verdicts[name].advice}" for name in failed]
         why += [f"not run: {', '.join(absent)}"] * bool(absent) + ["no check was run"] * (not names)
-        found.append(Judgement("required checks", "checks", stage.title, "", state, None, 0.0, "; ".join(why)))
-    if not found:
-        why = "the run holds no checks"
-        found.append(Judgement("required checks", "checks", tables.study.name, "", "undecided", None, 0.0, why))
-    return found
+        found.append((stage.title, state, "; ".join(why)))
+    found = found or [(tables.study.name, "undecided", "the run holds no checks")]
+    return [Judgement("required checks", "checks", of, "", state, None, 0.0, why) for of, state, why in found]
 
 
 def _facts(tables: StageTables) -> dict[str, list[str]]:

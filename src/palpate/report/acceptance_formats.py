@@ -1,7 +1,6 @@
 """An acceptance as text, JUnit XML, SARIF and a certificate in HTML."""
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
@@ -59,8 +58,7 @@ def sarif(result: Acceptance) -> dict[str, Any]:
 
 def certificate(result: Acceptance) -> str:
     """One HTML page of what was tested, on what, and which items of guidelines it supports."""
-    style = resources.files("palpate.report.page").joinpath("style.css").read_text(encoding="utf-8")
-    return section.render("certificate.html", result=result, value=value, style=Markup(style))
+    return section.render("certificate.html", result=result, value=value, style=Markup(section.source("style.css")))
 
 
 def write(result: Acceptance, folder: Path) -> None:

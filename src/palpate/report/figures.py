@@ -5,7 +5,6 @@ Text and grid lines are coloured by the page's style sheet.
 
 import json
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from plotly.subplots import make_subplots
 from palpate.core import formatting
 from palpate.core.epsilon import Scale
 from palpate.report.line_styles import NEUTRAL, Axis, LineStyle, axis
+from palpate.report.section import source
 from palpate.statistics.leaderboard import Entry, Leaderboard
 
 SHOWN = 8
@@ -71,10 +71,9 @@ def lost_in(scale: Scale) -> str:
 def history_figures(history: pl.DataFrame, styles: dict[str, LineStyle]) -> list[tuple[str, str]]:
     """Titles and figures of a task's trainings: losses, and balanced accuracy on validation images, by epoch."""
     found = []
-    for title, columns, percent in (
-        ("Loss: validation, and thin: training", (("val_loss", 2.0), ("train_loss", 1.0)), False),
-        ("Balanced accuracy on validation images", (("val_balanced_accuracy", 2.0),), True),
-    ):
+    losses, accuracy = (("val_loss", 2.0), ("train_loss", 1.0)), (("val_balanced_accuracy", 2.0),)
+    titles = "Loss: validation, and thin: training", "Balanced accuracy on validation images"
+    for title, columns in zip(titles, (losses, accuracy), strict=True):
         figure = go.Figure()
         for (model,), part in history.sort("epoch").group_by("model_id", maintain_order=True):
             style, mode = styles[str(model)], "lines+markers" if len(part) <= 2 else "lines"
@@ -86,7 +85,7 @@ def history_figures(history: pl.DataFrame, styles: dict[str, LineStyle]) -> list
                 figure.add_scatter(x=part["epoch"].to_list(), y=_finite(part[column]), mode=mode, line=line, **named)
         whole = 1 if history["epoch"].max() < 10 else None  # pyright: ignore[reportOptionalOperand, reportOperatorIssue]
         figure.update_layout(xaxis={"title": {"text": "epoch"}, "dtick": whole}, yaxis={"rangemode": "tozero"})
-        if percent:
+        if columns is accuracy:
             figure.update_layout(yaxis={"tickformat": ".0%", "range": [0, 1.04]})
         found.append((title, figure_json(figure)))
     return found
@@ -224,7 +223,7 @@ def multiples_height(panels: int) -> int:
 
 def figure_json(figure: go.Figure, legend: float = 1.02) -> str:
     """The figure as JSON, in the style of the page; the foot of its legend is given as a share of its height."""
-    style = json.loads(resources.files("palpate.report.page").joinpath("figure.json").read_text(encoding="utf-8"))
+    style = json.loads(source("figure.json"))
     style["layout"]["legend"]["y"] = legend
     figure.update_layout(style["layout"])
     figure.update_xaxes(style["x"])

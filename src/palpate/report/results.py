@@ -199,9 +199,8 @@ def _task(tables: StageTables, task: str) -> TaskResults:
     about["corruptions"], about["corruption_errors"] = corruption_results(tables, task, signal)
     about["subgroups"] = [line for one in _architectures(tables, task) for line in _subgroups(tables, task, one)]
     ordered = _ordered(curves, list(dict.fromkeys(attacks)), tables.models(task))
-    found = [
-        ranked(parts) for parts in boards.values()
-    ]  # first those with radii between the epsilons, then those on more images
+    found = [ranked(parts) for parts in boards.values()]
+    # First those with radii between the epsilons, then those on more images.
     found.sort(key=lambda one: (not one.continuous, -max(entry.images for entry in one.entries)))
     return TaskResults(leaderboards=tuple(found), curves=ordered, **about)
 

@@ -83,6 +83,11 @@ def text(template: str, **values: Any) -> str:
     return _ENVIRONMENT.get_template(template).render(**values)
 
 
+def source(name: str) -> str:
+    """A file of these folders as it is: a style sheet, a script, a list of facts."""
+    return _LOADER.get_source(_ENVIRONMENT, name)[0]
+
+
 def of_tables(title: str, tables: Iterable[Table | None], menu: str = "") -> Section | None:
     """A section that is nothing but tables; None where there is none."""
     found = tuple(one for one in tables if one)
@@ -114,8 +119,9 @@ def xml(text: str, quote: bool = True) -> str:
     return escape_xml(text, {'"': "&quot;", "\r": "&#13;", "\n": "&#10;", "\t": "&#09;"} if quote else {})
 
 
-_TEMPLATES = [jinja2.PackageLoader("palpate.report", folder) for folder in ("sections", "page", "viewer")]
+_FOLDERS = [jinja2.PackageLoader("palpate.report", folder) for folder in ("sections", "page", "viewer")]
+_LOADER = jinja2.ChoiceLoader(_FOLDERS)
 _ENVIRONMENT = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-_ENVIRONMENT.loader, _ENVIRONMENT.autoescape = jinja2.ChoiceLoader(_TEMPLATES), jinja2.select_autoescape(["html"])
+_ENVIRONMENT.loader, _ENVIRONMENT.autoescape = _LOADER, jinja2.select_autoescape(["html"])
 _ENVIRONMENT.globals["formatting"] = formatting
 _ENVIRONMENT.filters |= {"breakable": breakable, "plain": plain, "xml": xml, "sentence": formatting.sentence}

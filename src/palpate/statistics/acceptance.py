@@ -109,7 +109,7 @@ def _at(criterion: Criterion, part: pl.DataFrame, chosen: pl.DataFrame, at: floa
 
 def _difference(
     criterion: Criterion, here: pl.DataFrame, chosen: pl.DataFrame, baseline: pl.DataFrame | None
-) -> Measured | None:
+) -> Measured:
     """The accuracy less that of the baseline, paired over the same images."""
     if baseline is None:
         raise InputError(f"criterion {criterion.name!r}: no_worse_by compares with another run; give --baseline RUN")
@@ -120,10 +120,9 @@ def _difference(
     models = old["model_id"].unique().to_list()
     name = first["model_id"] if first["model_id"] in models else models[0] if len(models) == 1 else None
     if name is None:
-        absent = (
-            f"holds no model {first['model_id']!r} for {first['task']!r}; found {', '.join(sorted(models)) or 'none'}"
-        )
-        raise InputError(f"criterion {criterion.name!r}: the baseline {absent}")
+        absent = f"holds no model {first['model_id']!r} for {first['task']!r}"
+        held = f"found {', '.join(sorted(models)) or 'none'}"
+        raise InputError(f"criterion {criterion.name!r}: the baseline {absent}; {held}")
     old = old.filter(pl.col("model_id") == name)
     new = chosen.filter(*same, pl.col("model_id") == first["model_id"])
     if set(here["image_id"]) != set(old.filter(pl.col("attack_id") == first["attack_id"])["image_id"]):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from palpate.core.epsilon import parse_epsilon
-from palpate.core.errors import InputError
+from palpate.core.io import read_toml
 from palpate.core.spec import Name, Spec
 from palpate.statistics.curves import curve, group_names, survived, with_result
 from palpate.statistics.intervals import clustered_wilson
@@ -186,9 +185,4 @@ def read_criteria(path: Path) -> Criteria:
     Raises:
         InputError: the file cannot be read or is not TOML, or a key or value is not allowed; every fault is listed.
     """
-    try:
-        return Criteria.read(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); give a TOML file of criteria") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not valid TOML: {error}") from None
+    return Criteria.read(read_toml(path, "give a TOML file of criteria"), str(path))

@@ -70,10 +70,8 @@ def check_rows(rows: pl.DataFrame, name: str = "rows", needed: Sequence[str] = (
     if twice.any():
         example = rows.filter(twice).row(0, named=True)
         where = f"{example['model_id']!r}, {example['attack_id']!r}, epsilon index {example['epsilon_index']}"
-        fault = (
-            f"one prediction per image, model, attack and epsilon is needed; {example['image_id']!r} has several for"
-        )
-        raise InputError(f"{name}: {fault} {where}; give one study's tables")
+        several = f"{example['image_id']!r} has several for {where}; give one study's tables"
+        raise InputError(f"{name}: one prediction per image, model, attack and epsilon is needed; {several}")
     return rows
 
 

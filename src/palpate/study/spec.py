@@ -4,7 +4,6 @@ Everything that changes a result is a field here, and nothing else is: devices, 
 refused, because a mistyped `epsilon = …` that is silently ignored costs hours and is never noticed.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from palpate.core.epsilon import Scale, epsilon_grid
 from palpate.core.errors import InputError
+from palpate.core.io import read_toml
 from palpate.core.registry import EXPLAINERS
 from palpate.core.spec import Name, SpecError
 from palpate.data.options import ImageSettings
@@ -231,11 +231,4 @@ def read_study(path: Path | str) -> Study:
     Raises:
         InputError: the file is absent or not TOML, a key is unknown or a value not allowed; every fault is listed with its place in the file.
     """
-    try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        remedy = "`palpate init` writes a starter study"
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {remedy}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path}: is not valid TOML: {error}") from None
-    return Study.read(data, str(path))
+    return Study.read(read_toml(Path(path), "`palpate init` writes a starter study"), str(path))

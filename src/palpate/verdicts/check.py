@@ -4,11 +4,10 @@ A check registers itself where it is defined, so a new one is one file: a functi
 """
 
 import dataclasses
-import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
+from palpate.core.io import facts_beside
 from palpate.core.records import Status
 from palpate.core.registry import VERDICTS
 
@@ -19,7 +18,7 @@ ATHALYE = "Athalye et al. 2018, arXiv 1802.00420, section"
 CARLINI = "Carlini et al. 2019, arXiv 1902.06705, section"
 
 
-_ADVICE: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("advice.toml").read_text(encoding="utf-8"))
+_ADVICE: dict[str, list[str]] = facts_beside(__file__, "advice.toml")
 
 
 class NotRun(Exception):

@@ -3,7 +3,6 @@
 It stands apart from the report because a run of other data has no paper to be compared with.
 """
 
-from importlib import resources
 from pathlib import Path
 
 import jinja2
@@ -12,6 +11,7 @@ from markupsafe import Markup
 from palpate.core.io import write_text
 from palpate.papers.wasserman2022.comparison import NAMES, NOT_MEASURED, claims, family, reading
 from palpate.report.run_data import read
+from palpate.report.section import source
 
 
 def write_page(run: Path, out: Path | None = None) -> Path:
@@ -36,7 +36,7 @@ def write_page(run: Path, out: Path | None = None) -> Path:
             if (kind := family(data, task))
         ],
         missing=NOT_MEASURED,
-        style=Markup(resources.files("palpate.report.page").joinpath("style.css").read_text(encoding="utf-8")),
+        style=Markup(source("style.css")),
     )
     write_text(target, page)
     return target

@@ -5,7 +5,6 @@ years later. What a partly complete run lacks is named at its place.
 """
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
 from markupsafe import Markup
@@ -18,7 +17,7 @@ from palpate.core.registry import SECTIONS
 from palpate.report.export import export
 from palpate.report.results import ModelChecks
 from palpate.report.run_data import RunData, read
-from palpate.report.section import TASKS_RANK, Section, render
+from palpate.report.section import TASKS_RANK, Section, render, source
 
 UNFOLDED = 6
 """The sections of a task with so many models are unfolded when the page opens; with more models the page would be too long."""
@@ -56,12 +55,12 @@ def assemble(data: RunData) -> dict[str, Named]:
     ordered = sorted(SECTIONS.items(), key=lambda item: item[1].rank)
     found: dict[str, Named] = {task: [] for task in data.study.tasks}
     whole: Named = []
-    for name, _ in (item for item in ordered if item[1].scope == "task"):
-        for task in data.study.tasks:
+    for name, section in sorted(ordered, key=lambda item: item[1].scope != "task"):
+        for task in data.study.tasks if section.scope == "task" else ():
             with formatting.native(data.results.tasks[task].scale):
                 _add(found[task], name, data, task)
-    for name, _ in (item for item in ordered if item[1].scope == "run"):
-        _add(whole, name, data)
+        if section.scope == "run":
+            _add(whole, name, data)
     return {"": whole, **found}
 
 
@@ -75,8 +74,8 @@ def render_page(data: RunData, sections: dict[str, Named]) -> str:
         before=[(name, section) for name, section in whole if SECTIONS[name].rank < TASKS_RANK],
         after=[(name, section) for name, section in whole if SECTIONS[name].rank >= TASKS_RANK],
         tasks=[_task(data, task, sections[task]) for task in data.study.tasks],
-        style=Markup(_texts(("page", "style.css"), ("viewer", "viewer.css"))),
-        script=Markup(_texts(("page", "script.js"), ("viewer", "shots.js"), ("viewer", "viewer.js"))),
+        style=Markup("\n".join(map(source, ("style.css", "viewer.css")))),
+        script=Markup("\n".join(map(source, ("script.js", "shots.js", "viewer.js")))),
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
     )
 
@@ -97,12 +96,6 @@ def checked_models(checks: Sequence[ModelChecks]) -> dict[str, int]:
     made = [found for found in worst.values() if found != {"not run"}]
     failed = sum("fail" in found for found in made)
     return {"failed": failed, "others": len(made) - failed}
-
-
-def _texts(*files: tuple[str, str]) -> str:
-    """Files of this package, one after the other."""
-    places = [resources.files(f"palpate.report.{folder}").joinpath(name) for folder, name in files]
-    return "\n".join(place.read_text(encoding="utf-8") for place in places)
 
 
 def _add(named: Named, name: str, data: RunData, *task: str) -> None:

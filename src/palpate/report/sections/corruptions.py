@@ -18,12 +18,6 @@ from palpate.report.stages import Stage
 from palpate.report.tables import NONE, Cell, Column, Table, decimal, radius, rate, table
 from palpate.statistics.leaderboard import Entry, Leaderboard
 
-SEVERITIES = (
-    "How much until half of the correct images are misclassified: the median of the smallest radius or severity per image, over "
-    "the images that each model classifies correctly, with its 95% interval; “>”: not up to there. Of a corruption the first "
-    "severity at which the class changes counts."
-)
-
 Line = tuple[Leaderboard, CorruptionResults | None]
 """An attack, or a corruption with what is known of it."""
 
@@ -39,15 +33,13 @@ def section(data: RunData, task: str) -> Section | None:
     names = list(dict.fromkeys(entry.name for board in boards for entry in board.entries))
     panels = [(f"{board.attack_id}, ε {board.norm}", board, {}) for board in found.leaderboards]
     panels += [(f"{one.name}<br>{one.unit}", one.leaderboard, one.anchors) for one in found.corruptions]
-    figure = Plot(
-        f"severities-{task}", multiples_figure(panels, line_styles(names)), "Accuracy by severity, a panel for each attack and corruption."
-    )  # fmt: skip
-    severities, correlations = severity_table(task, found, names), correlation_table(task, found)
+    alt = "Accuracy by severity, a panel for each attack and corruption."
+    figure = Plot(f"severities-{task}", multiples_figure(panels, line_styles(names)), alt)
+    numbers = {"severities": severity_table(task, found, names), "correlations": correlation_table(task, found)}
     details = [one for one in (check_table(data, task), error_table(task, found), about(task, found)) if one]
-    html = render(
-        "corruptions.html", severities=severities, figure=figure, height=multiples_height(len(panels)), correlations=correlations, details=details
-    )  # fmt: skip
-    tables = tuple(one for one in (severities, correlations, *details) if one)
+    shown = {"figure": figure, "height": multiples_height(len(panels)), "details": details}
+    html = render("corruptions.html", **numbers, **shown)
+    tables = tuple(one for one in (*numbers.values(), *details) if one)
     return Section("Attacks and corruptions: how much it takes", html, tables=tables)
 
 
@@ -58,7 +50,12 @@ def severity_table(task: str, found: TaskResults, names: list[str]) -> Table:
     columns: list[Column] = [("attack or corruption", lambda line: line[0].attack_id)]
     columns.append(("unit", lambda line: line[1].unit if line[1] else f"ε ({line[0].norm})"))
     columns += [(name, lambda line, name=name: _median(line, name)) for name in names]
-    return table(f"{task}-severities", SEVERITIES, columns, lines, [_record(task, line, names) for line in lines])
+    caption = (
+        "How much until half of the correct images are misclassified: the median of the smallest radius or severity "
+    )
+    caption += "per image, over the images that each model classifies correctly, with its 95% interval; “>”: not up to "
+    caption += "there. Of a corruption the first severity at which the class changes counts."
+    return table(f"{task}-severities", caption, columns, lines, [_record(task, line, names) for line in lines])
 
 
 def correlation_table(task: str, found: TaskResults) -> Table | None:
@@ -74,10 +71,8 @@ def correlation_table(task: str, found: TaskResults) -> Table | None:
         columns.append(("between models", lambda one: decimal(one.between_models)))
     records = [{"task": task, "corruption": one.name, **each.to_dict()} for one in shown for each in one.correlations]
     caption = f"Does the radius under {shown[0].attack_id} predict the severity under a corruption? Spearman's ρ over "
-    caption += (
-        "the images that a model classifies correctly, 95% intervals by drawing patients; 0: no relation, 1: the "
-    )
-    caption += "same order of images." + " Last column: over the models, of their medians." * between
+    caption += "the images that a model classifies correctly, 95% intervals by drawing patients; 0: no relation, "
+    caption += "1: the same order of images." + " Last column: over the models, of their medians." * between
     return table(f"{task}-correlations", caption, columns, shown, records)
 
 
@@ -122,8 +117,8 @@ def error_table(task: str, found: TaskResults) -> Table | None:
             kept[key] = row
     columns: list[Column] = [("corruption", "attack_id"), ("model", "model_id"), ("error", "error")]
     columns.append(("severity", lambda row: Cell(formatting.number(row["epsilon"]), key=row["epsilon"])))
-    caption = "Errors of each class at the largest severity tried at which they are not more than half"
-    caption += "; all severities are in the CSV."
+    caption = "Errors of each class at the largest severity tried at which they are not more than half; "
+    caption += "all severities are in the CSV."
     return table(f"{task}-corruption-errors", caption, [*columns, ("rate", rate)], kept.values(), rows)
 
 
@@ -135,11 +130,8 @@ def about(task: str, found: TaskResults) -> Table:
 
     told = {"corruption": "name", "for": "modality", "unit": "unit", "largest": largest, "source": "source"}
     columns: list[Column] = [(head, attrgetter(make) if isinstance(make, str) else make) for head, make in told.items()]
-    caption, records = (
-        "What the corruptions are; docs/corruptions.md shows each.",
-        [one.to_dict() for one in found.corruptions],
-    )
-    return table(f"{task}-corruption-sources", caption, columns, found.corruptions, records)
+    caption, lines = "What the corruptions are; docs/corruptions.md shows each.", found.corruptions
+    return table(f"{task}-corruption-sources", caption, columns, lines, [one.to_dict() for one in lines])
 
 
 def _entry(board: Leaderboard, name: str) -> Entry | None:

@@ -1,5 +1,7 @@
 """The accuracy of a task's models at every epsilon: architectures with their seeds together, and each run by itself."""
 
+from typing import Any
+
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK, Curve, Point
@@ -45,10 +47,8 @@ def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
         ("balanced accuracy", lambda one: _balanced(one.start)),
         *epsilon_columns(steps, _accuracy),
     ]
-    which, records = (
-        "test" if attack == NO_ATTACK else "attacked",
-        [each for one in curves for each in _records(task, one)],
-    )
+    which = "test" if attack == NO_ATTACK else "attacked"
+    records = [each for one in curves for each in _records(task, one)]
     caption = f"Each run by itself ({subject}). All numbers are of the {which} images.{chance}"
     return table(f"{task}-runs-{subject}", caption, columns, curves, records)
 
@@ -69,12 +69,9 @@ def _accuracy(one: Curve, index: int) -> Cell:
     return share(point.accuracy, point.low, point.high, point.n, point.majority_rate) if point else NONE
 
 
-def _records(task: str, one: Curve) -> list[dict[str, object]]:
+def _records(task: str, one: Curve) -> list[dict[str, Any]]:
     """Every point; `images` says whether it counts the whole test split or the attacked images."""
     about = {"task": task, "finding": one.finding, "model_id": one.model_id}
-    every = [("test split", NO_ATTACK, one.clean)] if one.clean else []
-    every += [("attacked", one.attack_id, point) for point in one.points]
-    return [
-        {**about, "attack_id": attack, "images": images, **point.to_dict(), "signal": one.signal}
-        for images, attack, point in every
-    ]
+    every = [(one.clean, {"attack_id": NO_ATTACK, "images": "test split"})] if one.clean else []
+    every += [(point, {"attack_id": one.attack_id, "images": "attacked"}) for point in one.points]
+    return [about | where | point.to_dict() | {"signal": one.signal} for point, where in every]

@@ -42,12 +42,8 @@ def errors(task: str, found: TaskResults, classes: tuple[str, ...]) -> list[Tabl
 
 def _errors(name: str, rows: list[Any], grid: dict[int, tuple[float, str]], classes: tuple[str, ...]) -> Table:
     ordered = sorted(rows, key=lambda row: (row["attack_id"], row["model_id"], -row["label"]))
-    columns: list[Column] = [
-        ("model", "model_id"),
-        ("attack", "attack_id"),
-        ("error", lambda line: f"{line['error']}s"),
-    ]
-    columns += [("n", "n"), *epsilon_columns(grid)]
+    columns: list[Column] = [("model", "model_id"), ("attack", "attack_id")]
+    columns += [("error", lambda line: f"{line['error']}s"), ("n", "n"), *epsilon_columns(grid)]
     caption = f"False negatives: images of “{classes[1]}” classified as “{classes[0]}”; false positives: the reverse. "
     caption += "Of the attacked images, 95% intervals in brackets."
     return table(name, caption, columns, by_epsilon(ordered, "model_id", "attack_id", "error"), rows)

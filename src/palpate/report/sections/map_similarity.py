@@ -20,11 +20,9 @@ from palpate.report.figures import similarity_figure
 from palpate.report.line_styles import line_styles
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
-from palpate.report.stages import Stage
 from palpate.report.tables import Cell, Column, Table, decimal, table
+from palpate.report.viewer.scenes import TARGETS
 from palpate.statistics.agreement import map_similarity
-
-TARGETS = ("true", "predicted")
 
 SIDE = 56
 """Maps are averaged down to this side before models are compared: they were enlarged from 4 to 14 cells a side, so no more is in them."""
@@ -125,13 +123,10 @@ def shrink(maps: NDArray[Any]) -> NDArray[Any]:
 def _between(data: RunData, task: str) -> Lines:
     stages = data.complete("explain", task)
     stages = [stage for place, stage in enumerate(stages) if place * (place + 1) / 2 <= PAIRS]
-
-    def load(stage: Stage) -> NDArray[Any]:
-        return shrink(read_arrays(stage.file("maps.npz"))["maps"])
-
     read: dict[str, NDArray[Any]] = {}
     for stage in stages:
-        maps = data.attempt(f"samples of {stage.title} cannot be read", lambda stage=stage: load(stage))
+        why = f"samples of {stage.title} cannot be read"
+        maps = data.attempt(why, lambda stage=stage: shrink(read_arrays(stage.file("maps.npz"))["maps"]))
         read |= {} if maps is None else {data.map_label(stage): maps}
     return between_models(read)
 

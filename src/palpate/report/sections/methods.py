@@ -3,16 +3,15 @@
 import re
 import tomllib
 from collections.abc import Iterable
-from importlib import resources
 from typing import Any
 
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, ranked, render, text
+from palpate.report.section import Section, ranked, render, source, text
 from palpate.report.stages import MADE_ON, Stage
 
-NAMES = tomllib.loads(resources.files("palpate.report.sections").joinpath("methods.toml").read_text(encoding="utf-8"))
+NAMES = tomllib.loads(source("methods.toml"))
 ATTACKS, MAPS = NAMES["attacks"], NAMES["maps"]
 
 
@@ -50,9 +49,8 @@ def methods(data: RunData) -> list[str]:
 
 def cited(paragraphs: Iterable[str]) -> str:
     """The BibTeX entries that the paragraphs cite, in the order of the file."""
-    text = resources.files("palpate.report").joinpath("references.bib").read_text(encoding="utf-8")
     keys = set(re.findall(r"[a-z]+\d{4}|palpate", " ".join(re.findall(r"\[([^\]]*)\]", " ".join(paragraphs)))))
-    entries = re.split(r"\n(?=@)", text.strip())
+    entries = re.split(r"\n(?=@)", source("references.bib").strip())
     return "\n".join(entry.strip() + "\n" for entry in entries if entry.partition("{")[2].partition(",")[0] in keys)
 
 

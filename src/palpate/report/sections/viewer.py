@@ -3,7 +3,6 @@
 import dataclasses
 
 from palpate.core.registry import SECTIONS
-from palpate.report.results import TaskResults
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked, render, script_json
 from palpate.report.viewer.embedded import embed
@@ -31,16 +30,9 @@ def section(data: RunData) -> Section | None:
 
 def best_first(scene: Scene, data: RunData) -> Scene:
     """The scene with its views in the order of the leaderboards, one run of each architecture before the others."""
-    places = [_places(one) for one in data.results.tasks.values()]
-    order = {model: place for one in places for model, place in one.items()}
+    order: dict[str, tuple[int, int]] = {}  # of each run: which seed it is, and the place of its architecture
+    for found in data.results.tasks.values():
+        for place, entry in enumerate(found.leaderboards[0].entries if found.leaderboards else ()):
+            order |= {run: (seed, place) for seed, run in enumerate((*entry.runs, *entry.left_out))}
     views = sorted(scene.views, key=lambda view: order.get(view.samples.model_id, (len(order), 0)))
     return dataclasses.replace(scene, views=tuple(views))
-
-
-def _places(found: TaskResults) -> dict[str, tuple[int, int]]:
-    """Of each run of the first leaderboard: which seed it is, and the place of its architecture."""
-    board = next(iter(found.leaderboards), None)
-    if board is None:
-        return {}
-    runs = {entry.name: (*entry.runs, *entry.left_out) for entry in board.entries}
-    return {run: (seed, place) for place, each in enumerate(runs.values()) for seed, run in enumerate(each)}

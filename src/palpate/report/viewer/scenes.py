@@ -106,13 +106,8 @@ class Scene:
         with formatting.native(self.scale):
             steps = ["0, clean", *(formatting.epsilon(value, self.norm) for value in self.epsilons[1:])]
             views = [self._view(view) for view in self.views]
-        record: dict[str, Any] = {
-            "key": self.key,
-            "title": self.title,
-            "classes": list(self.classes),
-            "axis": self.axis,
-        }
-        record |= {"epsilons": list(self.epsilons), "steps": steps, "factors": list(self.factors)}
+        record: dict[str, Any] = {"key": self.key, "title": self.title, "classes": list(self.classes)}
+        record |= {"axis": self.axis, "epsilons": list(self.epsilons), "steps": steps, "factors": list(self.factors)}
         groups = {name: list(values) for name, values in self.groups.items()}
         return record | {"ids": list(self.ids), "labels": list(self.labels), "groups": groups, "views": views}
 
@@ -127,10 +122,11 @@ class Scene:
 
     def _table(self, view: View, values: NDArray[Any], kind: Any) -> list[list[Any]]:
         """Values (E + 1, n) of a view by epsilon and image of the scene; null where it has none."""
-        return [
-            [None if own is None or place is None else kind(values[own, place].item()) for place in view.places]
-            for own in view.steps
-        ]
+
+        def at(own: int | None, place: int | None) -> Any:
+            return None if own is None or place is None else kind(values[own, place].item())
+
+        return [[at(own, place) for place in view.places] for own in view.steps]
 
 
 def radius_text(radius: float | None, last: float, norm: str) -> str:

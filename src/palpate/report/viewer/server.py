@@ -4,20 +4,18 @@ An address names a scene, a model, an image and what to show of it by numbers; n
 where they come from this machine and name it as their host, so that no web page elsewhere can read the images through a reader's browser.
 """
 
-import functools
 import json
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from palpate.core.errors import InputError
 from palpate.report import images
-from palpate.report.section import render
+from palpate.report.section import render, source
 from palpate.report.stages import open_tables
 from palpate.report.viewer import embedded
 from palpate.report.viewer.scenes import TARGETS, Scene, scenes
@@ -74,10 +72,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.FORBIDDEN, ("text/plain", b"This server answers its own machine only."), with_body)
             return
         found = answer(self.server, self.path)
-        if found is None:
-            self._answer(HTTPStatus.NOT_FOUND, ("text/plain", b"There is nothing at this address."), with_body)
-            return
-        self._answer(HTTPStatus.OK, found, with_body)
+        absent = "text/plain", b"There is nothing at this address."
+        self._answer(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND, found or absent, with_body)
 
     def _answer(self, status: HTTPStatus, found: Answer, with_body: bool) -> None:
         self.send_response(status)
@@ -120,9 +116,9 @@ def answer(server: Server, address: str) -> Answer | None:
         keys = [{"key": scene.key, "title": scene.title} for scene in server.scenes]
         return "text/html; charset=utf-8", str(render("viewer.html", title=server.title, scenes=keys)).encode()
     if address == "/viewer.js":
-        return "text/javascript; charset=utf-8", _file("viewer", "shots.js") + _file("viewer", "viewer.js")
+        return "text/javascript; charset=utf-8", (source("shots.js") + source("viewer.js")).encode()
     if address == "/viewer.css":
-        return "text/css; charset=utf-8", _file("page", "style.css") + _file("viewer", "viewer.css")
+        return "text/css; charset=utf-8", (source("style.css") + source("viewer.css")).encode()
     named = re.fullmatch(r"/(scene|photo|difference|map)((?:/[0-9]{1,9}){1,6})", address)
     if named is None:
         return None
@@ -140,10 +136,9 @@ def answer(server: Server, address: str) -> Answer | None:
 
 
 def _photo(scene: Scene, kind: str, view: int, step: int, image: int) -> Answer | None:
-    one = scene.views[view]
-    found = embedded.photo(one, step, image)
-    if kind == "difference":
-        found = embedded.difference(scene, one, step, image, images.WHOLE.side)
+    difference, one = kind == "difference", scene.views[view]
+    whole = scene, one, step, image, images.WHOLE.side
+    found = embedded.difference(*whole) if difference else embedded.photo(one, step, image)
     return None if found is None else (found.mime, found.data)
 
 
@@ -154,8 +149,3 @@ def _map(scene: Scene, kind: str, view: int, method: int, step: int, target: int
         return None
     found = embedded.grey_map(one, name, step, target, image) or EMPTY
     return found.mime, found.data
-
-
-@functools.cache
-def _file(folder: str, name: str) -> bytes:
-    return resources.files(f"palpate.report.{folder}").joinpath(name).read_bytes()
