@@ -190,3 +190,10 @@ def test_the_example_of_the_docs_is_valid():
     path = Path(__file__).parents[2] / "docs" / "criteria.toml"
     assert block == path.read_text(encoding="utf-8")
     assert len(read_criteria(path).criteria) == 5
+
+
+def test_a_file_nested_beyond_reading_is_refused(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text("x = " + "[" * 100_000)
+    with pytest.raises(InputError, match="not valid TOML"):
+        read_criteria(path)
