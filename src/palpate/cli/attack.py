@@ -20,30 +20,22 @@ def attack(
     network: NetworkOptions,
     model: ModelArgument,
     task: TaskArgument = None,
-    epsilons: Annotated[
-        str | None, option("--epsilons", f"Radii, with commas between; in l∞ {USUAL} when absent.")
-    ] = None,
+    epsilons: Annotated[str | None, option(f"Radii, with commas between; in l∞ {USUAL} when absent.")] = None,
     name: Annotated[
         str, typer.Option("--attack", help="fast, standard, ensemble, or another that `palpate doctor` lists.")
     ] = "standard",
-    norm: Annotated[
-        Literal["linf", "l2", "l1"] | None, option("--norm", "Of the perturbation; linf when absent.")
-    ] = None,
-    target: Annotated[str | None, option("--target", "The class that perturbations must lead to, by name.")] = None,
+    norm: Annotated[Literal["linf", "l2", "l1"] | None, option("Of the perturbation; linf when absent.")] = None,
+    target: Annotated[str | None, option("The class that perturbations must lead to, by name.")] = None,
     direction: Annotated[
         Literal["missed disease", "false alarm"] | None,
-        option("--direction", "Of two classes: images of disease only, or only the others."),
+        option("Of two classes: images of disease only, or only the others."),
     ] = None,
-    seed: Annotated[int | None, option("--seed", "Of the attack; 0 when absent.")] = None,
-    at_most: Annotated[int | None, option("--at-most", "Images attacked; all when absent.", min=1)] = None,
-    expect: Annotated[
-        float | None, option("--expect", "The clean accuracy in [0, 1] that was measured elsewhere.")
-    ] = None,
-    out: Annotated[Path | None, option("--out", "The run folder; runs/attack-TASK when absent.")] = None,
-    write_images: Annotated[
-        Path | None, option("--write-images", "A new folder for the first 64 adversarial images, as files.")
-    ] = None,
-    criteria: Annotated[Path | None, option("--criteria", "Judge the run by these, as `palpate check` does.")] = None,
+    seed: Annotated[int | None, option("Of the attack; 0 when absent.")] = None,
+    at_most: Annotated[int | None, option("Images attacked; all when absent.", min=1)] = None,
+    expect: Annotated[float | None, option("The clean accuracy in [0, 1] that was measured elsewhere.")] = None,
+    out: Annotated[Path | None, option("The run folder; runs/attack-TASK when absent.")] = None,
+    write_images: Annotated[Path | None, option("A new folder for the first 64 adversarial images, as files.")] = None,
+    criteria: Annotated[Path | None, option("Judge the run by these, as `palpate check` does.")] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:

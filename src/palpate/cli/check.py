@@ -13,8 +13,8 @@ from palpate.core.registry import COMMANDS
 def check(
     criteria: Annotated[Path, argument("A TOML file of criteria; docs/check.md shows one.")],
     run: RunArgument,
-    baseline: Annotated[Path | None, option("--baseline", "A run on the same images, for no_worse_by.")] = None,
-    out: Annotated[Path | None, option("--out", "Folder for JSON, JUnit XML, SARIF and a certificate in HTML.")] = None,
+    baseline: Annotated[Path | None, option("A run on the same images, for no_worse_by.")] = None,
+    out: Annotated[Path | None, option("Folder for JSON, JUnit XML, SARIF and a certificate in HTML.")] = None,
 ) -> None:
     """Judge a run by acceptance criteria. Exit status 0: all met; 1: one is not met; 3: undecided at this number of images; 2: a mistake.
 

@@ -13,9 +13,9 @@ from palpate.core.registry import COMMANDS
 def compare(
     a: Annotated[Path, argument("Rows, a saved sweep, or the folder of an attack stage.")],
     b: Annotated[Path, argument("The same of the model to compare with it.")],
-    attack: Annotated[str | None, option("--attack", "Which attack, where both hold several.")] = None,
+    attack: Annotated[str | None, option("Which attack, where both hold several.")] = None,
     unit: Annotated[str, typer.Option("--unit", help="What a group is: patients, lesions.")] = "patients or lesions",
-    out: Annotated[Path | None, option("--out", "Also write the figures as JSON.")] = None,
+    out: Annotated[Path | None, option("Also write the figures as JSON.")] = None,
 ) -> None:
     """Compare two models on the same images: differences in points with intervals and p, epsilon by epsilon.
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 @COMMANDS.register("doctor")
 def doctor(
     network: NetworkOptions,
-    model: Annotated[str | None, option("--model", NETWORK)] = None,
-    task: Annotated[str | None, option("--task", "On whose test images; or --images.")] = None,
+    model: Annotated[str | None, option(NETWORK)] = None,
+    task: Annotated[str | None, option("On whose test images; or --images.")] = None,
 ) -> None:
     """Say what palpate finds on this machine; with --model and --images, what it understands of a network and its images.
 
@@ -55,12 +55,10 @@ def machine(data: Path | None) -> "Iterator[tuple[str, Text]]":
     root, cache = data_root(data), cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 1e9
-    found = versions() | {
-        "devices": ", ".join(devices),
-        "processors": f"{os.cpu_count()}, of which torch uses {torch.get_num_threads()}",
-        "data root": "none named: use --data or PALPATE_DATA" if root is None else str(root),
-        "decoded images": f"{cache} ({free:,.0f} GB free)",
-    }
+    found = versions() | {"devices": ", ".join(devices)}
+    found["processors"] = f"{os.cpu_count()}, of which torch uses {torch.get_num_threads()}"
+    found["data root"] = "none named: use --data or PALPATE_DATA" if root is None else str(root)
+    found["decoded images"] = f"{cache} ({free:,.0f} GB free)"
     return ((what, Text(text)) for what, text in found.items())
 
 

@@ -18,10 +18,8 @@ def explain(
     network: NetworkOptions,
     model: ModelArgument,
     task: TaskArgument = None,
-    method: Annotated[
-        list[str] | None, option("--method", "A registered explainer; several are shown side by side.")
-    ] = None,
-    layer: Annotated[str | None, option("--layer", "Of Grad-CAM: the name of a module.")] = None,
+    method: Annotated[list[str] | None, option("A registered explainer; several are shown side by side.")] = None,
+    layer: Annotated[str | None, option("Of Grad-CAM: the name of a module.")] = None,
     at_most: Annotated[int, typer.Option("--at-most", min=1, help="Images explained.")] = 16,
     out: Annotated[Path, typer.Option("--out", help="The folder of pictures and maps.npz.")] = Path("maps"),
 ) -> None:
@@ -53,9 +51,8 @@ def explain(
         for place, image in enumerate(pictures.numpy()):
             _write(out / f"{place:04d}.png", image, [each[place] for each in maps.values()])
         np.savez_compressed(out / "maps.npz", allow_pickle=False, predictions=predicted.numpy(), **known, **maps)
-    for place, (name, label, answer) in enumerate(
-        zip(known["image_ids"], known["labels"], predicted.tolist(), strict=True)
-    ):
+    said = zip(known["image_ids"], known["labels"], predicted.tolist(), strict=True)
+    for place, (name, label, answer) in enumerate(said):
         typer.echo(f"{place:04d}.png  {name}: {dataset.classes[answer]} (label {dataset.classes[label]})")
     typer.echo(f"Maps of the predicted classes, {', '.join(maps)}: {out.resolve()}")
 

@@ -43,9 +43,8 @@ def application() -> typer.Typer:
             app.add_typer(function, name=name)
             continue
         text, _, example = (inspect.getdoc(function) or "").replace("[", r"\[").partition("\nExample: ")
-        app.command(name, help=text.strip(), epilog=f"Example: {example.strip()}" if example else None)(
-            ungrouped(function)
-        )
+        epilog = f"Example: {example.strip()}" if example else None
+        app.command(name, help=text.strip(), epilog=epilog)(ungrouped(function))
     return app
 
 
@@ -70,10 +69,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: typer.echo(f"palpate: warning: {readable(str(message))}", err=True)
     try:
-        status = application()(
-            standalone_mode=False, prog_name="palpate"
-        )  # of typer.Exit; a command's own result is none
-        sys.exit(status if isinstance(status, int) else 0)
+        status = application()(standalone_mode=False, prog_name="palpate")
+        sys.exit(status if isinstance(status, int) else 0)  # of typer.Exit; a command's own result is none
     except InputError as error:
         typer.echo(f"palpate: {error}", err=True)
         sys.exit(2)

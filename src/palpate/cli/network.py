@@ -23,29 +23,21 @@ PARTS = ("model", "task", "attack", "explain", "trust")
 class NetworkOptions:
     """The options of a network and its images, the same for all commands that take one."""
 
-    images: Annotated[Path | None, option("--images", "Your own images: class folders, or an npz file.")] = None
-    labels: Annotated[Path | None, option("--labels", "Of --images without class folders: a table, path,label.")] = None
-    weights: Annotated[str | None, option("--weights", 'A file of weights, "imagenet" or "hub".')] = None
-    size: Annotated[int | None, option("--size", "Images are resized to it; 224 when absent.", min=28)] = None
-    channels: Annotated[int | None, option("--channels", "That the network takes; 3 when absent.", min=1)] = None
-    value_range: Annotated[str | None, option("--value-range", "What black and white are to the network: 0,255.")] = (
-        None
-    )
-    mean: Annotated[str | None, option("--mean", "Of the network's pixels.")] = None
-    std: Annotated[str | None, option("--std", "Of the network's pixels.")] = None
-    classes: Annotated[str | None, option("--classes", "Names of the logits in their order.")] = None
+    images: Annotated[Path | None, option("Your own images: class folders, or an npz file.")] = None
+    labels: Annotated[Path | None, option("Of --images without class folders: a table, path,label.")] = None
+    weights: Annotated[str | None, option('A file of weights, "imagenet" or "hub".')] = None
+    size: Annotated[int | None, option("Images are resized to it; 224 when absent.", min=28)] = None
+    channels: Annotated[int | None, option("That the network takes; 3 when absent.", min=1)] = None
+    value_range: Annotated[str | None, option("What black and white are to the network: 0,255.")] = None
+    mean: Annotated[str | None, option("Of the network's pixels.")] = None
+    std: Annotated[str | None, option("Of the network's pixels.")] = None
+    classes: Annotated[str | None, option("Names of the logits in their order.")] = None
     settings: Annotated[
-        list[str] | None, option("--set", "Any other key of a study: model.head=own, task.channels=1.")
+        list[str] | None, option("Any other key of a study: model.head=own, task.channels=1.", "--set")
     ] = None
     data: DataOption = None
 
-    def study(
-        self,
-        model: str,
-        task: str | None,
-        epsilons: Sequence[str] = ("1/255",),
-        **parts: dict[str, Any],
-    ) -> "Study":
+    def study(self, model: str, task: str | None, epsilons: Sequence[str] = ("1/255",), **parts: Any) -> "Study":
         """The study of this network on a task's images or one's own.
 
         Args:
@@ -77,21 +69,16 @@ class NetworkOptions:
 
     def _model(self) -> dict[str, Any]:
         given = {"value_range": self.value_range, "mean": self.mean, "std": self.std}
-        normalization: dict[str, Any] = {
-            key: _numbers(f"--{key.replace('_', '-')}", text) for key, text in given.items() if text is not None
-        }
-        for key in ("mean", "std"):
-            if len(normalization.get(key, ())) == 1:
-                normalization[key] = normalization[key][0]
+        normalization: dict[str, Any] = {}
+        for key, text in given.items():
+            if text is not None:
+                numbers = _numbers(f"--{key.replace('_', '-')}", text)
+                normalization[key] = numbers[0] if key != "value_range" and len(numbers) == 1 else numbers
         if self.value_range is not None and len(normalization["value_range"]) != 2:
             raise InputError(f"--value-range: expected two numbers, such as 0,255, given {self.value_range!r}")
         names = None if self.classes is None else [name.strip() for name in self.classes.split(",")]
-        return {
-            "weights": self.weights,
-            "channels": self.channels,
-            "normalization": normalization or None,
-            "classes": names,
-        }
+        named = {"weights": self.weights, "channels": self.channels, "classes": names}
+        return named | {"normalization": normalization or None}
 
     def _task(self) -> dict[str, Any]:
         own: dict[str, Any] = {"size": self.size}
@@ -119,9 +106,8 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
         place, equals, value = setting.partition("=")
         part, *keys = place.strip().split(".")
         if not equals or part not in PARTS or not keys or not all(keys):
-            raise InputError(
-                f"--set: expected PART.KEY=VALUE, PART one of {', '.join(PARTS)}, such as task.channels=1, given {setting!r}"
-            )
+            expected = f"expected PART.KEY=VALUE, PART one of {', '.join(PARTS)}, such as task.channels=1"
+            raise InputError(f"--set: {expected}, given {setting!r}")
         try:
             read: Any = tomllib.loads(f"value = {value}")["value"]
         except (tomllib.TOMLDecodeError, RecursionError):
@@ -134,11 +120,8 @@ def read_settings(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Settings with those of another in their place, table by table."""
-    both = {
-        key: _merged(below[key], value) if isinstance(below.get(key), dict) and isinstance(value, dict) else value
-        for key, value in above.items()
-    }
-    return below | both
+    both = {key for key, value in above.items() if isinstance(value, dict) and isinstance(below.get(key), dict)}
+    return below | above | {key: _merged(below[key], above[key]) for key in both}
 
 
 def _numbers(option: str, text: str) -> list[float]:

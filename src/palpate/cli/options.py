@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 
-def option(name: str, help: str, **more: Any) -> Any:
-    """An option whose help says what holds when it is absent."""
-    return typer.Option(name, help=help, show_default=False, **more)
+def option(help: str, *name: str, **more: Any) -> Any:
+    """An option whose help says what holds when it is absent; called as its parameter where no other name is given."""
+    return typer.Option(*name, help=help, show_default=False, **more)
 
 
 def argument(help: str) -> Any:
@@ -20,9 +20,9 @@ def argument(help: str) -> Any:
     return typer.Argument(help=help, show_default=False)
 
 
-DataOption = Annotated[Path | None, option("--data", "Folder of the publishers' data folders.", envvar="PALPATE_DATA")]
+DataOption = Annotated[Path | None, option("Folder of the publishers' data folders.", envvar="PALPATE_DATA")]
 DeviceOption = Annotated[str, typer.Option("--device", help='"auto", "cpu", "cuda", "cuda:1" or "mps".')]
-ThreadsOption = Annotated[int | None, option("--threads", "CPU threads; fewer are faster on a busy machine.", min=1)]
+ThreadsOption = Annotated[int | None, option("CPU threads; fewer are faster on a busy machine.", min=1)]
 RunArgument = Annotated[Path, argument("A run folder, as printed by `palpate study`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 

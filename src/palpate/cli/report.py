@@ -11,7 +11,7 @@ from palpate.core.registry import COMMANDS
 @COMMANDS.register("report")
 def report(
     run: RunArgument,
-    out: Annotated[Path | None, option("--out", "The page; RUN/report.html when absent.")] = None,
+    out: Annotated[Path | None, option("The page; RUN/report.html when absent.")] = None,
 ) -> None:
     """Write the report again from a run's stage outputs; needs neither the data nor a GPU.
 

@@ -20,11 +20,11 @@ GRACE = 3.5
 
 
 def run_study(
-    study: "Study", out: Path | None, data: Path | None, device: str, threads: int | None, **engine: Any
+    study: "Study", out: Path | None, data: Path | None, device: str, threads: int | None, **more: Any
 ) -> None:
     """Run a study and print its result; exit with status 1 when stages failed, 130 or 143 when it was asked to stop.
 
-    `engine` holds further settings of `palpate.run`: engine, workers, address, devices, log.
+    `more` holds further settings of `palpate.run`: engine, workers, address, devices, log.
     """
     from palpate.core.run_folder import RunFolder
     from palpate.study.engines.engine import Stopped
@@ -42,7 +42,7 @@ def run_study(
 
     try:
         with stoppable(kept):
-            run(study, folder, root=data, device=device, threads=threads, **engine)
+            run(study, folder, root=data, device=device, threads=threads, **more)
     except StudyIncomplete as error:
         failed = error
     except Stopped as stopped:

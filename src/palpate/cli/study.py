@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 @COMMANDS.register("study")
 def study(
     file: Annotated[Path, argument("A study in TOML; `palpate init` writes one.")],
-    out: Annotated[Path | None, option("--out", "The run folder; runs/NAME when absent.")] = None,
+    out: Annotated[Path | None, option("The run folder; runs/NAME when absent.")] = None,
     data: DataOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     engine: Annotated[
         str, typer.Option("--engine", help='Where stages are made: "in-process", "local" (several processes) or "ray".')
     ] = "in-process",
-    workers: Annotated[int | None, option("--workers", "Stages made at a time by these engines.", min=1)] = None,
-    address: Annotated[str | None, option("--address", 'Of a Ray cluster: "auto", "ray://HOST:10001".')] = None,
+    workers: Annotated[int | None, option("Stages made at a time by these engines.", min=1)] = None,
+    address: Annotated[str | None, option('Of a Ray cluster: "auto", "ray://HOST:10001".')] = None,
     devices: Annotated[int, typer.Option("--devices", min=1, help="GPUs of one machine that a training uses.")] = 1,
-    log: Annotated[str | None, option("--log", 'Write epochs to "tensorboard" or "mlflow" too.')] = None,
+    log: Annotated[str | None, option('Write epochs to "tensorboard" or "mlflow" too.')] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be made, and what time and disk it would take here.")
     ] = False,
@@ -59,28 +59,20 @@ def print_estimate(name: str, lines: Sequence["Estimate"]) -> None:
 
     from palpate.core.formatting import count, span
 
-    footers = {
-        "model": "in all",
-        "done": f"{sum(line.complete for line in lines)} of {sum(line.stages for line in lines)}",
-        "time": span(sum(line.seconds for line in lines)),
-        "disk": f"{sum(line.megabytes for line in lines):,.0f} MB",
+    totals = {
+        name: sum(getattr(line, name) for line in lines) for name in ("complete", "stages", "seconds", "megabytes")
     }
-    columns = [
-        Column(name, footers.get(name, ""), justify="left" if name in ("model", "data") else "right", overflow="fold")
-        for name in ("model", "data", "done", "train", "attack", "time", "disk")
-    ]
-    rows = [
-        (
-            escape(f"{line.model}\n  on {line.task}"),
-            "[green]here[/green]" if line.present else "[red]absent[/red]",
-            f"{line.complete} of {line.stages}",
-            count(line.training_passes),
-            count(line.attack_passes),
-            span(line.seconds),
-            f"{line.megabytes:,.0f} MB",
-        )
-        for line in lines
-    ]
+    done, disk = f"{totals['complete']} of {totals['stages']}", f"{totals['megabytes']:,.0f} MB"
+    footers = {"model": "in all", "data": "", "done": done, "train": "", "attack": ""}
+    footers |= {"time": span(totals["seconds"]), "disk": disk}
+    columns, rows = [], []
+    for name, foot in footers.items():
+        columns.append(Column(name, foot, justify="left" if name in ("model", "data") else "right", overflow="fold"))
+    for line in lines:
+        here = "[green]here[/green]" if line.present else "[red]absent[/red]"
+        passes = f"{line.complete} of {line.stages}", count(line.training_passes), count(line.attack_passes)
+        spent = span(line.seconds), f"{line.megabytes:,.0f} MB"
+        rows.append((escape(f"{line.model}\n  on {line.task}"), here, *passes, *spent))
     caption = (
         "train, attack: passes of one image each, at most; time and disk: of the whole study made from nothing, judged by a few passes "
         "made now; done: stages that the run folder holds already, and that are made again only if what they depend on changed"

@@ -32,10 +32,8 @@ def understood(options: "NetworkOptions", study: "Study") -> Iterator[tuple[str,
     parameters = list(network.parameters())
     kinds = ", ".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters}))
     yield "network", f"{spec.backbone}, {sum(map(torch.Tensor.numel, parameters)):,} parameters ({kinds or 'none'})"
-    yield (
-        "images",
-        f"{len(split):,}, {dataset.channels} × {dataset.size} × {dataset.size}, of {network.channels} channels to the network",
-    )
+    shape = f"{dataset.channels} × {dataset.size} × {dataset.size}"
+    yield "images", f"{len(split):,}, {shape}, of {network.channels} channels to the network"
     if several := study.tasks[0].findings:
         yield "findings", f"{', '.join(several)}; what follows is of {dataset.finding}"
     scale = dataset.scale
@@ -45,9 +43,8 @@ def understood(options: "NetworkOptions", study: "Study") -> Iterator[tuple[str,
         given = network.normalize(images.to(network.normalize.mean))
     yield "range", f"the network gets {given.min():.4g} to {given.max():.4g}, on average {given.mean():.4g}"
     logits = predict_logits(ready, images)
-    answers = {1: "one logit: the second class where it is above 0"}.get(
-        network.num_classes, f"{network.num_classes} logits"
-    )
+    one = "one logit: the second class where it is above 0"
+    answers = one if network.num_classes == 1 else f"{network.num_classes} logits"
     if spec.findings:
         answers += f", of which {spec.findings.index(dataset.finding) + 1} answers for {dataset.finding}"
     yield "logits", f"{answers}; {logits.min():.4g} to {logits.max():.4g}"
@@ -59,10 +56,8 @@ def understood(options: "NetworkOptions", study: "Study") -> Iterator[tuple[str,
         yield "maps", settings["method"] + (f" of {layer}" if layer else "")
     right = logits.argmax(1) == labels
     low, high = wilson(int(right.sum()), len(right))
-    yield (
-        "clean accuracy",
-        f"{formatting.percent_interval(right.float().mean().item(), low, high, len(right))} on {len(right)} images",
-    )
+    accuracy = formatting.percent_interval(right.float().mean().item(), low, high, len(right))
+    yield "clean accuracy", f"{accuracy} on {len(right)} images"
     if len(logits) > 1 and (logits.argmax(1) == logits.argmax(1)[0]).all():
         only = dataset.classes[int(logits.argmax(1)[0])]
         yield "doubt", f"every answer is {only}: are value_range, mean, std and the weights those of this network?"

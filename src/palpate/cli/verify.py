@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def verify(
     run: RunArgument,
     repair: Annotated[
-        bool,
-        typer.Option("--repair", help="Remove what is damaged; write study.json and the report again."),
+        bool, typer.Option("--repair", help="Remove what is damaged; write study.json and the report again.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,13 +69,11 @@ def lines(run: Path, found: "Examination") -> list[str]:
     shown = [f"{run}: {count['complete']} of {len(found.outputs)} stage outputs are complete and as they were written"]
     shown += [f"  {problem}" for problem in found.problems]
     if found.left_over:
-        shown.append(
-            f"  {len(found.left_over)} unfinished files of processes that ended; they harm nothing, --repair removes them"
-        )
+        files = f"{len(found.left_over)} unfinished files of processes that ended"
+        shown.append(f"  {files}; they harm nothing, --repair removes them")
     if count["missing"]:
         shown.append(f"  {count['missing']} stages were not made yet; `palpate study` makes them")
     if found.problems:
-        shown.append(
-            "Nothing damaged is shown in a report. `palpate study` makes damaged outputs again; --repair removes them."
-        )
+        remedy = "`palpate study` makes damaged outputs again; --repair removes them."
+        shown.append(f"Nothing damaged is shown in a report. {remedy}")
     return shown

@@ -144,9 +144,9 @@ def read_json(path: Path) -> dict[str, Any]:
         if (size := path.stat().st_size) > MOST_BYTES:
             raise Damaged(f"{path}: is no record of palpate's: it has {size:,} bytes, at most {MOST_BYTES:,} are read")
         data = json.loads(path.read_text(encoding="utf-8"))
+    except Damaged:
+        raise
     except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, Damaged):
-            raise
         raise Damaged(f"{path}: cannot be read ({error})") from None
     if not isinstance(data, dict):
         raise Damaged(f"{path}: a JSON object is needed, given {type(data).__name__}")
@@ -228,8 +228,7 @@ def check_room(path: Path) -> None:
     Raises:
         DiskFull: less than `ROOM` is free.
     """
-    free = shutil.disk_usage(path).free
-    if free < ROOM:
+    if (free := shutil.disk_usage(path).free) < ROOM:
         room = f"{free / 1e6:.0f} MB are free, {ROOM / 1e6:.0f} MB are needed at least"
         raise DiskFull(f"{path}: the disk is full ({room}); {KEPT}")
 

@@ -276,9 +276,8 @@ def summarise_verdicts(verdicts: Iterable[VerdictRecord]) -> str:
         return "no checks"
     if absent == len(checks):
         return f"not checked: none of {len(checks)} checks was run"
+    words = f"no failure detected by {len(checks) - absent} of {len(checks)} checks"
     if failed:
         words = f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}"
-    else:
-        words = f"no failure detected by {len(checks) - absent} of {len(checks)} checks"
     extra = [f"{warned} with a warning"] * bool(warned) + [f"{absent} not run"] * bool(absent)
     return ", ".join([words, *extra])

@@ -88,8 +88,8 @@ class Registry(Mapping[str, T], Generic[T]):
         package = _loading[-1] if _loading and not builtin else module.split(".")[0]
         taken = self._entries.get(name)
         if taken and (taken.builtin or not builtin):
-            remedy = "choose another name"
-            raise InputError(f"{self.kind} {name!r} of {package} is registered already by {taken.package}; {remedy}")
+            by = f"is registered already by {taken.package}; choose another name"
+            raise InputError(f"{self.kind} {name!r} of {package} {by}")
         if taken:
             lost = f"{self.kind} {name!r} of {taken.package} was left out"
             warnings.warn(f"{lost}: palpate has one of that name", stacklevel=3)
@@ -149,14 +149,13 @@ def load_plugins() -> None:
         before = [set(registry._entries) for registry in _ALL]
         _loading.append(package)
         try:
-            needed = getattr(point.load(), "palpate_interface", 1)
-            if needed > INTERFACE:
-                remedy = "update palpate"
-                raise InputError(f"it needs plug-in interface {needed}, and this palpate has {INTERFACE}; {remedy}")
+            if (needed := getattr(point.load(), "palpate_interface", 1)) > INTERFACE:
+                has = f"and this palpate has {INTERFACE}; update palpate"
+                raise InputError(f"it needs plug-in interface {needed}, {has}")
         except Exception as error:
             for registry, names in zip(_ALL, before, strict=False):
-                kept = {name: entry for name, entry in registry._entries.items() if name in names or entry.builtin}
-                registry._entries = kept
+                entries = registry._entries.items()
+                registry._entries = {name: entry for name, entry in entries if name in names or entry.builtin}
             reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             warnings.warn(f"plug-in {point.name!r} of {package} was left out: {reason}", stacklevel=2)
         finally:

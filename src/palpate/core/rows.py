@@ -41,8 +41,8 @@ def read(path: Path) -> pl.DataFrame:
     try:
         rows = pl.read_parquet(path)
     except DAMAGED as error:
-        remedy = "run the study again to remake it"
-        raise InputError(f"{path}: cannot be read as a table of rows ({error}); {remedy}") from None
+        why = f"({error}); run the study again to remake it"
+        raise InputError(f"{path}: cannot be read as a table of rows {why}") from None
     if dict(rows.schema) != SCHEMA:
         odd = sorted(set(rows.schema.items()) ^ set(SCHEMA.items()), key=str)
         raise InputError(f"{path}: not a table of rows of this version (differs in {odd}); run the study again")

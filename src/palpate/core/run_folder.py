@@ -120,10 +120,8 @@ class RunFolder:
                 try:
                     found[file.stem] = self._record(file, records.FailureRecord, file.stem)
                 except Damaged as error:
-                    why = f"why is not known: {error}"
-                    found[file.stem] = records.FailureRecord(
-                        id=file.stem, title="", error=why, traceback="", created=""
-                    )
+                    unknown = {"title": "", "error": f"why is not known: {error}", "traceback": "", "created": ""}
+                    found[file.stem] = records.FailureRecord(id=file.stem, **unknown)
         return found
 
     def verify(self, stage_id: str) -> Path:

@@ -101,19 +101,18 @@ def find_layer(
             if reshape is not None:
                 raise InputError("reshape: is of the output of a layer; name the layer too")
             if (found := pooled_map(model, probe)) is None:
-                raise NoMap(
-                    "layer: no feature map that all of the network's paths go through was found; name a layer, or use another method"
-                )
+                fault = "no feature map that all of the network's paths go through was found"
+                raise NoMap(f"layer: {fault}; name a layer, or use another method")
             node, laid = found
             return FeatureLayer(node.name, _shape(laid(node.tensor)), laid, node.module, node.call)
         layer = FeatureLayer(name or "backbone", (0, 0, 0), nn.Identity(), module)
         output, _ = layer.forward(model, probe)
     laid = reshape or layout(output, probe)
     if laid is None and output.ndim == 4 and output.shape[2:].numel() == 1:
-        raise InputError(
-            f"layer: the map of {layer.name!r} has one position for {image.shape[1]} × {image.shape[2]} px, so that a class activation map of it "
-            "is the same everywhere; use larger images, an output_stride of 16 or 8, another layer, or method integrated-gradients"
-        )
+        fault = f"the map of {layer.name!r} has one position for {image.shape[1]} × {image.shape[2]} px"
+        why = "so that a class activation map of it is the same everywhere"
+        remedy = "use larger images, an output_stride of 16 or 8, another layer, or method integrated-gradients"
+        raise InputError(f"layer: {fault}, {why}; {remedy}")
     if laid is None:
         fault = f"the output {tuple(output.shape)} of {layer.name!r} has no known layout of a map; give reshape"
         raise InputError(f"layer: {fault}")

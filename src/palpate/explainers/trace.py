@@ -7,6 +7,7 @@ from before it.
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -84,9 +85,7 @@ class Record(TorchFunctionMode):
         self.hooks: list[Any] = []
         for name, module in model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):
-                self.hooks.append(
-                    module.register_forward_pre_hook(lambda _module, _given, name=name: self._enter(name))
-                )
+                self.hooks.append(module.register_forward_pre_hook(partial(self._enter, name)))
                 self.hooks.append(module.register_forward_hook(self._leave))
 
     def __exit__(self, *error: Any) -> None:
@@ -94,7 +93,7 @@ class Record(TorchFunctionMode):
             hook.remove()
         super().__exit__(*error)
 
-    def _enter(self, name: str) -> None:
+    def _enter(self, name: str, *_given: Any) -> None:
         self.inside.append(name or self.inside[0])
 
     def _leave(self, module: nn.Module, _given: Any, output: Any) -> None:
@@ -111,9 +110,8 @@ class Record(TorchFunctionMode):
         parents = [node for node in map(self.node_of, given) if node is not None]
         if parents:
             name = _name(func)
-            learned = any(isinstance(each, nn.Parameter) for each in given) or any(
-                self.nodes[n].learned for n in parents
-            )
+            learned = any(isinstance(each, nn.Parameter) for each in given)
+            learned = learned or any(self.nodes[parent].learned for parent in parents)
             call = Call(self.count, name, result.shape[1:]) if isinstance(result, Tensor) else None
             for tensor in [args[0]] if name == "__setitem__" else _tensors(result):
                 self._add(Node(tensor, parents, f"{name} in {self.inside[-1]}", call, learned=learned))
@@ -217,11 +215,11 @@ def layout(tensor: Tensor, images: Tensor, before: Tensor | None = None) -> Resh
             return _as_it_is
         return _channels_last if _is_grid(sides[0], sides[1], height, width) else None
     if before is not None and sides == tuple(before.flatten(2).shape[1:]):
-        return _Row(before.shape[2])
+        return partial(_in_a_row, before.shape[2])
     for prefix in range(min(9, sides[0])):
         rows = round(math.sqrt((sides[0] - prefix) * height / width))
         if rows and (sides[0] - prefix) % rows == 0 and _is_grid(rows, (sides[0] - prefix) // rows, height, width):
-            return _Tokens(prefix, rows)
+            return partial(_tokens, prefix, rows)
     return None
 
 
@@ -240,22 +238,11 @@ def _channels_last(maps: Tensor) -> Tensor:
     return maps.permute(0, 3, 1, 2)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Row:
+def _in_a_row(rows: int, maps: Tensor) -> Tensor:
     """(N, C, h·w) → (N, C, h, w)."""
-
-    rows: int
-
-    def __call__(self, maps: Tensor) -> Tensor:
-        return maps.unflatten(2, (self.rows, -1))
+    return maps.unflatten(2, (rows, -1))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Tokens:
+def _tokens(prefix: int, rows: int, tokens: Tensor) -> Tensor:
     """(N, prefix + h·w, C) → (N, C, h, w)."""
-
-    prefix: int
-    rows: int
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        return tokens[:, self.prefix :].transpose(1, 2).unflatten(2, (self.rows, -1))
+    return tokens[:, prefix:].transpose(1, 2).unflatten(2, (rows, -1))

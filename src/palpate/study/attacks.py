@@ -100,9 +100,8 @@ class AttackSpec(Part):
             return None
         place = classes.index(self.target) if self.target in classes else self.target
         if not isinstance(place, int) or not 0 <= place < len(classes):
-            raise InputError(
-                f"attack {self.name}: target must be one of {', '.join(map(repr, classes))}, or its number from 0, given {self.target!r}"
-            )
+            known = f"one of {', '.join(map(repr, classes))}, or its number from 0"
+            raise InputError(f"attack {self.name}: target must be {known}, given {self.target!r}")
         return place
 
 
@@ -151,6 +150,11 @@ class CorruptionSpec(Part):
     def attack(self) -> Corrupted:
         """What is run."""
         return Corrupted.of(find_corruption(self.corruption), self.draws, self.seed, self.over)
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.attack.name
 
     def grid(self, side: int) -> tuple[float, ...]:
         """The severities for images of so many pixels a side, rising.

@@ -38,11 +38,10 @@ def model_keys(network: str, given: Mapping[str, Any] | None = None) -> tuple[di
     made_of = told["spec"]
     if made_of is None:
         raise InputError(f"weights: {network} is of a wrapped network; attack that from Python with palpate.sweep")
-    known = {key: value for key, value in made_of.items() if key in ModelSpec.model_fields and value not in (None, {})}
-    if made_of.get("attention") is None:
-        known = {key: value for key, value in known.items() if key not in ("heads", "window", "relu")}
-    if made_of.get("head") == "own":
-        known = {key: value for key, value in known.items() if key not in ("dropout", "output_stride")}
+    unused = {"heads", "window", "relu"} if made_of.get("attention") is None else set[str]()
+    unused |= {"dropout", "output_stride"} if made_of.get("head") == "own" else set()
+    keys = ModelSpec.model_fields.keys() - unused
+    known = {key: value for key, value in made_of.items() if key in keys and value not in (None, {})}
     names = "findings" if told["extra"].get("findings") else "classes"
     learned = {names: told["extra"].get("classes"), "channels": made_of["channels"], "size": made_of["size"]}
     return known | given | {"weights": str(path)}, {key: value for key, value in learned.items() if value is not None}

@@ -3,9 +3,9 @@
 from palpate.core.spec import Spec
 
 FIRST_VERSION = {
-    "method": 'was dropped after version 0.1; write attack = "standard" or attack = "foolbox-pgd"',
-    "chest_filter": 'was dropped after version 0.1; write filter = NAME and filter_at = "before" or "after"',
-    "chest_dtype": "was dropped after version 0.1; write filter = NAME",
+    "method": 'attack = "standard" or attack = "foolbox-pgd"',
+    "chest_filter": 'filter = NAME and filter_at = "before" or "after"',
+    "chest_dtype": "filter = NAME",
 }
 """How keys of the first version's studies are written now."""
 
@@ -15,6 +15,6 @@ class Part(Spec):
 
     @classmethod
     def unknown_key(cls, key: str) -> str:
-        if key.startswith("epsilon_"):
-            return 'was dropped after version 0.1; write epsilons as shares of the image range, such as "2/255", "0.01/255" or "0.00125/2"'
-        return FIRST_VERSION.get(key) or super().unknown_key(key)
+        shares = 'epsilons as shares of the image range, such as "2/255", "0.01/255" or "0.00125/2"'
+        now = shares if key.startswith("epsilon_") else FIRST_VERSION.get(key)
+        return f"was dropped after version 0.1; write {now}" if now else super().unknown_key(key)

@@ -110,7 +110,7 @@ class _Model:
             spec |= {"attack": _spec(attack, {"epsilons"})} if attack.aimed else {}  # which images it left out
             trust.append(self._stage("trust", spec, own, *found, *others, finding=finding))
         for one in self.study.corruptions:
-            attacks.append(self._stage("corrupt", _spec(one), own, by=one.attack.name, finding=finding))
+            attacks.append(self._stage("corrupt", _spec(one), own, by=one.name, finding=finding))
         return [*made, *attacks, *explain, *trust]
 
     def _epsilons(self, attack: AttackSpec) -> list[float]:

@@ -108,10 +108,9 @@ def run(
     if not schedule.made and not failed:
         console.print(f"Everything is complete: {len(stages)} stages in {place}")
     if folder.study().stages != stages:
-        console.print(
-            f"{place}/study.json was written by another process while this study ran, for other settings. The report is of those. "
-            "All stage outputs are kept: run the same command again for the report of these settings."
-        )
+        other = "was written by another process while this study ran, for other settings. The report is of those."
+        remedy = "All stage outputs are kept: run the same command again for the report of these settings."
+        console.print(f"{place}/study.json {other} {remedy}")
     with named_errors(str(folder.path / "report.html")):
         write_report(folder.path)
     if failed:

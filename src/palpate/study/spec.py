@@ -163,13 +163,8 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _whole(self) -> "Study":
-        for kind, names in {
-            "tasks": [task.name for task in self.tasks],
-            "models": [model.name for model in self.models],
-            "seeds": [str(seed) for seed in self.seeds],
-            "attacks": [attack.name for attack in self.attacks],
-            "corruptions": [corruption.attack.name for corruption in self.corruptions],
-        }.items():
+        for kind in ("tasks", "models", "seeds", "attacks", "corruptions"):
+            names = [str(getattr(each, "name", each)) for each in getattr(self, kind)]  # a seed is its own name
             twins = sorted({name for name in names if names.count(name) > 1})
             if twins:
                 raise ValueError(f"{kind} must differ in name, given twice: {', '.join(twins)}")

@@ -65,7 +65,3 @@ class Hooks:
     progress: Progress | None = None
     resume: Resume | None = None
     log: Callable[[Epoch], None] | None = None
-
-    def only_resume(self) -> "Hooks":
-        """For all processes but the first of a training."""
-        return Hooks(resume=self.resume)

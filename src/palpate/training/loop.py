@@ -86,9 +86,8 @@ def fit(
     hooks = Hooks(progress, resume, log)
     if devices > 1:
         fabric = several(target, devices, spec)
-        history, state = launch(
-            fabric, _train_share, model, dataset, spec, seed, dataclasses.replace(hooks, progress=None)
-        )
+        quiet = dataclasses.replace(hooks, progress=None)
+        history, state = launch(fabric, _train_share, model, dataset, spec, seed, quiet)
         model.load_state_dict(load(state))
         epochs = tuple(Epoch(**epoch) for epoch in history["epochs"])
         return _finished(model, History(epochs, history["best_epoch"], history["stopped_early"]))
@@ -108,9 +107,8 @@ def _train_share(
     model = copy.deepcopy(model)  # its weights lie in memory that the processes share
     if fabric.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    history = _Training(fabric, model, dataset, spec, seed).run(
-        hooks if fabric.global_rank == 0 else hooks.only_resume()
-    )
+    own = hooks if fabric.global_rank == 0 else Hooks(resume=hooks.resume)
+    history = _Training(fabric, model, dataset, spec, seed).run(own)
     weights = {name: tensor.cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     return dataclasses.asdict(history), save(weights)  # tensors would end with their process
 
@@ -143,17 +141,13 @@ class _Training:
         self.schedule = None
         if spec.schedule == "one-cycle":
             steps = spec.epochs * len(list(self._batches(torch.arange(self.per_epoch))))
-            self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-                self.optimizer.optimizer, spec.learning_rate, total_steps=steps
-            )
+            cycle = torch.optim.lr_scheduler.OneCycleLR
+            self.schedule = cycle(self.optimizer.optimizer, spec.learning_rate, total_steps=steps)
 
     def _batches(self, order: Tensor) -> Iterator[Tensor]:
         """The batches of an epoch; with several processes those of which each gets at least two images."""
-        return (
-            batch
-            for batch in batches(order, self.spec.batch_size)
-            if len(batch) >= 2 * self.fabric.world_size or self.fabric.world_size == 1
-        )
+        least = 2 * self.fabric.world_size if self.fabric.world_size > 1 else 0
+        return (batch for batch in batches(order, self.spec.batch_size) if len(batch) >= least)
 
     def run(self, hooks: Hooks) -> History:
         """Train epoch by epoch, stop when the validation no longer improves, and leave the kept weights in the model."""
@@ -173,10 +167,8 @@ class _Training:
                 best_score, best_epoch = score, len(epochs)
                 best_state = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
             if resume and self.fabric.global_rank == 0 and resume.due():
-                best = (best_score, best_epoch, best_state)
-                resume.save(
-                    len(epochs), self._state() | {"epochs": list(map(dataclasses.asdict, epochs)), "best": best}
-                )
+                done = {"epochs": list(map(dataclasses.asdict, epochs)), "best": (best_score, best_epoch, best_state)}
+                resume.save(len(epochs), self._state() | done)
         if not best_state:
             fault = f"the validation loss is not a number, learning_rate {spec.learning_rate:g}"
             raise InputError(f"training gave no usable epoch: {fault}")
@@ -190,13 +182,9 @@ class _Training:
 
     def _state(self) -> dict[str, Any]:
         """All that decides what the next epoch does."""
-        return {
-            "model": dict(self.model.state_dict()),
-            "optimizer": self.optimizer.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict() if self.schedule else None,
-            "draws": self.generator.get_state(),
-            "generators": generator_states(self.fabric.device),
-        }
+        state = {"model": dict(self.model.state_dict()), "optimizer": self.optimizer.optimizer.state_dict()}
+        state["schedule"] = self.schedule.state_dict() if self.schedule else None
+        return state | {"draws": self.generator.get_state(), "generators": generator_states(self.fabric.device)}
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -215,33 +203,21 @@ class _Training:
             mean, correct = self._step(chosen)
             loss_sum, right, seen = loss_sum + mean * len(chosen), right + correct, seen + len(chosen)
             if not math.isfinite(loss_sum):
-                raise InputError(
-                    f"training diverged in epoch {number}: the loss is no longer a number; "
-                    f"learning_rate must be lower, given {spec.learning_rate:g}"
-                )
+                remedy = f"learning_rate must be lower, given {spec.learning_rate:g}"
+                raise InputError(f"training diverged in epoch {number}: the loss is no longer a number; {remedy}")
             if progress:
                 done = (number - 1) * self.per_epoch + seen
                 progress(done, spec.epochs * self.per_epoch, _note(before))
-        logits = self._predict(self.dataset.val.images)
-        return Epoch(
-            epoch=number,
-            train_loss=loss_sum / seen,
-            train_accuracy=right / seen,
-            val_loss=loss(logits, self.val_labels).item(),
-            val_accuracy=accuracy(logits, self.val_labels),
-            val_balanced_accuracy=balanced_accuracy(logits, self.val_labels),
-            learning_rate=self.optimizer.param_groups[0]["lr"],
-            seconds=time.monotonic() - start,
-            passes=(before[-1].passes if before else 0) + seen,
-        )
+        logits, labels = self._predict(self.dataset.val.images), self.val_labels
+        judged = loss(logits, labels).item(), accuracy(logits, labels), balanced_accuracy(logits, labels)
+        rate, passes = self.optimizer.param_groups[0]["lr"], (before[-1].passes if before else 0) + seen
+        return Epoch(number, loss_sum / seen, right / seen, *judged, rate, time.monotonic() - start, passes)
 
     def _step(self, chosen: Tensor) -> tuple[float, float]:
         """One step of the optimizer on the images chosen by index (n,): the mean loss and how many were right, of all processes together."""
         world, rank = self.fabric.world_size, self.fabric.global_rank
-        images, labels = (
-            self._images(chosen, self.spec.augment),
-            self.fabric.to_device(self.labels[chosen[rank::world]]),
-        )
+        images = self._images(chosen, self.spec.augment)
+        labels = self.fabric.to_device(self.labels[chosen[rank::world]])
         if attack := self.spec.adversarial:
             radius = torch.full((len(images),), attack.epsilon, dtype=torch.float64, device=images.device)
             start = random_start(images, radius, self.own)

@@ -39,9 +39,8 @@ def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
     """The mean recall over the classes that are there; of findings the mean of that over absent and present."""
     if labels.ndim == 1:
         return _balanced(logits.argmax(1), labels)
-    columns = [
-        (seen[known >= 0], known[known >= 0]) for seen, known in zip((logits > 0).long().T, labels.T, strict=True)
-    ]
+    pairs = zip((logits > 0).long().T, labels.T, strict=True)
+    columns = [(seen[known >= 0], known[known >= 0]) for seen, known in pairs]
     found = [_balanced(seen, known) for seen, known in columns if len(known)]
     return sum(found) / max(len(found), 1)
 

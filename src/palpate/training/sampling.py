@@ -61,8 +61,7 @@ def flips(count: int, generator: torch.Generator) -> Tensor:
 
 def flip(images: Tensor, draws: Tensor) -> Tensor:
     """Flip and transpose those images (N, C, S, S) that are drawn (3, N): the eight symmetries of the square."""
-    for draw, turned in zip(
-        draws, (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.transpose(2, 3)), strict=True
-    ):
+    turns = (lambda x: x.flip(3), lambda x: x.flip(2), lambda x: x.transpose(2, 3))
+    for draw, turned in zip(draws, turns, strict=True):
         images = torch.where(draw[:, None, None, None], turned(images), images)
     return images

@@ -13,10 +13,7 @@ from palpate.data.readers import add_tasks
 from palpate.data.table import read_published
 
 GRADES = {"0": 0, "1": 0, "2": 1, "3": 1, "4": 1}
-SETS = {
-    "train": ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv"),
-    "test": ("b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv"),
-}
+SETS = {"train": ("a. Training Set", "Training Labels.csv"), "test": ("b. Testing Set", "Testing Labels.csv")}
 
 
 def read(folder: Path) -> pl.DataFrame:
@@ -32,9 +29,10 @@ def read(folder: Path) -> pl.DataFrame:
     if not base.is_dir():
         raise InputError(f"{base}: missing; unpack the publisher's 'B. Disease Grading.zip' in {folder}")
     parts = []
-    for split, (images, csv) in SETS.items():
+    for split, (images, labels) in SETS.items():
         names = {"path": "Image name", "label": "Retinopathy grade"}
-        rows = read_published(base / "2. Groundtruths" / csv, base / "1. Original Images" / images, GRADES, **names)
+        csv = base / "2. Groundtruths" / f"{images[:2]} IDRiD_Disease Grading_{labels}"
+        rows = read_published(csv, base / "1. Original Images" / images, GRADES, **names)
         image_id = split + "/" + pl.col("image_id")
         parts.append(rows.with_columns(image_id=image_id, group_id=image_id, split=pl.lit(split)))
     return pl.concat(parts, how="diagonal_relaxed")

@@ -143,10 +143,8 @@ def photograph(
     angle, zoom = rng.uniform(-camera.turn, camera.turn), 1 + rng.uniform(-camera.zoom, camera.zoom)
     view = cv2.getRotationMatrix2D((side / 2, side / 2), float(np.degrees(angle)), zoom)
     view[:, 2] += rng.uniform(-camera.shift, camera.shift, 2) * side
-    seen = np.moveaxis(
-        np.concatenate([scene.picture, scene.place[None]], dtype=np.float32), 0, -1
-    )  # (side, side, C + 1)
-    seen = np.ascontiguousarray(seen)
+    seen = np.concatenate([scene.picture, scene.place[None]], dtype=np.float32)
+    seen = np.ascontiguousarray(np.moveaxis(seen, 0, -1))  # (side, side, C + 1)
     seen = cv2.warpAffine(seen, view, (side, side), flags=cv2.INTER_LINEAR, borderMode=camera.border)
     if side != size:
         seen = cv2.resize(seen, (size, size), interpolation=cv2.INTER_AREA)

@@ -94,15 +94,12 @@ def _bones(rng: np.random.Generator, picture: Plane, side: int) -> None:
     spacing, slope = rng.uniform(0.075, 0.09), rng.uniform(0.06, 0.12)
     way, y = np.repeat(_WAYS, 8), np.tile(0.10 + spacing * np.arange(8), 2)
     reach = 0.5 + way * np.tile(0.30 + 0.012 * np.arange(8), 2)
-    ribs = canvas.curves(
-        np.stack([0.5 + way * 0.06, y], 1), np.stack([reach, y - 0.07], 1), np.stack([reach, y + slope], 1)
-    )
+    start, bend, end = (0.5 + way * 0.06, y), (reach, y - 0.07), (reach, y + slope)
+    ribs = canvas.curves(np.stack(start, 1), np.stack(bend, 1), np.stack(end, 1))
     canvas.blend(picture, (0.9,), 0.12 * canvas.stroke(ribs, 0.03, side, soften=0.004))
-    collar = canvas.curves(
-        np.stack([0.5 + _WAYS * 0.04, [0.17, 0.17]], 1),
-        np.stack([0.5 + _WAYS * 0.2, [0.16, 0.16]], 1),
-        np.stack([0.5 + _WAYS * 0.38, [0.08, 0.08]], 1),
-    )
+    places = (0.04, 0.17), (0.2, 0.16), (0.38, 0.08)
+    start, bend, end = (np.stack([0.5 + _WAYS * out, [down, down]], 1) for out, down in places)
+    collar = canvas.curves(start, bend, end)
     canvas.blend(picture, (0.9,), 0.25 * canvas.stroke(collar, 0.03, side, soften=0.005))
     spine = canvas.fill(canvas.ellipses([[0.5, 0.5]], (0.06, 0.6)), side, soften=0.02)
     canvas.blend(picture, (0.85,), np.float32(rng.uniform(0.3, 0.5)) * spine)
@@ -113,9 +110,8 @@ def _heart(rng: np.random.Generator, picture: Plane, side: int) -> None:
     low, wide = rng.uniform(0.60, 0.64), rng.uniform(0.13, 0.17)
     heart = canvas.ellipses([[0.57, low], [0.50, low - 0.12]], [(wide, 0.12), (0.085, 0.2)], [0.5, 0.0])
     canvas.blend(picture, (0.82,), 0.75 * canvas.fill(heart, side, soften=0.014))
-    domes = canvas.ellipses(
-        np.stack([0.5 + _WAYS * 0.22, [0.98, 1.0]], 1), np.stack([[0.24, 0.24], rng.uniform(0.17, 0.22, 2)], 1)
-    )
+    radii = np.stack([[0.24, 0.24], rng.uniform(0.17, 0.22, 2)], 1)
+    domes = canvas.ellipses(np.stack([0.5 + _WAYS * 0.22, [0.98, 1.0]], 1), radii)
     canvas.blend(picture, (0.80,), 0.75 * canvas.fill(domes, side, soften=0.012))
 
 

@@ -73,9 +73,8 @@ def _sign(rng: np.random.Generator, positive: bool, macula: Points, side: int) -
     if positive:
         return canvas.fill(canvas.ellipses(places, scale * (0.022, 0.015), turns, points=10), side)
     # Fewer, wider and blurred: the same light in all.
-    return canvas.soft(
-        canvas.fill(canvas.ellipses(places[:6], scale[:6] * (0.030, 0.030), turns[:6], points=14), side), 0.02
-    )
+    drusen = canvas.ellipses(places[:6], scale[:6] * (0.030, 0.030), turns[:6], points=14)
+    return canvas.soft(canvas.fill(drusen, side), 0.02)
 
 
 def _haemorrhages(rng: np.random.Generator, picture: Plane, side: int) -> None:

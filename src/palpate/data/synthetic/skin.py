@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palpate.data.synthetic import canvas
-from palpate.data.synthetic.canvas import Plane, Scene
+from palpate.data.synthetic.canvas import Plane, Points, Scene
 
 _STREAK_LENGTH, _STREAK_WIDTH = 0.25, 0.042
 _PIGMENT = (0.20, 0.11, 0.09)
@@ -47,14 +47,7 @@ def _border(rng: np.random.Generator, angles: NDArray[np.float64]) -> NDArray[np
     return border
 
 
-def _sign(
-    rng: np.random.Generator,
-    positive: bool,
-    centre: NDArray[np.float64],
-    angles: NDArray[np.float64],
-    border: NDArray[np.float64],
-    side: int,
-) -> Plane:
+def _sign(rng: np.random.Generator, positive: bool, centre: Points, angles: Points, border: Points, side: int) -> Plane:
     """Return the pigment (side, side) of streaks or globules along a third to a half of the border; both take the same random numbers."""
     count = int(rng.integers(6, 10))
     directions = rng.uniform(0, 2 * np.pi) + np.linspace(-1, 1, count) * rng.uniform(1.0, 1.5)
@@ -66,11 +59,8 @@ def _sign(
     # An ellipse's area is π·a·b: the globule has the streak's, and a little more because a thin shape gains more at its rim when drawn.
     round_radius = 1.09 * np.sqrt(length * _STREAK_WIDTH) / 2
     streak = np.stack([length / 2, np.full(count, _STREAK_WIDTH / 2)], axis=1)
-    return canvas.fill(
-        canvas.ellipses(centres, streak if positive else np.stack([round_radius] * 2, axis=1), turns),
-        side,
-        soften=0.004,
-    )
+    radii = streak if positive else np.stack([round_radius] * 2, axis=1)
+    return canvas.fill(canvas.ellipses(centres, radii, turns), side, soften=0.004)
 
 
 def _hairs(rng: np.random.Generator, picture: Plane, side: int) -> None:

@@ -29,7 +29,7 @@ def studies(folder: Annotated[Path, argument("The folder to write into.")]) -> N
 def figures(
     run: RunArgument,
     out: Annotated[Path, typer.Option("--out", help="The folder to write into.")] = Path("figures"),
-    radiograph: Annotated[Path | None, option("--radiograph", "A chest radiograph to draw figure 1 from.")] = None,
+    radiograph: Annotated[Path | None, option("A chest radiograph to draw figure 1 from.")] = None,
 ) -> None:
     """Write the paper's figures 1 to 7 from a run, for print."""
     from palpate.papers.wasserman2022.print_figures import write
@@ -41,7 +41,7 @@ def figures(
 @paper.command(epilog="Example: palpate paper compare runs/paper")
 def compare(
     run: RunArgument,
-    out: Annotated[Path | None, option("--out", "The page; RUN/paper.html when absent.")] = None,
+    out: Annotated[Path | None, option("The page; RUN/paper.html when absent.")] = None,
 ) -> None:
     """Write a page that sets the paper's numbers beside those of a run."""
     from palpate.papers.wasserman2022.page import write_page

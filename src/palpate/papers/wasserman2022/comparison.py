@@ -22,11 +22,8 @@ READINGS: dict[str, float] = {"A": 1.0, "B": 0.5, "C": 1 / 255}
 
 FINDINGS = {"skin lesion": "skin", "diabetic retinopathy": "fundus", "pneumothorax": "chest"}
 
-EPSILONS = {
-    "skin": (0.00125, 0.0025, 0.005, 0.0075, 0.01),
-    "fundus": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32),
-    "chest": (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64),
-}
+_FUNDUS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+EPSILONS = {"skin": (0.00125, 0.0025, 0.005, 0.0075, 0.01), "fundus": _FUNDUS, "chest": (*_FUNDUS, 0.64)}
 """As the paper prints them, in its order of tasks."""
 
 FAMILIES = tuple(EPSILONS)
@@ -114,31 +111,25 @@ def claims(data: RunData) -> list[Claim]:
 
 
 def _side(data: RunData, kind: str, net: str) -> Side:
-    names = ("resnet50",) if net == RESNET else ("inception_resnet_v2",)
+    name = "resnet50" if net == RESNET else "inception_resnet_v2"
     task = next((task for task in data.study.tasks if family(data, task) == kind), None)
     if task is None:
         return Side("", (), (), None, 1.0)
     found = data.results.tasks[task]
-    curves = [curve for curve in found.curves if any(name in curve.backbone for name in names)]
+    curves = [curve for curve in found.curves if name in curve.backbone]
     first = [curve for curve in curves if curve.attack_id == curves[0].attack_id]
-    contrast = next((one for one in found.contrasts if any(name in one.backbone for name in names)), None)
-    return Side(
-        task,
-        tuple(curve for curve in first if curve.attention == "none"),
-        tuple(curve for curve in first if curve.attention != "none"),
-        contrast,
-        READINGS[reading(data, task)],
-    )
+    contrast = next((one for one in found.contrasts if name in one.backbone), None)
+    lines = [tuple(curve for curve in first if (curve.attention != "none") == with_it) for with_it in (False, True)]
+    return Side(task, lines[0], lines[1], contrast, READINGS[reading(data, task)])
 
 
 def _clean(kind: str, side: Side, plain: str, attentive: str, majority: str) -> list[Claim]:
     one = next(iter(side.plain + side.attentive), None)
     rate = formatting.percent(_clean_point(one).majority_rate, formatting.DECIMAL_FROM) if one else NOT_MEASURED
-    return [
-        Claim(NAMES[kind], "clean accuracy, without attention", plain, _reference(side.plain)),
-        Claim(NAMES[kind], "clean accuracy, with attention", attentive, _reference(side.attentive)),
-        Claim(NAMES[kind], "majority rate of the data", majority, rate, "An accuracy near it is no result."),
-    ]
+    claim = partial(Claim, NAMES[kind])
+    clean = claim("clean accuracy, without attention", plain, _reference(side.plain))
+    with_it = claim("clean accuracy, with attention", attentive, _reference(side.attentive))
+    return [clean, with_it, claim("majority rate of the data", majority, rate, "An accuracy near it is no result.")]
 
 
 def _under_attack(lines: tuple[Curve, ...], say: Callable[[Curve], str | None]) -> str:
@@ -213,8 +204,7 @@ def _costs(lines: tuple[Curve, ...], share: float) -> str:
 
 
 def _paired(side: Side, epsilon: float) -> PairedPoint | None:
-    found = side.contrast.comparison.points if side.contrast and side.contrast.comparison else ()
-    return next((point for point in found if abs(point.epsilon - epsilon) <= 1e-6 * epsilon), None)
+    return next((point for point in _compared(side) if abs(point.epsilon - epsilon) <= 1e-6 * epsilon), None)
 
 
 def _difference(side: Side, epsilon: float) -> str:
@@ -232,6 +222,10 @@ def _ratio(side: Side, epsilon: float) -> str:
         return _refused(side)
     if point.ratio is None:
         return f"{point.ratio_note}; {_points(point)}"
+    return _times(point)
+
+
+def _times(point: PairedPoint) -> str:
     return f"{point.ratio:.2f} × [{point.ratio_low:.2f}, {point.ratio_high:.2f}]"
 
 
@@ -244,36 +238,32 @@ def _sentence(side: Side) -> str:
 
 
 def _crossing(side: Side) -> str:
-    if not side.contrast or not side.contrast.comparison:
+    if not (points := _compared(side)):
         return _refused(side)
-    ahead = [point for point in side.contrast.comparison.points if point.points > 0 and point.epsilon > 0]
-    largest = side.contrast.comparison.points[-1].epsilon
+    ahead = [point for point in points if point.points > 0 and point.epsilon > 0]
     if not ahead:
-        return f"not up to {formatting.epsilon(largest)}"
+        return f"not up to {formatting.epsilon(points[-1].epsilon)}"
     return f"attention ahead from {formatting.epsilon(ahead[0].epsilon)} on, by {_points(ahead[0])}"
 
 
-def _compared(sides: list[Side]) -> list[tuple[str, PairedPoint]]:
-    return [
-        (side.task, point)
-        for side in sides
-        if side.contrast and side.contrast.comparison
-        for point in side.contrast.comparison.points
-    ]
+def _compared(side: Side) -> tuple[PairedPoint, ...]:
+    """The two sides at each epsilon, where they could be compared."""
+    return side.contrast.comparison.points if side.contrast and side.contrast.comparison else ()
 
 
 def _largest(sides: list[Side]) -> str:
-    found = max(_compared(sides), key=lambda one: one[1].points, default=None)
+    every = [(side.task, point) for side in sides for point in _compared(side)]
+    found = max(every, key=lambda one: one[1].points, default=None)
     return f"{_points(found[1])} on {found[0]} at {formatting.epsilon(found[1].epsilon)}" if found else NOT_MEASURED
 
 
 def _largest_ratio(sides: list[Side]) -> str:
-    compared = _compared(sides)
+    compared = [(side.task, point) for side in sides for point in _compared(side)]
     allowed = [(task, point) for task, point in compared if point.ratio is not None]
     if not allowed:
         return "no ratio: every denominator is too small" if compared else NOT_MEASURED
     task, point = max(allowed, key=lambda one: one[1].ratio or 0)
-    return f"{point.ratio:.2f} × [{point.ratio_low:.2f}, {point.ratio_high:.2f}] on {task} at {formatting.epsilon(point.epsilon)}"
+    return f"{_times(point)} on {task} at {formatting.epsilon(point.epsilon)}"
 
 
 def _parameters(data: RunData, sides: list[Side]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,15 +35,11 @@ class KerasFile:
 
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
-KERAS_FILES = {
-    "resnet50": KerasFile(
-        f"{_KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5", "4d473c1dd8becc155b73f8504c6f6626"
-    ),
-    "inception_resnet_v2": KerasFile(
-        f"{_KERAS}/inception_resnet_v2/inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        "d19885ff4a710c122648d3b5c3b684e4",
-    ),
-}
+_END = "weights_tf_dim_ordering_tf_kernels_notop.h5"
+_SUMS = "4d473c1dd8becc155b73f8504c6f6626", "d19885ff4a710c122648d3b5c3b684e4"
+_ADDRESSES = f"{_KERAS}/resnet/resnet50_{_END}", f"{_KERAS}/inception_resnet_v2/inception_resnet_v2_{_END}"
+_NAMES = "resnet50", "inception_resnet_v2"
+KERAS_FILES = {name: KerasFile(*file) for name, *file in zip(_NAMES, _ADDRESSES, _SUMS, strict=True)}
 
 
 def keras_network(request: Request) -> Network:
@@ -57,9 +54,8 @@ def keras_network(request: Request) -> Network:
     if request.name not in KERAS_FILES:
         raise InputError(f"backbone: source keras has {', '.join(KERAS_FILES)}; got {request.name!r}")
     if request.head == "own" or request.arguments or request.channels != 3:
-        raise InputError(
-            "head, arguments, channels: source keras has a new head, no arguments and 3 channels; leave them out"
-        )
+        why = "source keras has a new head, no arguments and 3 channels"
+        raise InputError(f"head, arguments, channels: {why}; leave them out")
     plain = timm_network(replace(request, weights=None, head="new")).module.get_submodule("network")
     inception = request.name == "inception_resnet_v2"
     module = _inception(plain) if inception else _resnet50(plain)
@@ -148,10 +144,9 @@ def keras_file(name: str) -> Path:
     with path.open("rb") as content:
         found = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if found != file.md5:
-        raise InputError(
-            f"weights: {path} is not the file that Keras publishes (MD5 {found}, not {file.md5}); it may be cut short: "
-            f"delete it and download {file.address} again, or pass weights={str(path)!r} to use it as it is"
-        )
+        fault = f"{path} is not the file that Keras publishes (MD5 {found}, not {file.md5}); it may be cut short"
+        remedy = f"delete it and download {file.address} again, or pass weights={str(path)!r} to use it as it is"
+        raise InputError(f"weights: {fault}: {remedy}")
     return path
 
 
@@ -162,11 +157,8 @@ def _download(file: KerasFile, path: Path, places: list[Path]) -> None:
             atomic(path) as draft,
             draft.open("wb") as out,
         ):
-            while chunk := answer.read(1 << 20):
-                out.write(chunk)
+            shutil.copyfileobj(answer, out)
     except OSError as error:
-        raise InputError(
-            f"weights: 'imagenet' needs Keras' file {file.name}, which is neither at "
-            f"{' nor at '.join(str(place) for place in places)}, and cannot be downloaded ({error}). On a machine with "
-            f"a network fetch {file.address} and put it at {places[0]}, or use weights=None"
-        ) from error
+        absent = f"which is neither at {' nor at '.join(map(str, places))}, and cannot be downloaded ({error})"
+        remedy = f"On a machine with a network fetch {file.address} and put it at {places[0]}, or use weights=None"
+        raise InputError(f"weights: 'imagenet' needs Keras' file {file.name}, {absent}. {remedy}") from error

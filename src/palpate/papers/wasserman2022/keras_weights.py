@@ -28,9 +28,7 @@ _INCEPTION_ORDERS = {
     "mixed_7a": (4, 0, 2, 5, 1, 3, 6),
     "block8": (1, 2, 0, 3),
 }
-_INCEPTION_BLOCKS = (
-    *("stem", "mixed_5b", *["block35"] * 10, "mixed_6a", *["block17"] * 20, "mixed_7a", *["block8"] * 9),
-)
+_INCEPTION_BLOCKS = ("stem", "mixed_5b", *["block35"] * 10, "mixed_6a", *["block17"] * 20, "mixed_7a", *["block8"] * 9)
 
 
 def read_h5(path: Path) -> Layers:
@@ -55,10 +53,9 @@ def read_h5(path: Path) -> Layers:
                     layers.append((name, arrays))
             return layers
     except (OSError, KeyError, RuntimeError) as error:
-        raise InputError(
-            f"weights: {path} cannot be read as a Keras weights file ({error}); it may be cut short or of Keras 3's "
-            "other format: use the *_notop.h5 file that Keras publishes"
-        ) from error
+        why = f"({error}); it may be cut short or of Keras 3's other format"
+        remedy = "use the *_notop.h5 file that Keras publishes"
+        raise InputError(f"weights: {path} cannot be read as a Keras weights file {why}: {remedy}") from error
 
 
 def _names(group: Any, attribute: str) -> Iterator[str]:
@@ -122,10 +119,9 @@ def inception_state(layers: Layers, module: nn.Module, flip: bool) -> State:
     norms = [arrays for _, arrays in layers if len(arrays) == 3]
     mixes = [arrays for _, arrays in layers if len(arrays) == 2 and arrays[0].ndim == 4]
     if (len(convolutions), len(norms), len(mixes)) != (204, 204, 40):
-        raise InputError(
-            f"weights: expected InceptionResNetV2 of Keras (204 convolutions, 204 batch norms, 40 with a bias), got "
-            f"{len(convolutions)}, {len(norms)}, {len(mixes)}; use its *_notop.h5 file"
-        )
+        expected = "InceptionResNetV2 of Keras (204 convolutions, 204 batch norms, 40 with a bias)"
+        got = f"{len(convolutions)}, {len(norms)}, {len(mixes)}"
+        raise InputError(f"weights: expected {expected}, got {got}; use its *_notop.h5 file")
     order: list[int] = []  # order[i] is the place in the file of our convolution i
     for block in _INCEPTION_BLOCKS:
         places = _INCEPTION_ORDERS[block]
@@ -146,10 +142,8 @@ def inception_state(layers: Layers, module: nn.Module, flip: bool) -> State:
 
 def _layer(found: dict[str, list[np.ndarray]], name: str, arrays: int) -> list[np.ndarray]:
     if len(found.get(name, [])) != arrays:
-        raise InputError(
-            f"weights: expected ResNet50 of Keras with a layer {name} of {arrays} arrays, got "
-            f"{len(found.get(name, []))}; use its *_notop.h5 file"
-        )
+        expected = f"ResNet50 of Keras with a layer {name} of {arrays} arrays"
+        raise InputError(f"weights: expected {expected}, got {len(found.get(name, []))}; use its *_notop.h5 file")
     return found[name]
 
 

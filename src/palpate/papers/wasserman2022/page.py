@@ -22,21 +22,13 @@ def write_page(run: Path, out: Path | None = None) -> Path:
     """
     data = read(Path(run))
     target = Path(out) if out is not None else data.path / "paper.html"
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("palpate.papers.wasserman2022", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("page.html").render(
-        name=data.results.title,
-        claims=claims(data),
-        tasks=[
-            (NAMES[kind], record.title or task, record.size, record.images, reading(data, task))
-            for task, record in data.study.tasks.items()
-            if (kind := family(data, task))
-        ],
-        missing=NOT_MEASURED,
-        style=Markup(source("style.css")),
-    )
+    loader = jinja2.PackageLoader("palpate.papers.wasserman2022", ".")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    tasks = []
+    for task, record in data.study.tasks.items():
+        if kind := family(data, task):
+            tasks.append((NAMES[kind], record.title or task, record.size, record.images, reading(data, task)))
+    told = {"name": data.results.title, "claims": claims(data), "tasks": tasks, "missing": NOT_MEASURED}
+    page = environment.get_template("page.html").render(style=Markup(source("style.css")), **told)
     write_text(target, page)
     return target

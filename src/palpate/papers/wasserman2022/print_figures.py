@@ -3,12 +3,12 @@
 Figure 1 is the chest filter step by step; then each task has a perturbation at its largest epsilon and its curves, with clean accuracy dashed.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from palpate.core import formatting
@@ -73,16 +73,8 @@ def preprocessing(image: np.ndarray, size: int = 224) -> Figure:
     small = resize(image, size)
     spread = cv2.normalize(small, np.empty(0), 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     blurred = cv2.GaussianBlur(spread, (0, 0), sigmaX=SIGMA)
-    figure = new_figure(6.8, 2.0)
-    steps = (
-        (image, "original"),
-        (spread, "x: resized, 0–255"),
-        (blurred, "blur of x, σ = 20"),
-        (chest(small), "4x − 4·blur(x) + 128"),
-    )
-    for axes, (pixels, title) in zip(figure.subplots(1, len(steps)), steps, strict=True):
-        _show(axes, pixels, title)
-    return figure
+    titles = "original", "x: resized, 0–255", "blur of x, σ = 20", "4x − 4·blur(x) + 128"
+    return _row((6.8, 2.0), titles, (image, spread, blurred, chest(small)))
 
 
 def triple(example: samples.Samples, image: int) -> Figure:
@@ -91,15 +83,9 @@ def triple(example: samples.Samples, image: int) -> Figure:
     clean, adversarial = example.clean[image], example.adversarial[-1, image]  # (3, H, W) each
     times = images.magnification(epsilon)
     shown = np.clip(0.5 + times * (adversarial.astype(np.float64) - clean), 0, 1)
-    figure = new_figure(5.1, 1.95)
-    steps = (
-        (clean, "clean"),
-        (shown, f"perturbation ×{times}"),
-        (adversarial, f"perturbed, ε = {formatting.number(epsilon)}"),
-    )
-    for axes, (pixels, title) in zip(figure.subplots(1, 3), steps, strict=True):
-        _show(axes, np.clip(pixels.transpose(1, 2, 0), 0, 1), title)
-    return figure
+    titles = "clean", f"perturbation ×{times}", f"perturbed, ε = {formatting.number(epsilon)}"
+    pictures = [np.clip(pixels.transpose(1, 2, 0), 0, 1) for pixels in (clean, shown, adversarial)]
+    return _row((5.1, 1.95), titles, pictures)
 
 
 def with_clean(board: Leaderboard) -> Figure:
@@ -144,16 +130,19 @@ def _radiograph(path: Path | None) -> tuple[np.ndarray, str]:
     if path is None:
         from palpate.data.synthetic.generate import generate
 
-        return cv2.cvtColor(
-            generate("chest", 1, 512, 0).images[0], cv2.COLOR_RGB2GRAY
-        ), "a synthetic image (no patient)"
+        image = generate("chest", 1, 512, 0).images[0]
+        return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), "a synthetic image (no patient)"
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise InputError(f"chest_image: an image that OpenCV reads is needed, {path} is none; give a PNG or JPEG")
     return image, path.stem
 
 
-def _show(axes: Axes, pixels: np.ndarray, title: str) -> None:
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=255 if pixels.ndim == 2 else 1, interpolation="nearest")
-    axes.set_title(title, fontsize=7, pad=3)
-    axes.set_axis_off()
+def _row(size: tuple[float, float], titles: Sequence[str], pictures: Sequence[np.ndarray]) -> Figure:
+    """Pictures side by side, grey (H, W) from 0 to 255 or in colour (H, W, 3) in [0, 1], each under its title."""
+    figure = new_figure(*size)
+    for axes, title, pixels in zip(figure.subplots(1, len(titles)), titles, pictures, strict=True):
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=255 if pixels.ndim == 2 else 1, interpolation="nearest")
+        axes.set_title(title, fontsize=7, pad=3)
+        axes.set_axis_off()
+    return figure

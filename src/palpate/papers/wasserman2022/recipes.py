@@ -1,13 +1,7 @@
 """The trainings of the articles, as presets of a `TrainSpec`."""
 
-WASSERMAN = {
-    "optimizer": "adam",
-    "learning_rate": 0.01,
-    "adam_epsilon": 0.1,
-    "epochs": 300,
-    "patience": 40,
-    "class_weights": "inverse",
-}
+WASSERMAN = {"optimizer": "adam", "learning_rate": 0.01, "adam_epsilon": 0.1, "epochs": 300, "patience": 40}
+WASSERMAN |= {"class_weights": "inverse"}
 """arXiv 2210.14405, which gives no batch size; 16 is that of its reference code."""
 
 WASSERMAN_SKIN = WASSERMAN | {"epoch_fraction": 0.1}

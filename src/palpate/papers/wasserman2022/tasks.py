@@ -8,9 +8,6 @@ from dataclasses import replace
 from palpate.core.registry import TASKS
 from palpate.data.preprocess import Preprocess
 
-CHEST = replace(
-    TASKS["chestxray14"],
-    name="chestxray14-wasserman2022",
-    title="ChestX-ray14: pneumothorax, with the filter of Wasserman 2022",
-    preprocess=Preprocess(grey=True, filter="wasserman2022"),
-)
+_FILTER = Preprocess(grey=True, filter="wasserman2022")
+_TITLE = "ChestX-ray14: pneumothorax, with the filter of Wasserman 2022"
+CHEST = replace(TASKS["chestxray14"], name="chestxray14-wasserman2022", title=_TITLE, preprocess=_FILTER)

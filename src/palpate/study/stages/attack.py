@@ -122,16 +122,12 @@ def _joined(parts: list[Sweep], images: Images) -> Sweep:
 def _facts(path: Path, attack: Attack, epsilons: tuple[float, ...]) -> dict[str, Any]:
     """What all rows together say of the attack."""
     attacked, first = pl.scan_parquet(path).filter(pl.col("epsilon_index") > 0), pl.col("epsilon_index") == 1
-    found = attacked.select(
-        first.sum().alias("images"),
-        pl.col("passes_forward", "passes_backward").mean().name.suffix("_per_image"),
-        (~pl.col("in_ball")).sum().alias("outside_ball"),
-        (~pl.col("in_box")).sum().alias("outside_box"),
-        (pl.col("status") == "failed").sum().alias("failed"),
-        (pl.col("status") == "no gradient").sum().alias("no_gradient"),
-        pl.col("radius").filter(first, pl.col("radius") > 0).median().alias("median"),
-    )
-    facts = found.collect().row(0, named=True)
+    passes = pl.col("passes_forward", "passes_backward").mean().name.suffix("_per_image")
+    counts = {"outside_ball": ~pl.col("in_ball"), "outside_box": ~pl.col("in_box")}
+    counts |= {name: pl.col("status") == name.replace("_", " ") for name in ("failed", "no_gradient")}
+    median = pl.col("radius").filter(first, pl.col("radius") > 0).median().alias("median")
+    summed = [which.sum().alias(name) for name, which in counts.items()]
+    facts = attacked.select(first.sum().alias("images"), passes, *summed, median).collect().row(0, named=True)
     median = facts.pop("median")
     if median is None:
         return facts | {"result": "no image was classified correctly"}
