@@ -17,9 +17,11 @@ from palpate import __version__
 from palpate.cli.main import ORDER, application, main
 from palpate.cli.network import NetworkOptions
 from palpate.cli.options import ungrouped
+from palpate.cli.study import print_estimate
 from palpate.core.records import StageOutput
 from palpate.core.registry import COMMANDS, Entry, registries
 from palpate.core.run_folder import open_run
+from palpate.study.estimate import Estimate
 
 
 def _call(monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
@@ -234,3 +236,12 @@ def test_brackets_in_a_wrong_call_are_text(monkeypatch, capsys, arguments):
     status, _, err = _call(monkeypatch, capsys, *arguments)
     assert status == 2
     assert arguments[-1] in err
+
+
+def test_an_estimate_says_of_which_study_it_is(capsys):
+    line = Estimate("chest", "resnet18", True, 2, 6, 1200, 340, 90.0, 12.0)
+    print_estimate("first", [line, dataclasses.replace(line, model="resnet50", present=False)])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("first: nothing was run")
+    assert "in all 4 of 12" in shown
+    assert "absent" in shown

@@ -66,8 +66,8 @@ def print_estimate(name: str, lines: Sequence["Estimate"]) -> None:
     footers = {"model": "in all", "data": "", "done": done, "train": "", "attack": ""}
     footers |= {"time": span(totals["seconds"]), "disk": disk}
     columns, rows = [], []
-    for name, foot in footers.items():
-        columns.append(Column(name, foot, justify="left" if name in ("model", "data") else "right", overflow="fold"))
+    for head, foot in footers.items():
+        columns.append(Column(head, foot, justify="left" if head in ("model", "data") else "right", overflow="fold"))
     for line in lines:
         here = "[green]here[/green]" if line.present else "[red]absent[/red]"
         passes = f"{line.complete} of {line.stages}", count(line.training_passes), count(line.attack_passes)
