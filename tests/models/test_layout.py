@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from palpate.models.layout import use_channels_last
+from palpate.models.adapt import use_channels_last
 
 
 class Viewing(nn.Module):

@@ -8,8 +8,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from huggingface_hub import ModelCard
 
-from palpate.report.materials import bill_of_materials
-from palpate.report.model_cards import model_cards
+from palpate.report.model_cards import bill_of_materials, model_cards
 from palpate.report.page.page import write_report
 from palpate.report.run_data import read
 from palpate.report.sections.limits import ALWAYS, limits

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from sklearn.metrics import confusion_matrix
 
-from palpate.statistics.confusion import CONFUSION, confusion
+from palpate.statistics.clinical import CONFUSION, confusion
 
 
 def test_counts_are_those_of_scikit_learn(make_rows):

@@ -9,8 +9,8 @@ from palpate.attacks.access import ModelAccess
 from palpate.attacks.budget import PassBudget
 from palpate.attacks.result import Sweep
 from palpate.models.adapt import as_logits_model
+from palpate.verdicts.check import SweepUnderTest
 from palpate.verdicts.context import CheckContext
-from palpate.verdicts.swept import SweepUnderTest
 
 EPSILONS = (0.01, 0.02, 0.04, 0.08)
 SIZE = 8

@@ -5,7 +5,7 @@ import torch
 from tests.verdicts.linear import Line, context_of, images
 from torch import nn
 
-from palpate.verdicts.inputs import input_range
+from palpate.verdicts.accuracy import input_range
 
 
 def test_an_honest_line_passes():

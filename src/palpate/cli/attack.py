@@ -56,7 +56,7 @@ def attack(
     folder = out or Path("runs") / study.name
     run_study(study, folder, network.data, device, threads)
     if write_images:
-        from palpate.study.written import write_attacked
+        from palpate.study.stages.attack import write_attacked
 
         for line in write_attacked(study, folder, write_images, network.data, device):
             typer.echo(line)

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from palpate.cli.network import NetworkOptions
 from palpate.cli.options import NETWORK, option
-from palpate.cli.tables import print_table
+from palpate.cli.running import print_table
 from palpate.core.errors import InputError
 from palpate.core.registry import COMMANDS, registries
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from palpate.study.spec import Study
+
+FIRST = 32
+"""Images on which the clean accuracy of a network is judged."""
 
 
 @COMMANDS.register("doctor")
@@ -34,8 +39,6 @@ def doctor(
         print_table(("what", "found"), machine(network.data), title="This machine", show_header=False)
         print_table(("kind", "package", "names"), registered(), title="Registered")
         return
-    from palpate.cli.understood import understood
-
     found = understood(network, network.study(model, task))
     rows = ((what, Text(text, "yellow" if what == "doubt" else "")) for what, text in found)
     print_table(("what", "found"), rows, title="Understood", show_header=False)
@@ -72,3 +75,59 @@ def registered() -> "Iterator[tuple[str, Text, Text]]":
             names.setdefault(entry.package, []).append(entry.name)
         for package, found in names.items() or [("–", [])]:
             yield registry.kind, Text(package), Text(", ".join(found) or "none")
+
+
+def understood(options: NetworkOptions, study: "Study") -> Iterator[tuple[str, str]]:
+    """Pairs of what and found: the network, channels, range, classes, layer and clean accuracy; then every doubt and note.
+
+    Raises:
+        InputError: what cannot work, as a study would say before it begins.
+    """
+    import torch
+
+    from palpate.core import formatting
+    from palpate.models.predict import as_tensor, predict_logits
+    from palpate.statistics.intervals import wilson
+    from palpate.study.classifier import inner
+    from palpate.study.stages.explain import chosen
+
+    spec = study.models[0]
+    dataset, ready = options.opened(study)
+    network, split = inner(ready), dataset.test
+    images, labels = as_tensor(split.images[:FIRST]), torch.as_tensor(split.labels[:FIRST])
+    parameters = list(network.parameters())
+    kinds = ", ".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters}))
+    yield "network", f"{spec.backbone}, {sum(map(torch.Tensor.numel, parameters)):,} parameters ({kinds or 'none'})"
+    shape = f"{dataset.channels} × {dataset.size} × {dataset.size}"
+    yield "images", f"{len(split):,}, {shape}, of {network.channels} channels to the network"
+    if several := study.tasks[0].findings:
+        yield "findings", f"{', '.join(several)}; what follows is of {dataset.finding}"
+    scale = dataset.scale
+    levels = f", {scale.levels:,} levels" if scale.levels else ""
+    yield "files", f"{scale.low:g} to {scale.high:g} {scale.unit}".strip() + f" are 0 to 1{levels}"
+    with torch.no_grad():
+        given = network.normalize(images.to(network.normalize.mean))
+    yield "range", f"the network gets {given.min():.4g} to {given.max():.4g}, on average {given.mean():.4g}"
+    logits = predict_logits(ready, images)
+    one = "one logit: the second class where it is above 0"
+    answers = one if network.num_classes == 1 else f"{network.num_classes} logits"
+    if spec.findings:
+        answers += f", of which {spec.findings.index(dataset.finding) + 1} answers for {dataset.finding}"
+    yield "logits", f"{answers}; {logits.min():.4g} to {logits.max():.4g}"
+    known = network.classes or study.tasks[0].classes
+    names = "by name" if known else "by place: state --classes where the logits have another order"
+    yield "classes", ", ".join(f"{place} {name}" for place, name in enumerate(dataset.classes)) + f" ({names})"
+    for method in study.methods_of(spec):
+        settings, layer = chosen(ready, images[0], method)
+        yield "maps", settings["method"] + (f" of {layer}" if layer else "")
+    right = logits.argmax(1) == labels
+    low, high = wilson(int(right.sum()), len(right))
+    accuracy = formatting.percent_interval(right.float().mean().item(), low, high, len(right))
+    yield "clean accuracy", f"{accuracy} on {len(right)} images"
+    if len(logits) > 1 and (logits.argmax(1) == logits.argmax(1)[0]).all():
+        only = dataset.classes[int(logits.argmax(1)[0])]
+        yield "doubt", f"every answer is {only}: are value_range, mean, std and the weights those of this network?"
+    elif high < 1 / len(dataset.classes):
+        yield "doubt", "the accuracy is below chance: are the classes in the order of the logits?"
+    for note in dataset.notes:
+        yield "note", note

@@ -1,10 +1,10 @@
-"""What the commands that make a study share: run it, stop it when asked to, and print its curves and where its report lies."""
+"""What commands share: run a study, stop it when asked to, print its curves and where its report lies, and print a table."""
 
 import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,3 +119,18 @@ def set_threads(threads: int | None) -> None:
 
     if threads:
         torch.set_num_threads(threads)
+
+
+if TYPE_CHECKING:
+    from rich.table import Column
+
+
+def print_table(columns: "Sequence[str | Column]", rows: Iterable[Sequence[Any]], **style: Any) -> None:
+    """Print a table; what comes from outside stands in it as rich's `Text`, so that nothing is taken for markup."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(*(Column(each, overflow="fold") if isinstance(each, str) else each for each in columns), **style)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from palpate.cli.options import JsonOption, RunArgument
-from palpate.cli.tables import print_table
+from palpate.cli.running import print_table
 from palpate.core.registry import COMMANDS
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from palpate.cli.options import DataOption, DeviceOption, ThreadsOption, argument, option
-from palpate.cli.running import run_study, set_threads
-from palpate.cli.tables import print_table
+from palpate.cli.running import print_table, run_study, set_threads
 from palpate.core.registry import COMMANDS
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """`palpate tasks`: the labelled images that studies can ask for."""
 
 from palpate.cli.options import DataOption
-from palpate.cli.tables import print_table
+from palpate.cli.running import print_table
 from palpate.core.registry import COMMANDS
 
 

@@ -53,7 +53,7 @@ def repaired(run: "RunFolder", found: "Examination") -> "Examination":
     from palpate.report.page.page import write_report
 
     if found.study:
-        from palpate.study.rebuild import rebuild
+        from palpate.study.plan import rebuild
 
         rebuild(run)
         found = examine(run)

@@ -1,9 +1,11 @@
-"""Heads of other shapes as logits of classes: one sigmoid logit, or one finding of a multi-label head, becomes two classes."""
+"""Heads of other shapes as logits of classes, and networks of other precisions and memory layouts as attacks and trainings take them."""
 
 import contextlib
 
 import torch
 from torch import Tensor, nn
+
+from palpate.models.predict import evaluating
 
 FAR = 1e3
 """How far outside of [0, 1] outputs are looked at."""
@@ -179,3 +181,23 @@ def as_logits_model(model: nn.Module, finding: int | None = None) -> nn.Module:
         finding: column of a multi-label (sigmoid) head: class 1 where its logit is above 0.
     """
     return OneFinding(model, finding)
+
+
+def use_channels_last(model: nn.Module, example: Tensor) -> torch.memory_format:
+    """Put a model's weights into channels-last, in place, where it takes images of that layout; else leave them contiguous.
+
+    A network that calls `view` on a feature map fails on the other layout.
+
+    Args:
+        model: any network.
+        example: images (n, C, H, W) on its device, on which it is tried in evaluation mode.
+
+    Returns:
+        The layout that images should have.
+    """
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    with evaluating(model):
+        if takes_channels_last(model, example):
+            return torch.channels_last
+    model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    return torch.contiguous_format

@@ -9,8 +9,7 @@ from palpate.core import formatting
 from palpate.core.errors import InputError
 from palpate.core.io import CHECKSUMS, sha256, write_json, write_text
 from palpate.report import print_figures
-from palpate.report.materials import bill_of_materials
-from palpate.report.model_cards import model_cards
+from palpate.report.model_cards import bill_of_materials, model_cards
 from palpate.report.run_data import RunData
 from palpate.report.sections.methods import cited, methods
 from palpate.report.tables import Table

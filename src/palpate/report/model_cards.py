@@ -1,7 +1,8 @@
-"""A model card for each trained network, in the format of the Hugging Face hub: what it is, what was measured, and what was not."""
+"""Documents about a run for other systems: a card for each trained network, as the Hugging Face hub has it, and the bill of materials."""
 
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from palpate.report.results import NO_ATTACK, Curve, Point
 from palpate.report.run_data import RunData
 from palpate.report.section import text
 from palpate.report.sections.limits import ALWAYS
+from palpate.report.stages import MADE_ON
 
 
 def model_cards(data: RunData) -> dict[str, str]:
@@ -59,3 +61,16 @@ def _points(one: Curve) -> list[tuple[str, Point]]:
     if one.attack_id != NO_ATTACK:
         return [("clean, attacked images", one.points[0]), *points]
     return [("clean, whole test split", one.clean), *points] if one.clean else points
+
+
+def bill_of_materials(data: RunData) -> dict[str, Any]:
+    """What the run's stages recorded: each version of each package, each trained network, each data set.
+
+    The serial number is made from the study, so the same run gives the same document.
+
+    Source: CycloneDX specification 1.5, https://cyclonedx.org/docs/1.5/json/.
+    """
+    study = data.study
+    serial = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{study.name} {study.created}')}"
+    made = {"made_with": data.made_with(), "made_on": MADE_ON, "trained": data.complete("train")}
+    return json.loads(text("sbom.json", study=study, serial=serial, **made))

@@ -16,8 +16,7 @@ from palpate.report import verdicts
 from palpate.report.contrasts import NO_ATTACK, Contrast, contrasts_of, with_attack_id
 from palpate.report.corruptions import CorruptionResults, corruption_results
 from palpate.report.stages import ATTACKED, STATES, StageTables
-from palpate.statistics.clinical import directed_curves, directed_radii, operating_points
-from palpate.statistics.confusion import confusion
+from palpate.statistics.clinical import confusion, directed_curves, directed_radii, operating_points
 from palpate.statistics.curves import COUNTED, KEYS, curve, with_result
 from palpate.statistics.leaderboard import ARCHITECTURE, Leaderboard, Unranked, architecture_name, ranked, unranked
 from palpate.statistics.subgroups import subgroups
@@ -93,7 +92,7 @@ class TaskResults(Spec):
         curves: one for each model and attack.   contrasts: with vs. without attention.
         errors: rows of `palpate.statistics.clinical.ERRORS`, of two-class tasks.
         directed_radii: rows of `palpate.statistics.clinical.RADII`, of two-class tasks.
-        confusions: rows of `palpate.statistics.confusion.CONFUSION`, of tasks with three classes or more.
+        confusions: rows of `palpate.statistics.clinical.CONFUSION`, of tasks with three classes or more.
         corruptions: one for each corruption.   corruption_errors: as `errors`, under corruptions.
         operating_points: rows of `palpate.statistics.clinical.OPERATING`, of two-class tasks, clean test split.
         subgroups: rows of `palpate.statistics.subgroups.SUBGROUPS`, of tasks whose images have metadata.

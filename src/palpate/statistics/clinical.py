@@ -1,15 +1,14 @@
-"""False negatives and false positives as epsilon grows, and AUROC, sensitivity and specificity at a threshold fixed on validation data.
+"""Which errors are made: false negatives and positives as epsilon grows, AUROC, sensitivity and specificity, and which classes are taken for which.
 
-A false negative and a false positive do different harm, and accuracy does not tell them apart. Both tables keep what does not apply as
-null, with the reason in `note`, so that no report prints NaN.
+A false negative and a false positive do different harm, and accuracy does not tell them apart. Sensitivity and specificity are those at a threshold
+fixed on validation data. The tables keep what does not apply as null, with the reason in `note`, so that no report prints NaN.
 """
 
 import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.rows import SCHEMA
-from palpate.core.tables import columns
+from palpate.core.rows import SCHEMA, columns
 from palpate.statistics import operating
 from palpate.statistics.curves import DETAILS, KEYS, check_rows, group_names, survived, with_result
 from palpate.statistics.intervals import clustered_wilson
@@ -194,3 +193,21 @@ def _calibration(part: pl.DataFrame, level: float, seed: int, repetitions: int) 
 
 def _limits(name: str, found: tuple[float, float, float]) -> dict[str, float]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), found, strict=True))
+
+
+COUNTED_BY = [*KEYS, "norm", "epsilon", "label", "prediction"]  # prediction: null where the attack failed
+CONFUSION: dict[str, pl.DataType] = {**{name: SCHEMA[name] for name in COUNTED_BY}, "n": pl.UInt32()}
+
+
+def confusion(rows: pl.DataFrame) -> pl.DataFrame:
+    """One line per point of the curve, label and prediction that occurs, with the columns of `CONFUSION`; nothing for what never occurs.
+
+    Args:
+        rows: any models, attacks and splits together.
+
+    Raises:
+        InputError: as `palpate.statistics.curves.curve`.
+    """
+    known = pl.when(pl.col("status") == "ok").then("prediction")
+    table = check_rows(rows, needed=["prediction"]).with_columns(prediction=known)
+    return table.group_by(COUNTED_BY).len("n").sort(COUNTED_BY).cast(CONFUSION)  # pyright: ignore[reportArgumentType]

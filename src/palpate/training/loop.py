@@ -20,16 +20,14 @@ from torch.optim.swa_utils import update_bn
 from palpate.attacks.norms import random_start
 from palpate.attacks.pgd import pgd
 from palpate.core.errors import InputError
-from palpate.models.adapt import as_logits_model
+from palpate.models.adapt import as_logits_model, use_channels_last
 from palpate.models.checkpoint import check_finite
 from palpate.models.classifier import Classifier
 from palpate.models.generators import generator_states, restore_generators
-from palpate.models.layout import use_channels_last
 from palpate.models.predict import Chosen, Images, Progress, as_tensor, choose_device, predict_logits
 from palpate.models.resume import Resume
 from palpate.training.history import Epoch, History, Hooks, LabelledImages
-from palpate.training.objective import accuracy, balanced_accuracy, loss, loss_weights
-from palpate.training.optimizer import make_optimizer
+from palpate.training.objective import accuracy, balanced_accuracy, loss, loss_weights, make_optimizer
 from palpate.training.parallel import check_devices, gathered, launch, several
 from palpate.training.sampling import batches, draw, flip, flips
 from palpate.training.spec import TrainSpec

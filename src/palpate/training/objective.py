@@ -4,7 +4,7 @@ Labels are (n,) of K classes, or (n, F) of findings; logits are (n, K), or (n, F
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from palpate.core.errors import InputError
@@ -73,3 +73,12 @@ def _known_mean(values: Tensor, labels: Tensor) -> Tensor:
 def _balanced(predictions: Tensor, labels: Tensor) -> float:
     recalls = [(predictions[labels == label] == label).float().mean() for label in labels.unique()]
     return torch.stack(recalls).mean().item()
+
+
+def make_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, decay = spec.learning_rate, spec.weight_decay
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
+    kind = torch.optim.AdamW if spec.optimizer == "adamw" else torch.optim.Adam
+    return kind(parameters, rate, eps=spec.adam_epsilon, weight_decay=decay)

@@ -25,9 +25,8 @@ from palpate.models.generators import generator_states, restore_generators
 from palpate.models.predict import Images, Progress, as_tensor, device_of, evaluating
 from palpate.models.resume import Resume
 from palpate.verdicts.baselines import GreyStaysGrey
-from palpate.verdicts.check import Check, Finding, NotRun, checks
+from palpate.verdicts.check import Check, Finding, NotRun, SweepUnderTest, checks
 from palpate.verdicts.context import CheckContext
-from palpate.verdicts.swept import SweepUnderTest
 from palpate.verdicts.towards import Towards, towards
 
 MOST = 64

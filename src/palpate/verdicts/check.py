@@ -1,4 +1,4 @@
-"""What a check is, what it hands back, and the rule by which a count of images becomes a status.
+"""What a check is, what it hands back, the sweep that it examines, and the rule by which a count of images becomes a status.
 
 A check registers itself where it is defined, so a new one is one file: a function with the decorator below, in this package or in a plug-in.
 """
@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Literal
 
+from palpate.attacks.result import Sweep
 from palpate.core.io import facts_beside
 from palpate.core.records import Status
 from palpate.core.registry import VERDICTS
@@ -115,3 +116,29 @@ def out_of(count: int, total: int) -> str:
     ('1 of 64 images', '3 of 64 images')
     """
     return f"{count} of {total} images"
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepUnderTest:
+    """The sweep that is examined.
+
+    Attributes:
+        sweep: its result on all images; None where it cannot belong to them.
+        reason: why it cannot, or "".
+        relabelled: on how many images it has another label than was given.
+    """
+
+    sweep: Sweep | None
+    reason: str = ""
+    relabelled: int = 0
+
+    @property
+    def whole(self) -> Sweep:
+        """The sweep.
+
+        Raises:
+            NotRun: it belongs to other images.
+        """
+        if self.sweep is None:
+            raise NotRun(self.reason)
+        return self.sweep

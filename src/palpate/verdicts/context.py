@@ -23,9 +23,8 @@ from palpate.core.formatting import epsilon as write_epsilon
 from palpate.models.predict import Images
 from palpate.models.resume import to_device
 from palpate.verdicts.baselines import STEPS, Run, fools, pgd, price
-from palpate.verdicts.check import LEAST, Finding, NotRun, judge, out_of
+from palpate.verdicts.check import LEAST, Finding, NotRun, SweepUnderTest, judge, out_of
 from palpate.verdicts.difference import ROUNDED, differ
-from palpate.verdicts.swept import SweepUnderTest
 
 LOSSES = (cross_entropy, margin)
 """Of the attacks that several checks share."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from palpate.cli.options import RunArgument, argument, option
-from palpate.cli.tables import print_table
+from palpate.cli.running import print_table
 
 paper = typer.Typer(no_args_is_help=True, help="The studies, figures and numbers of arXiv 2210.14405.")
 

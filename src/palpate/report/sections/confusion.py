@@ -13,7 +13,7 @@ from palpate.core.registry import SECTIONS
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, of_tables, ranked
 from palpate.report.tables import NONE, Cell, Column, Table, percent, table
-from palpate.statistics.confusion import CONFUSION
+from palpate.statistics.clinical import CONFUSION
 from palpate.statistics.leaderboard import Entry
 
 WHOLE = 12

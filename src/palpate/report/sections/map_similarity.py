@@ -22,7 +22,7 @@ from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, ranked, render
 from palpate.report.tables import Cell, Column, Table, decimal, table
 from palpate.report.viewer.scenes import TARGETS
-from palpate.statistics.agreement import map_similarity
+from palpate.statistics.correlation import map_similarity
 
 SIDE = 56
 """Maps are averaged down to this side before models are compared: they were enlarged from 4 to 14 cells a side, so no more is in them."""

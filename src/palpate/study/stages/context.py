@@ -21,8 +21,8 @@ from palpate.data.options import ImageOptions, ImageSettings
 from palpate.data.own import read_arrays, read_folder, read_table
 from palpate.data.table import Columns
 from palpate.data.tasks import Task
+from palpate.models.adapt import use_channels_last
 from palpate.models.checkpoint import read_spec
-from palpate.models.layout import use_channels_last
 from palpate.models.memory import return_large_arrays
 from palpate.models.predict import Progress
 from palpate.models.weights import load_weights

@@ -15,7 +15,7 @@ from palpate.explainers.api import explain
 from palpate.explainers.layers import NoMap, find_layer
 from palpate.models.predict import predict_logits
 from palpate.models.sources.factory import load_function
-from palpate.statistics.agreement import map_similarity, mass_in_mask
+from palpate.statistics.correlation import map_similarity, mass_in_mask
 from palpate.study.stages.context import Context
 
 TARGETS = ("true", "predicted")
