@@ -5,9 +5,8 @@ import torch
 from tests.verdicts.linear import EPSILONS, Line, context_of, images
 from torch import nn
 
-from palpate.verdicts.baseline_pgd import local_lipschitz, sharpness
 from palpate.verdicts.check import NotRun
-from palpate.verdicts.gradients import along_a_path, finite_differences, repeatable, usable
+from palpate.verdicts.gradients import along_a_path, finite_differences, local_lipschitz, repeatable, sharpness, usable
 
 
 class Front(Line):
