@@ -205,13 +205,9 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     first = at.step == 1
     if block.norm != "linf":
         _to_optimum(block, at, (first & (miss < EXACT)).nonzero()[:, 0], gradient, aim, point, radius)
-    expected = aim + total(gradient * (point - at.point))
+    expected = aim + total((point - at.point).mul_(gradient))
     end = torch.where(first & (miss > config.curved), at.end.clamp(min=config.longer), at.end)
     halfway = at.step == end - config.window
-    pace = (aim - at.aim_then) / config.window
-    close = (estimate <= OUT_OF_REACH * block.top) | (aim + pace * ROUNDS * config.round >= 0)
-    # Ends early: the radius hardly falls any more, or nothing has fooled and the boundary is out of reach.
-    early = halfway & torch.where(known.isfinite(), known >= at.mark * (1 - config.still), ~close)
     marked = halfway | (at.step == end - 2 * config.window)
     after = dataclasses.replace(
         at, point=point, momentum=momentum, radius=radius, slope=slope, step=at.step + 1, mark=torch.where(marked, known, at.mark),
@@ -226,7 +222,13 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
         best.lost[at.image[lost]] = True  # unless the prediction held for another candidate of the image
         best.lost[at.image[first & ~(miss > LOST)]] = False
         _find_again(block, at, after, lost.nonzero()[:, 0], fooled)
-    over = early | (after.step >= after.end) & ~_further_round(block, config, after, close)
+    over = after.step >= end
+    if bool((halfway | over).any()):
+        pace = (aim - at.aim_then) / config.window
+        close = (estimate <= OUT_OF_REACH * block.top) | (aim + pace * ROUNDS * config.round >= 0)
+        # Ends early: the radius hardly falls any more, or nothing has fooled and the boundary is out of reach.
+        early = halfway & torch.where(known.isfinite(), known >= at.mark * (1 - config.still), ~close)
+        over = early | over & ~_further_round(block, config, after, close)
     best.estimate.scatter_reduce_(0, at.image, torch.where(keep & over, estimate, float("inf")), "amin")
     if bool((keep & ~over).all()):
         return after, after.take(slice(0, 0))

@@ -25,27 +25,25 @@ def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
         The folded copy; an unfolded frozen copy where folding would change the logits; the model itself, frozen by the caller, where it
         cannot be copied.
     """
-    try:
-        plain = copy.deepcopy(model).eval()  # which an exported program refuses
-    except Exception:  # whatever a copy of a stranger's network may raise
-        return model
-    if set(plain.modules()) & set(model.modules()):  # a module that gives itself for its copy
-        return model
-    for parameter in plain.parameters():
-        parameter.requires_grad_(False)
     with torch.no_grad():
-        expected = plain(example)
-        folded = copy.deepcopy(plain)
-        try:
-            for convolution, norm in _pairs(folded, example):
-                _merge(folded, convolution, norm)
-        except Exception:  # it copies its layers while it runs, or computes their weights by hooks
-            folded = plain
-        for candidate, layout in itertools.product((folded, plain), (torch.channels_last, torch.contiguous_format)):
-            candidate.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
+        for fold, layout in itertools.product((True, False), (torch.channels_last, torch.contiguous_format)):
             try:
+                candidate = copy.deepcopy(model).eval()  # which an exported program refuses
+            except Exception:  # whatever a copy of a stranger's network may raise
+                break
+            if set(candidate.modules()) & set(model.modules()):  # a module that gives itself for its copy
+                break
+            for parameter in candidate.parameters():
+                parameter.requires_grad_(False)
+            expected = candidate(example)
+            try:
+                for convolution, norm in _pairs(candidate, example) if fold else ():
+                    _merge(candidate, convolution, norm)
+                candidate.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
                 given = candidate(example.contiguous(memory_format=torch.channels_last))
-            except Exception:  # it views its feature maps
+            except (
+                Exception
+            ):  # it copies its layers while it runs, computes their weights by hooks, or views its feature maps
                 continue
             if given.shape == expected.shape and (given - expected).abs().max() <= TOLERANCE * expected.abs().max():
                 return candidate

@@ -86,12 +86,13 @@ def _dead_edge(model: Model, example: Tensor) -> float | None:
 
     def live(value: float) -> bool:
         points = torch.where(chosen, value, torch.full_like(example, 0.5))
-        _, _, gradient = ModelAccess(model).gradient(points, lambda logits: logits @ weights.to(logits))
+        _, _, gradient = ModelAccess(model).gradient(
+            points, lambda logits: logits @ torch.linspace(1, 2, logits.shape[1]).to(logits)
+        )
         return bool((gradient[chosen] != 0).any())
 
     chosen = (torch.rand(example.shape, generator=torch.Generator().manual_seed(0)) < 0.5).to(example.device)
     try:
-        weights = torch.linspace(1, 2, model(example).shape[1])
         dead = [end for end in (0.0, 1.0) if not live(end)]
         seen = {edge: sum(live(abs(end - edge)) for end in dead) for edge in EDGES} if dead else {0.0: 0}
         edge = max(seen, key=lambda edge: seen[edge]) if any(seen.values()) else 0.0

@@ -199,5 +199,5 @@ def sound(values: Tensor, sizes: Tensor, least: float = 0.0) -> Tensor:
         sizes: their l1 norms (n, k).
         least: a gradient counts as zero where its norm is at most this share of its value's size; an infinite value counts as 0.
     """
-    values = values.nan_to_num(0.0, 0.0, 0.0).abs().view(len(sizes), -1)
-    return ((sizes > least * values) & (sizes < float("inf"))).sum(1).cpu()
+    floor = least * values.nan_to_num(0.0, 0.0, 0.0).abs().view(len(sizes), -1) if least else 0.0
+    return ((sizes > floor) & (sizes < float("inf"))).sum(1).cpu()
