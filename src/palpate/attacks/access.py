@@ -11,7 +11,7 @@ from torch import Tensor
 
 from palpate.attacks.budget import PassBudget
 from palpate.attacks.losses import certain_margin, one_against_rest, wrong_by_logit
-from palpate.attacks.norms import dual_norm, per_image
+from palpate.attacks.norms import channel_mean, dual_norm, per_image
 from palpate.attacks.surrogate import FLAT, sizes_of, sound
 from palpate.models.memory import free_memory, out_of_memory
 from palpate.models.predict import one_message
@@ -147,7 +147,7 @@ class ModelAccess:
                 answers.append(
                     (logits.detach(), values.detach().expand(len(leaf)).clone(), _slope(values.sum(), leaf)[:, None])
                 )
-            return tuple(_mean(column) for column in zip(*answers, strict=True))
+            return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
         targets = self._targets(image)
         self._count(len(points), image, 1, 1)
@@ -171,7 +171,7 @@ class ModelAccess:
                 gaps = logits.gather(1, classes).double() - logits.gather(1, label[part][:, None]).double()
                 gradients = [_slope(gap, leaf, retain=rank + 1 < gaps.shape[1]) for rank, gap in enumerate(gaps.sum(0))]
                 answers.append((logits.detach(), gaps.detach(), torch.stack(gradients, 1)))
-            return tuple(_mean(column) for column in zip(*answers, strict=True))
+            return tuple(_mean(list(column)) for column in zip(*answers, strict=True))
 
         targets = self._targets(image)
         logits, gaps, gradients = self._ask_carefully(len(points), image, ask)
@@ -235,7 +235,7 @@ class ModelAccess:
     def _usable(self, gradient: Tensor, size: Tensor, chosen: Tensor | None) -> Tensor:
         """Gradients (n, C, H, W) of these l1 norms (n,) without what is no number; of images whose channels move together, their mean."""
         if chosen is not None and bool((tied := self.tied[chosen]).any()):
-            mean = _mean(gradient.unbind(1))[:, None].expand_as(gradient).contiguous(memory_format=torch.channels_last)
+            mean = channel_mean(gradient)
             gradient = mean if bool(tied.all()) else torch.where(per_image(tied, gradient) > 0, mean, gradient)
         bad = ~(size < float("inf"))
         if not bool(bad.any()):
@@ -296,5 +296,5 @@ def _slope(value: Tensor, leaf: Tensor, retain: bool = False) -> Tensor:
     return torch.zeros_like(leaf) if gradient is None else gradient
 
 
-def _mean(tensors: Sequence[Tensor]) -> Tensor:
-    return tensors[0] if len(tensors) == 1 else torch.stack(list(tensors)).mean(0)
+def _mean(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.stack(tensors).mean(0)

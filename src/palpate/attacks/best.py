@@ -50,7 +50,7 @@ class Best:
         """Take the candidates that fool their image (R,) at a smaller radius than known; of several the smallest, then the first."""
         offered = torch.where(fooled & (radius < self.limit[image]), radius, float("inf"))
         limit = self.limit.scatter_reduce(0, image, offered, "amin")
-        rows = ((offered == limit[image]) & offered.isfinite()).nonzero()[:, 0]
+        rows = ((offered == limit[image]) & (offered < float("inf"))).nonzero()[:, 0]
         if not len(rows):
             return
         first = torch.full_like(limit, len(image), dtype=torch.long)

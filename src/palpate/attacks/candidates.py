@@ -70,6 +70,8 @@ class Candidates:
 
     def take(self, where: Tensor | slice) -> "Candidates":
         """The candidates at `where` (a mask, indices or a slice)."""
+        if isinstance(where, Tensor) and where.dtype == torch.bool:
+            where = where.nonzero()[:, 0]
         return Candidates(*(getattr(self, field.name)[where] for field in dataclasses.fields(self)))
 
 

@@ -183,10 +183,11 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     """
     access, best = block.access, block.best
     logits, toward, gradient = access.gradient(at.point, margin_towards, at.label, at.target, image=at.image)
-    value = access.certain_margin(logits, at.label)
+    tolerance = rounding_tolerance(logits, at.label)
+    value = margin(logits.double(), at.label) - tolerance
     fooled = access.fooled(at.point, value, at.label, at.image)
     own = ~access.flat[at.image.cpu()].to(fooled.device)  # else the loss is a surrogate's
-    aim = torch.where(fooled & own, value, toward.double() - rounding_tolerance(logits, at.label))
+    aim = torch.where(fooled & own, value, toward.double() - tolerance)
     sound = ~unusable(logits)
     best.fail(at.image[~sound])
     best.update(at.image, at.point, at.radius, fooled)

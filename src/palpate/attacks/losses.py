@@ -107,22 +107,14 @@ def rounding_tolerance(logits: Tensor, labels: Tensor) -> Tensor:
     Nothing else counts: neither a logit that cannot win, such as a masked class at −1e9 or −∞, nor the size of other images' logits. A difference
     of batch, memory layout or fused layers may be larger; it is dealt with where a result is predicted again.
     """
-    return _tolerance(*_competing(logits, labels), torch.finfo(logits.dtype).eps)
+    best, true = others(logits, labels).amax(1), logits.gather(1, labels[:, None])[:, 0]
+    larger = torch.maximum(*(each.double().abs().nan_to_num(posinf=0.0) for each in (best, true)))
+    return torch.finfo(logits.dtype).eps / 2 * larger
 
 
 def certain_margin(logits: Tensor, labels: Tensor) -> Tensor:
     """The margin less its `rounding_tolerance` (N,), float64: above 0 only where the best wrong logit is really the larger one."""
-    best, true = _competing(logits, labels)
-    return best - true - _tolerance(best, true, torch.finfo(logits.dtype).eps)
-
-
-def _competing(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The best wrong logit and the true one (N,), float64."""
-    return others(logits, labels).amax(1).double(), logits.gather(1, labels[:, None])[:, 0].double()
-
-
-def _tolerance(best: Tensor, true: Tensor, eps: float) -> Tensor:
-    return eps / 2 * torch.maximum(*(each.abs().nan_to_num(posinf=0.0) for each in (best, true)))
+    return margin(logits.double(), labels) - rounding_tolerance(logits, labels)
 
 
 LOSSES: dict[str, Loss] = {"cross-entropy": cross_entropy, "log-odds": log_odds, "margin": margin}
