@@ -242,7 +242,8 @@ def _moved(block: Block, config: Config, at: Candidates, momentum: Tensor, radiu
     progress = (at.step - begin).clamp(min=0).double() / (at.end - begin - 1).clamp(min=1)
     high = torch.where(at.begin > 0, config.again, config.first)
     share = round_bits(config.last + (high - config.last) * (1 + torch.cos(torch.pi * progress)) / 2)
-    moved = torch.addcmul(at.clean, at.point - at.clean, per_image(radius / at.radius, momentum))
+    moved = at.point - at.clean
+    torch.addcmul(at.clean, moved, per_image(radius / at.radius, momentum), out=moved)
     if block.norm == "linf":  # the box cuts the step off pixel by pixel
         moved.addcmul_(momentum.sign(), per_image(share * radius, momentum))
     else:
