@@ -11,6 +11,7 @@ A new section is one new file in `report/sections/`, or a function of a plug-in:
 import dataclasses
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeVar
 from xml.sax.saxutils import escape as escape_xml
@@ -88,6 +89,11 @@ def source(name: str) -> str:
     return _LOADER.get_source(_ENVIRONMENT, name)[0]
 
 
+def caption(name: str, /, **told: Any) -> str:
+    """What captions.toml says above the tables of a name, its places filled."""
+    return _CAPTIONS[name].format(**told)
+
+
 def of_tables(title: str, tables: Iterable[Table | None], menu: str = "") -> Section | None:
     """A section that is nothing but tables; None where there is none."""
     found = tuple(one for one in tables if one)
@@ -123,5 +129,6 @@ _FOLDERS = [jinja2.PackageLoader("palpate.report", folder) for folder in ("secti
 _LOADER = jinja2.ChoiceLoader(_FOLDERS)
 _ENVIRONMENT = jinja2.Environment(trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
 _ENVIRONMENT.loader, _ENVIRONMENT.autoescape = _LOADER, jinja2.select_autoescape(["html"])
+_CAPTIONS: dict[str, str] = tomllib.loads(source("captions.toml"))
 _ENVIRONMENT.globals["formatting"] = formatting
 _ENVIRONMENT.filters |= {"breakable": breakable, "plain": plain, "xml": xml, "sentence": formatting.sentence}

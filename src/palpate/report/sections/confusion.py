@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, of_tables, ranked
+from palpate.report.section import Section, caption, of_tables, ranked
 from palpate.report.tables import NONE, Cell, Column, Table, percent, table
 from palpate.statistics.clinical import CONFUSION
 from palpate.statistics.leaderboard import Entry
@@ -66,8 +66,7 @@ def matrix(rows: pl.DataFrame, classes: int) -> NDArray[np.int64]:
 def _whole(name: str, title: str, counts: NDArray[np.int64], classes: tuple[str, ...], records: Records) -> Table:
     columns: list[Column] = [("true class", lambda row: classes[row]), ("n", lambda row: int(counts[row].sum()))]
     columns += [(f"as {one}", lambda row, place=place: _part(counts, row, place)) for place, one in enumerate(classes)]
-    shares = "share of the images of each true class (row) that are classified as each class (column)"
-    return table(name, f"{title}: {shares}, all runs together.", columns, range(len(classes)), records)
+    return table(name, caption("confusions", title=title), columns, range(len(classes)), records)
 
 
 def _list(name: str, title: str, counts: list[NDArray[np.int64]], classes: tuple[str, ...], records: Records) -> Table:
@@ -81,7 +80,7 @@ def _list(name: str, title: str, counts: list[NDArray[np.int64]], classes: tuple
         ("share when clean", lambda pair: _part(clean, *pair)),
     ]
     most = sorted(pairs, key=lambda pair: -attacked[pair])[:LISTED]
-    return table(name, f"{title}, all runs together.", columns, most, records)
+    return table(name, caption("confusion-list", title=title), columns, most, records)
 
 
 def _part(counts: NDArray[np.int64], row: int, column: int) -> Cell:

@@ -6,7 +6,7 @@ from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.contrasts import Contrast
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, ranked, render
+from palpate.report.section import Section, caption, ranked, render
 from palpate.report.tables import Cell, Table, percent, table
 from palpate.statistics.comparison import Comparison
 
@@ -29,7 +29,7 @@ def _table(task: str, one: Contrast, found: Comparison) -> Table:
     about = {"task": task, "finding": one.finding, "attack_id": one.attack_id, "with": found.b, "without": found.a}
     return table(
         f"{task}-attention-{one.name}-{one.attack_id}",
-        f"The same images under both; p is adjusted over the epsilons (Holm).{claim} {notes}".strip(),
+        f"{caption('attention', claim=claim)} {notes}".strip(),
         [
             ("ε", lambda point: Cell(formatting.epsilon(point.epsilon, found.norm) if point.epsilon else "clean", key=point.epsilon)),
             ("without attention", lambda point: percent(point.accuracy_a, found.images)),

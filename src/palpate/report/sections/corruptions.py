@@ -13,7 +13,7 @@ from palpate.report.figures import multiples_figure, multiples_height
 from palpate.report.line_styles import line_styles
 from palpate.report.results import TaskResults
 from palpate.report.run_data import RunData
-from palpate.report.section import Plot, Section, ranked, render
+from palpate.report.section import Plot, Section, caption, ranked, render
 from palpate.report.stages import Stage
 from palpate.report.tables import NONE, Cell, Column, Table, decimal, radius, rate, table
 from palpate.statistics.leaderboard import Entry, Leaderboard
@@ -50,12 +50,8 @@ def severity_table(task: str, found: TaskResults, names: list[str]) -> Table:
     columns: list[Column] = [("attack or corruption", lambda line: line[0].attack_id)]
     columns.append(("unit", lambda line: line[1].unit if line[1] else f"ε ({line[0].norm})"))
     columns += [(name, lambda line, name=name: _median(line, name)) for name in names]
-    caption = (
-        "How much until half of the correct images are misclassified: the median of the smallest radius or severity "
-    )
-    caption += "per image, over the images that each model classifies correctly, with its 95% interval; “>”: not up to "
-    caption += "there. Of a corruption the first severity at which the class changes counts."
-    return table(f"{task}-severities", caption, columns, lines, [_record(task, line, names) for line in lines])
+    records = [_record(task, line, names) for line in lines]
+    return table(f"{task}-severities", caption("severities"), columns, lines, records)
 
 
 def correlation_table(task: str, found: TaskResults) -> Table | None:
@@ -70,10 +66,9 @@ def correlation_table(task: str, found: TaskResults) -> Table | None:
     if between:
         columns.append(("between models", lambda one: decimal(one.between_models)))
     records = [{"task": task, "corruption": one.name, **each.to_dict()} for one in shown for each in one.correlations]
-    caption = f"Does the radius under {shown[0].attack_id} predict the severity under a corruption? Spearman's ρ over "
-    caption += "the images that a model classifies correctly, 95% intervals by drawing patients; 0: no relation, "
-    caption += "1: the same order of images." + " Last column: over the models, of their medians." * between
-    return table(f"{task}-correlations", caption, columns, shown, records)
+    last = " Last column: over the models, of their medians." * between
+    words = caption("correlations", attack=shown[0].attack_id, last=last)
+    return table(f"{task}-correlations", words, columns, shown, records)
 
 
 def check_table(data: RunData, task: str) -> Table:
@@ -88,8 +83,7 @@ def check_table(data: RunData, task: str) -> Table:
 
     return table(
         f"{task}-corruption-checks",
-        "Checks of each corruption's result: severity 0 leaves the image, seeds repeat, values stay in [0, 1], the network sees "
-        "the change, the severity still grows.",
+        caption("corruption-checks"),
         [
             ("corruption", lambda line: line[0].spec["corruption"]),
             ("model", lambda line: line[0].model_id),
@@ -117,9 +111,8 @@ def error_table(task: str, found: TaskResults) -> Table | None:
             kept[key] = row
     columns: list[Column] = [("corruption", "attack_id"), ("model", "model_id"), ("error", "error")]
     columns.append(("severity", lambda row: Cell(formatting.number(row["epsilon"]), key=row["epsilon"])))
-    caption = "Errors of each class at the largest severity tried at which they are not more than half; "
-    caption += "all severities are in the CSV."
-    return table(f"{task}-corruption-errors", caption, [*columns, ("rate", rate)], kept.values(), rows)
+    columns.append(("rate", rate))
+    return table(f"{task}-corruption-errors", caption("corruption-errors"), columns, kept.values(), rows)
 
 
 def about(task: str, found: TaskResults) -> Table:
@@ -130,8 +123,8 @@ def about(task: str, found: TaskResults) -> Table:
 
     told = {"corruption": "name", "for": "modality", "unit": "unit", "largest": largest, "source": "source"}
     columns: list[Column] = [(head, attrgetter(make) if isinstance(make, str) else make) for head, make in told.items()]
-    caption, lines = "What the corruptions are; docs/corruptions.md shows each.", found.corruptions
-    return table(f"{task}-corruption-sources", caption, columns, lines, [one.to_dict() for one in lines])
+    records = [one.to_dict() for one in found.corruptions]
+    return table(f"{task}-corruption-sources", caption("corruption-sources"), columns, found.corruptions, records)
 
 
 def _entry(board: Leaderboard, name: str) -> Entry | None:

@@ -6,7 +6,7 @@ from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK, Curve, Point
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, ranked, render
+from palpate.report.section import Section, caption, ranked, render
 from palpate.report.sections.leaderboard import board_plot, board_table, counted
 from palpate.report.tables import NONE, Cell, Column, Table, epsilon_columns, percent, share, table
 
@@ -49,8 +49,8 @@ def _table(task: str, finding: str, attack: str, curves: list[Curve]) -> Table:
     ]
     which = "test" if attack == NO_ATTACK else "attacked"
     records = [each for one in curves for each in _records(task, one)]
-    caption = f"Each run by itself ({subject}). All numbers are of the {which} images.{chance}"
-    return table(f"{task}-runs-{subject}", caption, columns, curves, records)
+    words = caption("runs", subject=subject, which=which, chance=chance)
+    return table(f"{task}-runs-{subject}", words, columns, curves, records)
 
 
 def _images(one: Curve) -> Cell:

@@ -9,7 +9,7 @@ from typing import Any
 from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK, TaskResults
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, of_tables, ranked
+from palpate.report.section import Section, caption, of_tables, ranked
 from palpate.report.sections.leaderboard import counted
 from palpate.report.tables import NONE, Cell, Column, Table, by_epsilon, decimal, epsilon_columns, radius, rate, table
 from palpate.statistics.clinical import DIRECTIONS
@@ -44,9 +44,8 @@ def _errors(name: str, rows: list[Any], grid: dict[int, tuple[float, str]], clas
     ordered = sorted(rows, key=lambda row: (row["attack_id"], row["model_id"], -row["label"]))
     columns: list[Column] = [("model", "model_id"), ("attack", "attack_id")]
     columns += [("error", lambda line: f"{line['error']}s"), ("n", "n"), *epsilon_columns(grid)]
-    caption = f"False negatives: images of “{classes[1]}” classified as “{classes[0]}”; false positives: the reverse. "
-    caption += "Of the attacked images, 95% intervals in brackets."
-    return table(name, caption, columns, by_epsilon(ordered, "model_id", "attack_id", "error"), rows)
+    lines = by_epsilon(ordered, "model_id", "attack_id", "error")
+    return table(name, caption("errors", classes=classes), columns, lines, rows)
 
 
 def directed_radii(task: str, found: TaskResults, classes: tuple[str, ...]) -> Table | None:
@@ -61,9 +60,8 @@ def directed_radii(task: str, found: TaskResults, classes: tuple[str, ...]) -> T
     for name in DIRECTIONS.values():
         columns.append((name, lambda line, name=name: _median(line[1].get(name))))
         columns.append(("n", lambda line, name=name: _images(line[1].get(name))))
-    caption = f"Median radius to a missed disease, of images of “{classes[1]}” that are classified correctly, "
-    caption += f"and to a false alarm, of those of “{classes[0]}”; n images each, 95% intervals in brackets."
-    return table(f"{task}-directed-radii", caption, columns, lines.items(), rows)
+    words = caption("directed-radii", classes=classes)
+    return table(f"{task}-directed-radii", words, columns, lines.items(), rows)
 
 
 def operating_points(task: str, found: TaskResults) -> Table | None:
@@ -77,9 +75,7 @@ def operating_points(task: str, found: TaskResults) -> Table | None:
     columns += [(name, lambda row, name=name: rate({**row, "note": ""}, name)) for name in shares]
     columns.append(("Brier score", lambda row: _decimal(row, "brier")))
     columns.append(("calibration error", lambda row: _decimal(row, "calibration_error")))
-    caption = "Clean images of the whole test split: AUROC; sensitivity and specificity at the threshold fixed on the "
-    caption += "validation images; Brier score and calibration error (smaller is better). 95% intervals in brackets."
-    return table(f"{task}-operating-points", caption + notes, columns, rows, rows)
+    return table(f"{task}-operating-points", caption("operating-points", notes=notes), columns, rows, rows)
 
 
 def _silent(found: TaskResults) -> set[str]:

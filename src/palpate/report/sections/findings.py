@@ -4,7 +4,7 @@ from palpate.core import formatting
 from palpate.core.registry import SECTIONS
 from palpate.report.results import TaskResults
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, of_tables, ranked
+from palpate.report.section import Section, caption, of_tables, ranked
 from palpate.report.sections.leaderboard import accuracy, balanced, median_radius, some_steps
 from palpate.report.tables import Table, decimal, epsilon_columns, table
 from palpate.statistics.leaderboard import Entry
@@ -30,8 +30,7 @@ def _table(data: RunData, parent: str) -> Table | None:
     with formatting.native(every[0][1].scale):
         return table(
             f"{parent}-findings",
-            f"Under attack by {first.attack_id}. AUROC of the whole test split (the mean over runs), all other numbers of the attacked images; "
-            "unknown labels count nowhere. 95% intervals in brackets.",
+            caption("findings", attack=first.attack_id),
             [
                 ("finding", lambda line: line[0]),
                 ("model", lambda line: line[2].name),

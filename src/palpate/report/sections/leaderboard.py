@@ -10,7 +10,7 @@ from palpate.report.figures import curve_figure
 from palpate.report.line_styles import line_styles
 from palpate.report.results import Results, TaskResults
 from palpate.report.run_data import RunData
-from palpate.report.section import Plot, Section, ranked, render
+from palpate.report.section import Plot, Section, caption, ranked, render
 from palpate.report.tables import NONE, Cell, Column, Table, epsilon_columns, radius, share, table
 from palpate.statistics.leaderboard import Entry, Leaderboard, radius_key
 from palpate.statistics.paired import halfway
@@ -117,8 +117,7 @@ def board_table(results: Results, task: str, board: Leaderboard, every: bool = F
         ]
     return table(
         f"{task}-{'accuracy' if every else 'leaderboard'}-{board.attack_id}",
-        f"Under attack by {board.attack_id}. All numbers are of the attacked images{_groups(board)}, 95% intervals in brackets. "
-        f"Below a rank: its 95% interval. Columns ε: classified correctly under attack; ▾ below the majority rate{silent}.",
+        caption("leaderboard", attack=board.attack_id, groups=_groups(board), silent=silent),
         columns,
         board.entries,
         [record(results, task, board, entry) for entry in board.entries],

@@ -19,7 +19,7 @@ from palpate.core.registry import SECTIONS
 from palpate.report.figures import similarity_figure
 from palpate.report.line_styles import line_styles
 from palpate.report.run_data import RunData
-from palpate.report.section import Plot, Section, ranked, render
+from palpate.report.section import Plot, Section, caption, ranked, render
 from palpate.report.tables import Cell, Column, Table, decimal, table
 from palpate.report.viewer.scenes import TARGETS
 from palpate.statistics.correlation import map_similarity
@@ -63,17 +63,17 @@ def section(data: RunData, task: str) -> Section | None:
     names = tuple(map(formatting.number, steps["epsilon"]))
     to_clean = recorded(maps, "similarity_clean", 1)
     to_previous, in_mask = recorded(maps, "similarity_previous", 1), recorded(maps, "mass_in_mask", 0, "mask_area")
-    inside = "Grad-CAM mass inside the lesion mask; in brackets the share of a map that is the same everywhere."
+    found = {
+        "maps-clean": to_clean,
+        "maps-previous": to_previous,
+        "maps-models": _between(data, task),
+        "maps-mask": in_mask,
+    }
     tables = tuple(
-        _table(f"{task}-maps-{name}", caption, columns, lines)
-        for name, caption, columns, lines in (
-            ("clean", "Similarity of each model's map to its map of the clean image.", names, to_clean),
-            ("previous", "Similarity of each model's map to its map at the next smaller ε.", names, to_previous),
-            ("models", "Similarity of the maps of two models, each attacked by itself.", ("clean", *names), _between(data, task)),
-            ("mask", inside, ("clean", *names), in_mask),
-        )
+        _table(task, name, names if name in ("maps-clean", "maps-previous") else ("clean", *names), lines)
+        for name, lines in found.items()
         if lines
-    )  # fmt: skip
+    )
     curves = {model: [mean.value for mean in means] for (model, target), means in to_clean.items() if target == "true"}
     drawn = similarity_figure(list(names), curves, line_styles(list(curves)))
     alt = "Mean similarity of each model's maps to those of the clean images, by epsilon."
@@ -136,7 +136,7 @@ def _mean(values: pl.Series) -> Mean:
     return Mean(float(known.mean()) if len(known) else None, len(known), len(values) - len(known))
 
 
-def _table(name: str, caption: str, columns: tuple[str, ...], lines: Lines) -> Table:
+def _table(task: str, name: str, columns: tuple[str, ...], lines: Lines) -> Table:
     heads: list[Column] = [("model", lambda line: line[0][0]), ("class explained", lambda line: line[0][1])]
     for place, column in enumerate(columns):
         head = column if column == "clean" else f"ε {column}"
@@ -146,8 +146,8 @@ def _table(name: str, caption: str, columns: tuple[str, ...], lines: Lines) -> T
         for (model, target), means in lines.items()
         for column, mean in zip(columns, means, strict=True)
     ]
-    caption += " Means over the samples; empty maps are counted and left out."
-    return table(name, caption, heads, lines.items(), records)
+    words = caption("maps", what=caption(name))
+    return table(f"{task}-{name}", words, heads, lines.items(), records)
 
 
 def _cell(mean: Mean) -> Cell:

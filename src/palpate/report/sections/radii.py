@@ -5,7 +5,7 @@ from palpate.core.registry import SECTIONS
 from palpate.report.figures import radius_figure
 from palpate.report.line_styles import line_styles
 from palpate.report.run_data import RunData
-from palpate.report.section import Plot, Section, ranked, render
+from palpate.report.section import Plot, Section, caption, ranked, render
 from palpate.report.tables import Cell, Table, percent, table
 from palpate.statistics.leaderboard import Entry, Leaderboard
 from palpate.statistics.radius import SHARES
@@ -35,7 +35,7 @@ def _table(task: str, board: Leaderboard, entries: list[Entry]) -> Table:
 
     return table(
         f"{task}-radii",
-        f"Under {board.attack_id}: the radius below which the stated share of the correct images is misclassified; all runs together.",
+        caption("radii", attack=board.attack_id),
         [
             ("model", lambda entry: entry.name),
             *((f"{share:.0%}", lambda entry, place=place: quantile(place, entry)) for place, share in enumerate(SHARES)),

@@ -8,7 +8,7 @@ from typing import Any
 from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK
 from palpate.report.run_data import RunData
-from palpate.report.section import Section, of_tables, ranked
+from palpate.report.section import Section, caption, of_tables, ranked
 from palpate.report.tables import Column, Table, by_epsilon, epsilon_columns, table
 
 
@@ -27,11 +27,6 @@ def section(data: RunData, task: str) -> Section | None:
 
 def _table(task: str, attack: str, error: str, disease: str, rows: list[dict[str, Any]]) -> Table:
     clean = attack == NO_ATTACK
-    means = {
-        "missed disease": f"Missed disease: images of {disease} of which another class was found",
-        "false alarm": f"False alarm: images of other classes in which {disease} was found",
-        "misclassified": "Misclassified images",
-    }
     decision = "by the largest logit"
     if disease and rows[0]["decision"] == "threshold":
         decision = "at the threshold fixed on the clean validation images"
@@ -42,6 +37,6 @@ def _table(task: str, attack: str, error: str, disease: str, rows: list[dict[str
     steps = {row["epsilon_index"]: (row["epsilon"], rows[-1]["norm"] or "linf") for row in rows}
     columns: list[Column] = [("model", "model_id"), ("subgroup", lambda line: f"{line['column']}: {line['value']}")]
     columns += [("n", "n"), *epsilon_columns(steps)]
-    caption = f"{means[error]}; {where}, {decision}. 95% intervals in brackets; no rate of too few images."
+    words = caption("subgroups", what=caption(error, disease=disease), where=where, decision=decision)
     lines = by_epsilon(rows, "model_id", "column", "value")
-    return table(f"{task}-subgroups-{attack}-{error}", caption, columns, lines, rows)
+    return table(f"{task}-subgroups-{attack}-{error}", words, columns, lines, rows)
