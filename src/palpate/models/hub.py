@@ -5,7 +5,7 @@ The hub's own client retries for most of a minute before it gives up; behind a h
 
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,10 @@ def hub_file(timm_name: str) -> Path:
     cached = huggingface_hub.try_to_load_from_cache(repository, _HUB_FILE)
     if isinstance(cached, str):
         return Path(cached)
-    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else unreachable(HUB)
-    if reason is None:
-        try:
-            return Path(huggingface_hub.hf_hub_download(repository, _HUB_FILE, endpoint=HUB))
-        except OSError as error:
-            reason = str(error)
-    address = f"{HUB}/{repository}/resolve/main/{_HUB_FILE}"
-    absent = f"which is not in the cache ({constants.HF_HUB_CACHE}) and cannot be downloaded ({reason})"
-    fault = f"'imagenet' for {timm_name!r} needs {_HUB_FILE} of {repository}, {absent}"
-    raise InputError(f"weights: {fault}. {BY_HAND.format(address)}")
+    absent = f"which is not in the cache ({constants.HF_HUB_CACHE}) and"
+    fault = f"weights: 'imagenet' for {timm_name!r} needs {_HUB_FILE} of {repository}, {absent}"
+    remedy = BY_HAND.format(f"{HUB}/{repository}/resolve/main/{_HUB_FILE}")
+    return downloaded(HUB, lambda: huggingface_hub.hf_hub_download(repository, _HUB_FILE, endpoint=HUB), fault, remedy)
 
 
 def repository(name: str, needed: Sequence[str], others: Sequence[str] = ()) -> Path:
@@ -63,16 +57,25 @@ def repository(name: str, needed: Sequence[str], others: Sequence[str] = ()) -> 
             return folder
     except (OSError, HFValidationError):
         pass
-    reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else unreachable(HUB)
+    fault = f"backbone: {name!r} is no folder, is not in the cache ({constants.HF_HUB_CACHE}), and"
+    files = f"{', '.join((*needed, *others))} of {HUB}/{name}"
+    remedy = f"On a machine with a network fetch {files} into a folder, and give the folder"
+    return downloaded(HUB, lambda: huggingface_hub.snapshot_download(name, endpoint=HUB, **wanted), fault, remedy)
+
+
+def downloaded(server: str, fetch: Callable[[], str | Path], fault: str, remedy: str) -> Path:
+    """Where `fetch` puts what it downloads from a server.
+
+    Raises:
+        InputError: the server does not answer, or does not have it; the message begins with the fault and ends with the remedy.
+    """
+    reason = "HF_HUB_OFFLINE is set" if server == HUB and constants.HF_HUB_OFFLINE else unreachable(server)
     if reason is None:
         try:
-            return Path(huggingface_hub.snapshot_download(name, endpoint=HUB, **wanted))
-        except (OSError, HFValidationError) as error:
+            return Path(fetch())
+        except (OSError, RuntimeError, HFValidationError) as error:
             reason = str(error)
-    absent = f"is not in the cache ({constants.HF_HUB_CACHE}), and cannot be downloaded ({reason})"
-    fault = f"{name!r} is no folder, {absent}"
-    files = f"{', '.join((*needed, *others))} of {HUB}/{name}"
-    raise InputError(f"backbone: {fault}. On a machine with a network fetch {files} into a folder, and give the folder")
+    raise InputError(f"{fault} cannot be downloaded ({reason}). {remedy}")
 
 
 def unreachable(address: str) -> str | None:

@@ -135,7 +135,7 @@ def test_torchvision_refusals(monkeypatch, tmp_path):
         build("torchvision:resnet18", size=64, channels=1)
     with pytest.raises(InputError, match="resnet18 does not take"):
         build("torchvision:resnet18", size=64, arguments={"depth": 3})
-    monkeypatch.setattr("palpate.models.sources.torchvision.unreachable", lambda _: "no network")
+    monkeypatch.setattr("palpate.models.hub.unreachable", lambda _: "no network")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(InputError, match=r"needs resnet18-f37072fd\.pth.*\(no network\).*pass its path as weights"):
         build("torchvision:resnet18", size=64, weights="imagenet")

@@ -11,7 +11,7 @@ from torch import nn
 from palpate.core.errors import InputError
 from palpate.core.registry import MODEL_SOURCES
 from palpate.models.checkpoint import State, fill
-from palpate.models.hub import BY_HAND, unreachable
+from palpate.models.hub import BY_HAND, downloaded
 from palpate.models.sources import Network, Request
 from palpate.models.weight_files import read_weights
 
@@ -63,17 +63,12 @@ def _published(name: str) -> Path:
     """The file of torchvision's default weights, from torch's cache or downloaded into it."""
     address = str(torchvision.models.get_model_weights(name)["DEFAULT"].url)
     path = Path(torch.hub.get_dir()) / "checkpoints" / address.rsplit("/", 1)[1]
-    if not path.is_file():
-        reason = unreachable(address)
-        if reason is None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                checksum = path.stem.rsplit("-", 1)[1]
-                torch.hub.download_url_to_file(address, str(path), hash_prefix=checksum, progress=False)
-                return path
-            except (OSError, RuntimeError) as error:
-                reason = str(error)
-        absent = f"which is not at {path} and cannot be downloaded ({reason})"
-        fault = f"'imagenet' for torchvision's {name} needs {path.name}, {absent}"
-        raise InputError(f"weights: {fault}. {BY_HAND.format(address)}")
-    return path
+
+    def fetch() -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checksum = path.stem.rsplit("-", 1)[1]
+        torch.hub.download_url_to_file(address, str(path), hash_prefix=checksum, progress=False)
+        return path
+
+    fault = f"weights: 'imagenet' for torchvision's {name} needs {path.name}, which is not at {path} and"
+    return path if path.is_file() else downloaded(address, fetch, fault, BY_HAND.format(address))
