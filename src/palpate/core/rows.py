@@ -1,29 +1,16 @@
-"""The tables of a run: the columns of each and their types, from columns.toml, and the row, one record per image and condition.
+"""The row: one record per image and condition, the only hand-over between the stages of a study and its report.
 
-Rows are the only hand-over between the stages of a study and its report. Every number in a report is a group-by of them, so every number can be
-traced to its `image_id`s. Group by `epsilon_index`, never by the float `epsilon`.
+Every number in a report is a group-by of these rows, so every number can be traced to its `image_id`s.
+Group by `epsilon_index`, never by the float `epsilon`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.io import facts_beside
-
-DAMAGED: tuple[type[BaseException], ...] = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
-"""What polars raises of a damaged file; a panic is no Exception."""
-
-_TABLES = facts_beside(__file__, "columns.toml")
-_LISTS: dict[str, pl.DataType] = {"List(Float64)": pl.List(pl.Float64())}
-
-
-def columns(table: str, first: Iterable[str] = ()) -> dict[str, pl.DataType]:
-    """The columns of a table of columns.toml and their types, after those of the row that come first."""
-    named = {name: _TABLES["row"][name] for name in first} | _TABLES[table]
-    return {name: _LISTS.get(kind) or getattr(pl, kind)() for name, kind in named.items()}
-
+from palpate.core.tables import DAMAGED, columns
 
 SCHEMA = columns("row")
 

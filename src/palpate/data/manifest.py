@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.rows import columns
+from palpate.core.tables import columns
 
 MANIFEST: dict[str, Any] = columns("manifest")
 """Columns of every manifest. It may have two more: `findings`, a list with 1, 0 or -1 (unknown) for each finding, and `metadata`, a struct."""

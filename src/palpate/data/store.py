@@ -18,7 +18,7 @@ import polars as pl
 
 from palpate.core.errors import Damaged, InputError
 from palpate.core.io import draft_of, read_record, sha256, sweep, write_record
-from palpate.core.rows import DAMAGED
+from palpate.core.tables import DAMAGED
 
 VERSION = 3  # raise it when the same input would be stored as other pixels
 DISK_MARGIN = 256 * 2**20  # bytes left free

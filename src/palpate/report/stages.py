@@ -14,8 +14,9 @@ import polars as pl
 from palpate.core.errors import Damaged, InputError
 from palpate.core.examine import metadata_problem
 from palpate.core.records import StageOutput, StageRecord, StudyRecord
-from palpate.core.rows import DAMAGED, SCHEMA, metadata_file
+from palpate.core.rows import SCHEMA, metadata_file
 from palpate.core.run_folder import RunFolder
+from palpate.core.tables import DAMAGED
 from palpate.statistics.curves import COUNTED
 
 Value = TypeVar("Value")

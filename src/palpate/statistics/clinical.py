@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.rows import SCHEMA, columns
+from palpate.core.rows import SCHEMA
+from palpate.core.tables import columns
 from palpate.statistics import operating
 from palpate.statistics.curves import DETAILS, KEYS, check_rows, group_names, survived, with_result
 from palpate.statistics.intervals import clustered_wilson

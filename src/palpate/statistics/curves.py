@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from palpate.core.errors import InputError
-from palpate.core.rows import columns
+from palpate.core.tables import columns
 from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, majority_rate
 
 KEYS = ["task", "split", "finding", "model_id", "attack_id", "epsilon_index"]

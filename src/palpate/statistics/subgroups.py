@@ -10,7 +10,7 @@ import polars as pl
 from scipy.special import logsumexp
 
 from palpate.core.errors import InputError
-from palpate.core.rows import columns
+from palpate.core.tables import columns
 from palpate.statistics.curves import check_rows, group_names
 from palpate.statistics.intervals import clustered_wilson
 from palpate.statistics.operating import choose_threshold
