@@ -1,12 +1,18 @@
 """The best adversarial of each image so far: its point and the radius of the ball that holds it.
 
-All candidates that work on an image share it, so that what one finds is what the others must fall below.
+All candidates that work on an image share it, so that what one finds is what the others must fall below, unless a search is made `afresh`.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from palpate.models.predict import Progress
+
+WELL_BELOW = 0.005
+"""The audit moves a point outwards by at most that share, so that what is kept of a radius so far below an older one never ends above that."""
 
 
 class Best:
@@ -59,9 +65,26 @@ class Best:
         self.points[image[rows]] = point[rows]
         self.limit = limit  # last, so that an interrupt between the two leaves no radius without its point
 
+    @contextmanager
+    def afresh(self, image: Tensor) -> Iterator[None]:
+        """Let a search on these images (n,) go by what it finds itself, as if no radius were known; when it ends the smaller radius stays."""
+        limit, points = self.limit.clone(), self.points.clone()
+        again = image[(limit[image] > 0) & limit[image].isfinite()]
+        self.limit = self.limit.index_fill(0, again, float("inf"))
+        try:
+            yield
+        finally:
+            older = again[~(self.limit[again] < limit[again])]
+            self.points[older] = points[older]
+            self.limit = self.limit.index_copy(0, older, limit[older])
+
     def keep(self) -> None:
-        """Keep what is known now, for images whose better points the model will not confirm."""
-        self.spare = self.limit.clone(), self.points.clone()
+        """Keep what is known now, where it is well below what was kept, for images whose better points the model will not confirm."""
+        if self.spare is None:
+            self.spare = self.limit.clone(), self.points.clone()
+        below = self.limit <= (1 - WELL_BELOW) * self.spare[0]
+        for kept, now in zip(self.spare, (self.limit, self.points), strict=True):
+            kept[below] = now[below]
 
     def fail(self, image: Tensor) -> None:
         """Note images for which the model gave no number; they are neither fooled nor robust."""

@@ -38,9 +38,9 @@ optimality came from .991 to .997 for 75 passes."""
 class Parts:
     """How much of each attack."""
 
-    restarts: int = 2  # descents from random points
+    restarts: int = 6  # descents from random points
     targets: int = 9  # descents towards one class each, at most K − 1
-    ascents: int = 30  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
+    ascents: int = 15  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
     queries: int = 100  # of Square
     polish: int = 80  # steps of a round of the last descent, from the best point
     descent: Config = dataclasses.field(

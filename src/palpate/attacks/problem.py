@@ -100,26 +100,31 @@ class Block:
     def _audit(self, levels: int | None) -> Tensor:
         """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust.
 
-        A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little, and where that does not help
-        the spare one is taken, before the image is given up. On grey levels it is what a PNG gives back, and cannot be moved.
+        A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little, and where that does not help, or
+        leads beyond the spare one, the spare one is taken, before the image is given up. On grey levels it is what a PNG gives back, and cannot be
+        moved.
 
         Returns:
             The norm really reached (n,), inf where nothing was found.
         """
         best = self.best
-        lost = self._not_confirmed((best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0], levels)
+        found = (best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0]
+        lost = self._not_confirmed(found, levels)
         if best.spare is not None and not levels:
+            farther = self._reached() > best.spare[0]
+            lost = torch.cat([lost, found[farther[found]]]).unique()
             best.limit[lost], best.points[lost] = (each[lost] for each in best.spare)
             lost = self._not_confirmed(lost, levels)
         best.fail(lost)
-        parts = zip(best.points.split(self.access.batch), best.clean.split(self.access.batch), strict=True)
-        reached = torch.cat(
-            [distance(points, clean, self.norm) for points, clean in parts]
-        )  # float64 is twice as large
-        radius = torch.where(best.limit.isfinite(), reached, best.limit)
+        radius = torch.where(best.limit.isfinite(), self._reached(), best.limit)
         if levels:  # k / 255 itself, not the difference of two of them rounded to float32
             radius = (radius * (levels - 1)).round() / (levels - 1)
         return radius
+
+    def _reached(self) -> Tensor:
+        """The norms (n,) of the perturbations, a batch at a time, since float64 is twice as large."""
+        parts = zip(self.best.points.split(self.access.batch), self.best.clean.split(self.access.batch), strict=True)
+        return torch.cat([distance(points, clean, self.norm) for points, clean in parts])
 
     def _not_confirmed(self, doubtful: Tensor, levels: int | None) -> Tensor:
         """Those of these images (n,) whose best point the model itself does not mistake, even after it has moved outwards."""

@@ -9,6 +9,11 @@ from palpate.attacks.losses import wrong_by_logit
 from palpate.attacks.norms import round_bits
 from palpate.attacks.problem import Block
 
+WIDER = 2.0
+"""A restart begins in a ball of so many times the best radius and goes by what it finds itself. One that must stay below the best radius from its
+first step moves where the margin rises there, and ends where earlier descents ended: two such on a CNN with attention for seven classes left radii
+1.9 % above the smallest known in the mean, six that begin afresh in the wider ball .4 %."""
+
 
 def below_best(block: Block, config: Config, image: Tensor) -> Tensor:
     """Radii (n,) at which these images are attacked again: just below the best one known, or the largest epsilon where none is."""
@@ -16,13 +21,15 @@ def below_best(block: Block, config: Config, image: Tensor) -> Tensor:
 
 
 def restart(block: Block, config: Config, image: Tensor, stage: int) -> None:
-    """Descend from a random point of each of these images' balls (n,), drawn by the generators of this stage."""
+    """Descend from a random point of a ball around each of these images (n,), drawn by the generators of this stage."""
+    wide = (WIDER * block.best.limit).clamp(max=block.top)
 
     def anew(some: Tensor) -> Candidates:
-        radius = below_best(block, config, some)
+        radius = wide[some]
         return candidates_at(block, config, some, block.random_start(some, radius, stage), radius, -1, 1)
 
-    descend(block, config, image, anew, "restarts")
+    with block.best.afresh(image):
+        descend(block, config, image, anew, "restarts")
 
 
 def each_class(block: Block, config: Config, image: Tensor, most: int) -> None:
