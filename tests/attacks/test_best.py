@@ -1,4 +1,4 @@
-"""What is known of each image is forgotten for a search that begins afresh, and the smaller radius stays."""
+"""What is known of each image is forgotten for an independent search, and the smaller radius stays."""
 
 import pytest
 import torch
@@ -25,9 +25,9 @@ def offer(best: Best, image: int, radius: float) -> None:
     )
 
 
-def test_a_search_afresh_sees_its_own_radii_alone_and_the_smaller_ones_stay():
+def test_an_independent_search_sees_its_own_radii_alone_and_the_smaller_ones_stay():
     best = known()
-    with best.afresh(torch.arange(4)):
+    with best.independent(torch.arange(4)):
         assert best.limit.tolist() == [INF, 0.0, INF, INF]
         offer(best, 0, 0.3)  # above what was known
         assert best.limit[0] == 0.3
@@ -39,14 +39,14 @@ def test_a_search_afresh_sees_its_own_radii_alone_and_the_smaller_ones_stay():
 
 def test_images_that_are_not_named_keep_their_radii_throughout():
     best = known()
-    with best.afresh(torch.tensor([3])):
+    with best.independent(torch.tensor([3])):
         assert best.limit.tolist() == [0.2, 0.0, INF, INF]
     assert best.limit.tolist() == [0.2, 0.0, INF, 0.4]
 
 
 def test_an_interrupt_loses_nothing():
     best = known()
-    with pytest.raises(KeyboardInterrupt), best.afresh(torch.arange(4)):
+    with pytest.raises(KeyboardInterrupt), best.independent(torch.arange(4)):
         offer(best, 3, 0.1)
         raise KeyboardInterrupt
     assert best.limit.tolist() == [0.2, 0.0, INF, 0.1]

@@ -1,6 +1,6 @@
 """The best adversarial of each image so far: its point and the radius of the ball that holds it.
 
-All candidates that work on an image share it, so that what one finds is what the others must fall below, unless a search is made `afresh`.
+All candidates that work on an image share it, so that what one finds is what the others must fall below, unless a search is `independent`.
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ class Best:
         self.limit = limit  # last, so that an interrupt between the two leaves no radius without its point
 
     @contextmanager
-    def afresh(self, image: Tensor) -> Iterator[None]:
+    def independent(self, image: Tensor) -> Iterator[None]:
         """Let a search on these images (n,) go by what it finds itself, as if no radius were known; when it ends the smaller radius stays."""
         limit, points = self.limit.clone(), self.points.clone()
         again = image[(limit[image] > 0) & limit[image].isfinite()]

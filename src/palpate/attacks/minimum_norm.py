@@ -107,7 +107,7 @@ def _descents(block: Block, strength: str) -> None:
     """The descents from the clean images, what is done where a head misled them, and the last attempt at the largest epsilon."""
     config, best = CONFIGS[strength], block.best
     every = torch.arange(len(block), device=block.clean.device)
-    with best.afresh(every):  # "ensemble" has the radii of "standard" by then
+    with best.independent(every):  # "ensemble" has the radii of "standard" by then
         descend(block, config, every, lambda image: init(block, config, image), "descent")
         block.head.judge()
         further_classes(block, config)

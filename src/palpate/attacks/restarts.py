@@ -12,7 +12,7 @@ from palpate.attacks.problem import Block
 WIDER = 2.0
 """A restart begins in a ball of so many times the best radius and goes by what it finds itself. One that must stay below the best radius from its
 first step moves where the margin rises there, and ends where earlier descents ended: two such on a CNN with attention for seven classes left radii
-1.9 % above the smallest known in the mean, six that begin afresh in the wider ball .4 %."""
+1.9 % above the smallest known in the mean, six that begin so in the wider ball .4 %."""
 
 
 def below_best(block: Block, config: Config, image: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def restart(block: Block, config: Config, image: Tensor, stage: int) -> None:
         radius = wide[some]
         return candidates_at(block, config, some, block.random_start(some, radius, stage), radius, -1, 1)
 
-    with block.best.afresh(image):
+    with block.best.independent(image):
         descend(block, config, image, anew, "restarts")
 
 
