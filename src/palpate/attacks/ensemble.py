@@ -43,8 +43,16 @@ class Parts:
     ascents: int = 15  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
     queries: int = 100  # of Square
     polish: int = 80  # steps of a round of the last descent, from the best point
-    descent: Config = Config(  # most restarts end far above the best radius, and by a third of their steps that shows
-        steps=30, prune=((1, 3), (2, 2), (4, 1)), prune_beyond=((9, 1.15), (18, 1.03)), shrink=0.005, falling=0.015
+    descent: Config = dataclasses.field(
+        default_factory=lambda: (
+            Config(  # most restarts end far above the best radius, and by a third of their steps that shows
+                steps=30,
+                prune=((1, 3), (2, 2), (4, 1)),
+                prune_beyond=((9, 1.15), (18, 1.03)),
+                shrink=0.005,
+                falling=0.015,
+            )
+        )
     )
 
 
