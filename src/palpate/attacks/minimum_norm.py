@@ -109,10 +109,9 @@ def _descents(block: Block, strength: str) -> None:
     """The descents from the clean images, what is done where a head misled them, and the last attempt at the largest epsilon."""
     config, best = CONFIGS[strength], block.best
     every = torch.arange(len(block), device=block.clean.device)
-    with best.independent(every):  # "ensemble" has the radii of "standard" by then
-        descend(block, config, every, lambda image: init(block, config, image), "descent")
-        block.head.judge()
-        further_classes(block, config)
+    descend(block, config, every, lambda image: init(block, config, image), "descent")
+    block.head.judge()
+    further_classes(block, config)
     misled = ((best.lost | block.head.bends) & (best.limit > 0) & ~best.failed).nonzero()[:, 0]
     if strength == "standard":
         every_class(block, config, misled, 1)

@@ -132,8 +132,7 @@ def project(points: Tensor, images: Tensor, radius: Tensor, norm: Norm = "linf")
     limit = (radius - slack(points, norm)).clamp(min=0)
     if norm == "linf":
         room = per_image(limit, points)
-        low = images - room
-        return torch.clamp(points, low, images + room, out=low).clamp_(0, 1)
+        return torch.clamp(points, images - room, images + room).clamp_(0, 1)
     delta = points - images
     length, room = delta.abs(), room_along(delta, images)
     if norm == "l2":
