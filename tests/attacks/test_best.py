@@ -58,6 +58,7 @@ def test_what_is_kept_is_replaced_only_by_what_is_well_below():
     offer(best, 0, 0.1995)
     offer(best, 3, 0.397)
     best.keep()
+    assert best.spare is not None
     limit, points = best.spare
     assert limit.tolist() == [0.2, 0.0, INF, 0.397]
     assert torch.allclose(points.flatten(), torch.tensor([0.2, 0.0, 0.0, 0.397]))
