@@ -39,6 +39,19 @@ def test_a_spare_point_stands_in_for_one_that_is_not_confirmed():
     assert torch.allclose(found.radius, radius)
 
 
+def test_a_confirmed_point_beyond_the_spare_one_stays_where_the_spare_one_is_not_confirmed():
+    images = torch.full((3, 1, 4, 4), 0.4)
+    block = next(iter_blocks(Rounding().eval(), images))
+    image, radius = torch.arange(3), torch.full((3,), 0.1, dtype=torch.float64)
+    block.best.update(image, images + 0.05, radius, image >= 0)  # no mistake of the model
+    block.best.keep()
+    block.best.update(image, images + 0.11, 0.999 * radius, image >= 0)
+    block.best.pending[:] = False
+    found = block.result({})
+    assert found.status == ("ok",) * 3
+    assert torch.allclose(found.radius, torch.full((3,), 0.11, dtype=torch.float64))
+
+
 def iter_blocks(model, images):
     problem = Problem(model, images, torch.zeros(len(images), dtype=torch.long), (0.25,), images[:2], 2)
     return problem.blocks(problem.access(), "linf")

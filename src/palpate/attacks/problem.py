@@ -100,22 +100,27 @@ class Block:
     def _audit(self, levels: int | None) -> Tensor:
         """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust.
 
-        A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little, and where that does not help, or
-        leads beyond the spare one, the spare one is taken, before the image is given up. On grey levels it is what a PNG gives back, and cannot be
-        moved.
+        A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little. Where that does not help, or leads
+        beyond the spare one, the spare one is looked at, too, and the surer of both is kept, of two as sure the nearer. On grey levels a point is
+        what a PNG gives back, and cannot be moved.
 
         Returns:
             The norm really reached (n,), inf where nothing was found.
         """
         best = self.best
         found = (best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0]
-        lost = self._not_confirmed(found, levels)
+        grade = self._confirm(found, levels)
         if best.spare is not None and not levels:
-            farther = self._reached() > best.spare[0]
-            lost = torch.cat([lost, found[farther[found]]]).unique()
-            best.limit[lost], best.points[lost] = (each[lost] for each in best.spare)
-            lost = self._not_confirmed(lost, levels)
-        best.fail(lost)
+            reached = self._reached()
+            doubtful = found[((grade == 0) | (reached > best.spare[0]))[found]]
+            first = best.limit[doubtful], best.points[doubtful]
+            best.limit[doubtful], best.points[doubtful] = (each[doubtful] for each in best.spare)
+            other = self._confirm(doubtful, levels)
+            worse = (other < grade) | (other == grade) & (self._reached() >= reached)
+            back = worse[doubtful]
+            best.limit[doubtful[back]], best.points[doubtful[back]] = (each[back] for each in first)
+            grade[doubtful] = torch.maximum(grade, other)[doubtful]
+        best.fail(found[grade[found] == 0])
         radius = torch.where(best.limit.isfinite(), self._reached(), best.limit)
         if levels:  # k / 255 itself, not the difference of two of them rounded to float32
             radius = (radius * (levels - 1)).round() / (levels - 1)
@@ -126,12 +131,12 @@ class Block:
         parts = zip(self.best.points.split(self.access.batch), self.best.clean.split(self.access.batch), strict=True)
         return torch.cat([distance(points, clean, self.norm) for points, clean in parts])
 
-    def _not_confirmed(self, doubtful: Tensor, levels: int | None) -> Tensor:
-        """Those of these images (n,) whose best point the model itself does not mistake, even after it has moved outwards."""
+    def _confirm(self, image: Tensor, levels: int | None) -> Tensor:
+        """Let the model itself look at the best points of these images (m,), which move outwards while it is not sure; how sure it is (n,)."""
         best, grade = self.best, torch.zeros_like(self.best.limit)
         if levels:
-            best.points[doubtful] = through_png(best.points[doubtful], levels).to(best.points)
-        rest = doubtful
+            best.points[image] = through_png(best.points[image], levels).to(best.points)
+        rest = image
         for share in (0.0,) if levels else (0.0, *OUTWARDS):
             if not len(rest):
                 break
@@ -144,7 +149,7 @@ class Block:
             best.points[rest[better]] = point[better]
             grade[rest[better]] = reached[better]
             rest = rest[grade[rest] < SURELY]
-        return doubtful[grade[doubtful] == 0]
+        return grade
 
     def _grade(self, point: Tensor, image: Tensor) -> Tensor:
         """How well points of these images (m,) fool the model itself (m,): 0 not, 1 in this batch, 2 by themselves, too, 3 surely."""
