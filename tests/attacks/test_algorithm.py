@@ -129,8 +129,7 @@ class Page:
         q = min(max(at["q"] * (0.5 if miss > MISSED else 2 if miss < FORETOLD else 1), LEAST_TRUST), TRUST)
         limited = min(max(estimate, (1 - 0.75 * q) * r), (1 + q) * r)
         new = min(rounded(min(limited, (1 - config.shrink) * best)), top)
-        kept = config.momentum if t < config.steps else max(config.momentum, config.steadier)
-        v = slope / np.abs(slope).sum() + kept * at["v"]
+        v = slope / np.abs(slope).sum() + config.momentum * at["v"]
         share = config.last + (config.first - config.last) * (1 + math.cos(math.pi * (t - 1) / (config.steps - 2))) / 2
         moved = image + new / r * (at["x"] - image) + rounded(share) * new * np.sign(v)
         return {"r": new, "v": v, "x": np.clip(np.clip(moved, image - new, image + new), 0, 1), "q": q}

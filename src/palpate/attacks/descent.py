@@ -201,8 +201,7 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     radius = torch.minimum(torch.maximum(estimate, (1 - 0.75 * trust) * at.radius), (1 + trust) * at.radius)
     known = best.limit[at.image]
     radius = round_bits(torch.minimum(radius, known * (1 - config.shrink))).clamp(min=SMALLEST, max=block.top)
-    kept = torch.where(at.step < config.steps, config.momentum, max(config.momentum, config.steadier))
-    momentum = _scaled(gradient).addcmul_(at.momentum, per_image(kept, gradient))
+    momentum = _scaled(gradient).add_(at.momentum, alpha=config.momentum)
     point = _moved(block, config, at, momentum, radius)
     first = at.step == 1
     if block.norm != "linf":

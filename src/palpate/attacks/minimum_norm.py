@@ -27,9 +27,7 @@ CONFIGS = {
     ),
     "standard": Config(),
     # Its second descent is longer and starts from more classes, since the parts that follow only look below what it finds.
-    "ensemble": Config(
-        steps=25, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), shrink=0.005, falling=0.015, attempt=10, near=0.0
-    ),
+    "ensemble": Config(steps=25, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), attempt=10, near=0.0),
 }
 BATCHES = 4
 """Batches per block: candidates that end early are replaced from the rest of the block, and only its last batches run half empty. Eight take as

@@ -27,7 +27,6 @@ PATIENT: dict[str, Any] = {
     "steps": 60,
     "first": 0.6,
     "momentum": 0.75,
-    "shrink": 0.005,
     "still": 0.0,
     "falling": 0.01,
     "round": 20,
@@ -56,7 +55,7 @@ def every_class(block: Block, config: Config, image: Tensor, kept: int) -> None:
         return  # towards the one other class the descent has gone already
     for part in image.split(block.access.batch) if len(image) else ():
         _every_class(block, config, part, kept)
-    coarse = dataclasses.replace(config, again=0.3, falling=0.003, momentum=0.75, shrink=0.005)
+    coarse = dataclasses.replace(config, again=0.3, falling=0.003, momentum=PATIENT["momentum"])
     polish(block, coarse, image, POLISH)
 
 

@@ -22,7 +22,7 @@ def below_best(block: Block, config: Config, image: Tensor) -> Tensor:
 
 def restart(block: Block, config: Config, image: Tensor, stage: int) -> None:
     """Descend from a random point of a ball around each of these images (n,), drawn by the generators of this stage."""
-    wide = (WIDER * block.best.limit).clamp(max=block.top)
+    wide = round_bits((WIDER * block.best.limit).clamp(max=block.top))
 
     def anew(some: Tensor) -> Candidates:
         radius = wide[some]
