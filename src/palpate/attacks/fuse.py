@@ -41,9 +41,7 @@ def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
                     _merge(candidate, convolution, norm)
                 candidate.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
                 given = candidate(example.contiguous(memory_format=torch.channels_last))
-            except (
-                Exception
-            ):  # it copies its layers while it runs, computes their weights by hooks, or views its feature maps
+            except Exception:  # it copies its layers while it runs, has hooks for weights, or views its maps
                 continue
             if given.shape == expected.shape and (given - expected).abs().max() <= TOLERANCE * expected.abs().max():
                 return candidate
