@@ -4,11 +4,11 @@ A new data set is one new file here (or in a plug-in) that ends with `TASKS.add(
 beside it.
 """
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from palpate.core.io import facts_beside
 from palpate.core.registry import TASKS
 from palpate.data.preprocess import Preprocess
 from palpate.data.tasks import Task
@@ -16,7 +16,7 @@ from palpate.data.tasks import Task
 
 def stated(file: str) -> dict[str, dict[str, Any]]:
     """The tables of the TOML file beside a reader."""
-    return tomllib.loads(Path(file).with_suffix(".toml").read_text(encoding="utf-8"))
+    return facts_beside(file, f"{Path(file).stem}.toml")
 
 
 def add_tasks(file: str, source: str = "reader", **functions: Callable[..., Any]) -> None:

@@ -1,17 +1,17 @@
 """The methods of the run as text that can be pasted into an article, with the sources it cites as BibTeX."""
 
 import re
-import tomllib
 from collections.abc import Iterable
 from typing import Any
 
 from palpate.core import formatting
+from palpate.core.io import facts_beside
 from palpate.core.registry import SECTIONS
 from palpate.report.run_data import RunData
 from palpate.report.section import Section, ranked, render, source, text
 from palpate.report.stages import MADE_ON, Stage
 
-NAMES = tomllib.loads(source("methods.toml"))
+NAMES = facts_beside(__file__, "methods.toml")
 ATTACKS, MAPS = NAMES["attacks"], NAMES["maps"]
 
 
