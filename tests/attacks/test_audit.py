@@ -33,6 +33,8 @@ def test_a_spare_point_stands_in_for_one_that_is_not_confirmed():
     block.best.update(image, images + 0.2, radius, image >= 0)
     block.best.keep()
     block.best.update(image, images + 0.05, radius / 4, image > 0)  # no mistake of the model, and too far from one
+    block.best.keep()  # what was kept first is not lost by that
+    block.best.update(image, images + 0.02, radius / 10, image > 1)
     block.best.pending[:] = False
     found = block.result({})
     assert found.status == ("ok",) * 3

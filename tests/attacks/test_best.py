@@ -52,13 +52,11 @@ def test_an_interrupt_loses_nothing():
     assert best.limit.tolist() == [0.2, 0.0, INF, 0.1]
 
 
-def test_what_is_kept_is_replaced_only_by_what_is_well_below():
+def test_all_that_was_known_is_kept():
     best = known()
     best.keep()
-    offer(best, 0, 0.1995)
     offer(best, 3, 0.397)
     best.keep()
-    assert best.spare is not None
-    limit, points = best.spare
-    assert limit.tolist() == [0.2, 0.0, INF, 0.397]
-    assert torch.allclose(points.flatten(), torch.tensor([0.2, 0.0, 0.0, 0.397]))
+    assert [limit.tolist() for limit, _ in best.spare] == [[0.2, 0.0, INF, 0.4], [0.2, 0.0, INF, 0.397]]
+    for limit, points in best.spare:
+        assert torch.allclose(points.flatten(), limit.float().nan_to_num(0.0, 0.0, 0.0))

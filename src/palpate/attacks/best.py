@@ -11,9 +11,6 @@ from torch import Tensor
 
 from palpate.models.predict import Progress
 
-WELL_BELOW = 0.005
-"""The audit moves a point outwards by at most that share, so that what is kept of a radius so far below an older one never ends above that."""
-
 
 class Best:
     """The best known adversarial of every image of a block, on the device of the attack.
@@ -30,7 +27,8 @@ class Best:
         pending: (N,) not finished yet.
         lead: (N,) float64: by how much the true logit is the largest at the clean image; 1 where it is not, or where that is infinite.
         lost: (N,) the first linear prediction of the margin failed.
-        spare: limits and points as they were when `keep` was called; None before.
+        late: (N,) float64: by how much predictions at the end of the first `Config.steps` steps missed at most, as a share of what the ball gains; −1 before.
+        spare: limits and points as they were whenever `keep` was called.
         estimate: (N,) float64: the smallest radius at which the linear model put the boundary at the end of a descent; inf before.
     """
 
@@ -40,7 +38,8 @@ class Best:
         self.failed = torch.zeros(len(clean), dtype=torch.bool, device=clean.device)
         self.pending = ~self.failed
         self.lost, self.lead = self.failed.clone(), torch.ones_like(self.limit)
-        self.estimate, self.spare = self.limit.clone(), None
+        self.estimate, self.late = self.limit.clone(), torch.full_like(self.limit, -1.0)
+        self.spare: list[tuple[Tensor, Tensor]] = []
         self.offset, self._count, self._progress = offset, count, progress
 
     def tell(self, words: str) -> None:
@@ -79,12 +78,8 @@ class Best:
             self.limit = self.limit.index_copy(0, older, limit[older])
 
     def keep(self) -> None:
-        """Keep what is known now, where it is well below what was kept, for images whose better points the model will not confirm."""
-        if self.spare is None:
-            self.spare = self.limit.clone(), self.points.clone()
-        below = self.limit <= (1 - WELL_BELOW) * self.spare[0]
-        for kept, now in zip(self.spare, (self.limit, self.points), strict=True):
-            kept[below] = now[below]
+        """Keep what is known now, for images whose better points the model will not confirm."""
+        self.spare.append((self.limit.clone(), self.points.clone()))
 
     def fail(self, image: Tensor) -> None:
         """Note images for which the model gave no number; they are neither fooled nor robust."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from palpate.attacks.candidates import Candidates, Config
-from palpate.attacks.losses import margin_towards
+from palpate.attacks.losses import margin, margin_towards
 from palpate.attacks.norms import per_image, project, round_bits
 from palpate.attacks.problem import Block
+from palpate.attacks.reach import rate
 
 NEAR, BRACKETINGS = 1.1, 10
 """`bracket` ends when its ends differ by 10 %, from where a descent finds its way, or after so many passes: 10 reach a boundary 100 times off."""
@@ -22,6 +23,9 @@ CLOSE, SETTLED = 1.001, 1.005
 
 FURTHER = 8
 """Passes that a search may take beyond `Config.searches` where its bracket has not settled."""
+
+HALVINGS = 9
+"""Halvings after which `across` knows the boundary to a fifth of a per cent."""
 
 NEWTON = 1.05
 """A step along the slope goes 5 % farther than the slope says, to get the boundary between the two ends."""
@@ -69,6 +73,29 @@ def bracket(block: Block, at: Candidates, fooled: Tensor) -> Candidates:
         low[going] = torch.where(hit, low[going], scale[going])
     point, radius = _on_ray(block, at, direction, torch.where(high.isinf(), most, high))
     return dataclasses.replace(at, point=point, radius=radius)
+
+
+def across(block: Block, image: Tensor) -> Tensor:
+    """How many times more than the gradient says the margin differs across the boundary (n,), on the ray to the best points of these images (n,).
+
+    Not a number where one of the two sides was not met.
+    """
+    access, best, label = block.access, block.best, block.labels[image]
+    clean, radius = block.clean[image], best.limit[image]
+    direction = best.points[image] - clean
+    low, high = torch.zeros_like(radius), torch.ones_like(radius)
+    below, above = torch.full_like(radius, float("nan")), torch.full_like(radius, float("nan"))
+    scale = high
+    for _ in range(1 + HALVINGS):
+        point = clean + direction * per_image(scale, direction)
+        value = margin(access.logits(point, image), label).double()
+        low, below = torch.where(value > 0, low, scale), torch.where(value > 0, below, value)
+        high, above = torch.where(value > 0, scale, high), torch.where(value > 0, value, above)
+        scale = (low + high) / 2
+    point = clean + direction * per_image(high, direction)
+    _, _, gradient = access.gradient(point, margin, label, image=image)
+    slope = rate(clean, gradient, radius, block.norm) * radius
+    return (above - below) / ((high - low) * slope).clamp(min=1e-300)
 
 
 def search(block: Block, config: Config, at: Candidates) -> None:

@@ -33,10 +33,11 @@ class Config:
     first: float = 2.0  # first step as a share of the radius: from one corner of the ball to the opposite one
     again: float = 0.5  # first step of a further round likewise
     last: float = 0.02  # last step likewise
-    momentum: float = 0.25  # share of the last direction that is kept
-    shrink: float = 0.005  # how far below the best radius of its image a candidate aims, at least
+    momentum: float = 0.25  # share of the last direction that is kept in the first round
+    steadier: float = 0.5  # likewise in further rounds, unless that of the first is larger
+    shrink: float = 0.002  # how far below the best radius of its image a candidate aims, at least
     window: int = 4  # an image goes on whose best radius fell in so many last steps of a round
-    falling: float = 0.015  # by this share
+    falling: float = 0.0135  # by this share
     still: float = 0.004  # and one ends early whose best radius fell by less in the window before
     round: int = 12  # steps of a further round
     limit: int = 60  # steps in all

@@ -201,13 +201,18 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     radius = torch.minimum(torch.maximum(estimate, (1 - 0.75 * trust) * at.radius), (1 + trust) * at.radius)
     known = best.limit[at.image]
     radius = round_bits(torch.minimum(radius, known * (1 - config.shrink))).clamp(min=SMALLEST, max=block.top)
-    momentum = _scaled(gradient).add_(at.momentum, alpha=config.momentum)
+    kept = torch.where(at.step < config.steps, config.momentum, max(config.momentum, config.steadier))
+    momentum = _scaled(gradient).addcmul_(at.momentum, per_image(kept, gradient))
     point = _moved(block, config, at, momentum, radius)
     first = at.step == 1
     if block.norm != "linf":
         _to_optimum(block, at, (first & (miss < EXACT)).nonzero()[:, 0], gradient, aim, point, radius)
     expected = aim + total((point - at.point).mul_(gradient))
     end = torch.where(first & (miss > config.curved), at.end.clamp(min=config.longer), at.end)
+    late = ((at.step >= config.steps - config.window) & (at.step < config.steps) & at.expected.isfinite()).nonzero()[:, 0]
+    if len(late):
+        off = ((aim - at.expected).abs() / (slope * at.radius).clamp(min=1e-300))[late]
+        best.late.scatter_reduce_(0, at.image[late], off, "amax")
     halfway = at.step == end - config.window
     marked = halfway | (at.step == end - 2 * config.window)
     after = dataclasses.replace(

@@ -45,7 +45,7 @@ class Parts:
     polish: int = 80  # steps of a round of the last descent, from the best point
     descent: Config = dataclasses.field(
         default_factory=lambda: Config(
-            steps=30, prune=((1, 3), (2, 2), (4, 1)), prune_beyond=((9, 1.15), (18, 1.03))
+            steps=30, prune=((1, 3), (2, 2), (4, 1)), prune_beyond=((9, 1.15), (18, 1.03)), shrink=0.005, falling=0.015
         )  # most restarts end far above the best radius, and by a third of their steps that shows
     )
 

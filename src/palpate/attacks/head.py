@@ -1,4 +1,4 @@
-"""Whether the margin between clean images and the boundary is straight, bent by the model's head, or neither, as the first images of a sweep show."""
+"""Whether the margin between clean images and the boundary is straight, bent by the model's head, or has jumps, as the first images of a sweep show."""
 
 from typing import Any
 
@@ -20,9 +20,17 @@ margin's slope at the boundary is below or above so many times that at the clean
 STRAIGHT = 0.002
 """A model is as good as linear where an image's best first prediction misses by less than this share in the median: above float32's rounding."""
 
+ROUGH, SHARE = 0.3, 1 / 3
+"""An image is rough where a prediction of the margin at the end of the first steps misses by more than .3 of what a ball as large as the image's gains;
+a network, where a third of the first images are: .6 to 1 of them on a ResNet-50 and on k-winners-take-all networks, .31 at most on ten others."""
+
+JUMP = 3.0
+"""The margin of a rough network jumps where in the median it differs so many times more between two points close to the boundary, one on either side,
+than the gradient says: 9 to 300 times on k-winners-take-all networks, 1.04 at most on nine others."""
+
 
 class Head:
-    """Collects what the first candidates of the first images show; `bends` and `straight` are False until `judge` has seen enough.
+    """Collects what candidates of the first images show; `bends`, `straight` and `rough` are False until `judge` has seen enough.
 
     Args:
         carry: where it keeps what it saw, so that a sweep that goes on later knows it; see `palpate.attacks.problem.Problem`.
@@ -30,13 +38,17 @@ class Head:
     Attributes:
         bends: the head misleads a linear model of the margin.
         straight: the model is as good as linear.
+        rough: the gradient says little of the margin even a short way off.
+        jumps: the margin is discontinuous at the boundary; False until `judge_jumps` has seen some.
         wrong: how many wrong classes there are to aim at; 0 before the first answer.
     """
 
     def __init__(self, carry: dict[str, Any] | None = None) -> None:
-        self.bends = self.straight = False
-        self.wrong = 0
-        self._seen: list[Tensor] = ({} if carry is None else carry).setdefault("head", [])
+        self.bends = self.straight = self.rough = self.jumps = False
+        self.wrong, carry = 0, {} if carry is None else carry
+        self._seen: list[Tensor] = carry.setdefault("head", [])
+        self._late: list[Tensor] = carry.setdefault("late", [])
+        self._across: list[Tensor] = carry.setdefault("across", [])
         self.judge()
 
     def note(self, place: Tensor, miss: Tensor, ratio: Tensor) -> None:
@@ -45,10 +57,23 @@ class Head:
         if len(here):
             self._seen.append(torch.stack([place[here].double(), miss[here], ratio[here]]))
 
+    def note_late(self, place: Tensor, miss: Tensor) -> None:
+        """Take by how much late predictions of images (n,) missed, see `Best.late`; their places among all."""
+        here = ((place < PROBED) & (miss >= 0)).nonzero()[:, 0]
+        self._late.append(miss[here].cpu())
+
+    def judge_jumps(self, across: Tensor) -> None:
+        """Say whether the margin jumps, by its differences (n,) across the boundary of first images, as multiples of what the gradient says."""
+        self._across.append(across[~across.isnan()].cpu())
+        seen = torch.cat(self._across)
+        self.jumps = len(seen) > 0 and seen.median().item() > JUMP
+
     def judge(self) -> None:
         """Say what kind the head is, by the medians of what was seen."""
         if not self._seen:
             return
+        late = torch.cat([torch.zeros(0, dtype=torch.float64), *self._late])
+        self.rough = len(late) >= FEWEST and (late > ROUGH).double().mean().item() >= SHARE
         place, miss, ratio = torch.cat([seen.cpu() for seen in self._seen], 1)
         # Of an image's candidates, those towards other classes than the nearest miss on a linear model, too.
         least = torch.full((PROBED,), float("inf"), dtype=miss.dtype).scatter_reduce(0, place.long(), miss, "amin")

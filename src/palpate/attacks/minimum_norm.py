@@ -16,7 +16,7 @@ from palpate.attacks.ensemble import Parts, ensemble
 from palpate.attacks.grey_levels import onto_levels
 from palpate.attacks.problem import Block, Problem
 from palpate.attacks.quantize import on_grid
-from palpate.attacks.rescue import MOST_CLASSES, every_class, last_attempt
+from palpate.attacks.rescue import MOST_CLASSES, find_jumps, last_attempt, misled
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
 from palpate.core.registry import ATTACKS
@@ -27,7 +27,9 @@ CONFIGS = {
     ),
     "standard": Config(),
     # Its second descent is longer and starts from more classes, since the parts that follow only look below what it finds.
-    "ensemble": Config(steps=25, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), attempt=10, near=0.0),
+    "ensemble": Config(
+        steps=25, candidates=9, reach=3.0, prune=((3, 4), (7, 2)), shrink=0.005, falling=0.015, attempt=10, near=0.0
+    ),
 }
 BATCHES = 4
 """Batches per block: candidates that end early are replaced from the rest of the block, and only its last batches run half empty. Eight take as
@@ -108,13 +110,16 @@ def _descents(block: Block, strength: str) -> None:
     config, best = CONFIGS[strength], block.best
     every = torch.arange(len(block), device=block.clean.device)
     descend(block, config, every, lambda image: init(block, config, image), "descent")
-    block.head.judge()
-    further_classes(block, config)
-    misled = ((best.lost | block.head.bends) & (best.limit > 0) & ~best.failed).nonzero()[:, 0]
     if strength == "standard":
-        every_class(block, config, misled, 1)
+        block.head.note_late(block.place.start + every, best.late)
+    block.head.judge()
+    if strength == "standard":
+        find_jumps(block)
+    further_classes(block, config)
+    if strength == "standard":
+        misled(block, config, 1)
     elif strength == "ensemble":
-        every_class(block, Parts().descent, misled, MOST_CLASSES)
+        misled(block, Parts().descent, MOST_CLASSES)
     last_attempt(block, config)
 
 

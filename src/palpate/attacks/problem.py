@@ -101,7 +101,7 @@ class Block:
         """Measure what was found and predict it again with the model itself; an image that does not fool it is a failure, not robust.
 
         A point on the very boundary may fall back by the rounding of another batch: it is moved outwards a little. Where that does not help, or leads
-        beyond the spare one, the spare one is looked at, too, and the surer of both is kept, of two as sure the nearer. On grey levels a point is
+        beyond one that was kept before, that one is looked at, too, and the surer of both stays, of two as sure the nearer. On grey levels a point is
         what a PNG gives back, and cannot be moved.
 
         Returns:
@@ -110,11 +110,11 @@ class Block:
         best = self.best
         found = (best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0]
         grade = self._confirm(found, levels)
-        if best.spare is not None and not levels:
+        for spare in () if levels else reversed(best.spare):
             reached = self._reached()
-            doubtful = found[((grade == 0) | (reached > best.spare[0]))[found]]
+            doubtful = found[((grade == 0) | (reached > spare[0]))[found]]
             first = best.limit[doubtful], best.points[doubtful]
-            best.limit[doubtful], best.points[doubtful] = (each[doubtful] for each in best.spare)
+            best.limit[doubtful], best.points[doubtful] = (each[doubtful] for each in spare)
             other = self._confirm(doubtful, levels)
             worse = (other < grade) | (other == grade) & (self._reached() >= reached)
             back = worse[doubtful]

@@ -1,0 +1,94 @@
+"""Networks whose margin is rough or jumps: found out on the first images, and attacked with more patience."""
+
+import pytest
+import torch
+from torch import nn
+
+import palpate
+from palpate.attacks.boundary import across
+from palpate.attacks.minimum_norm import MinimumNorm
+from palpate.attacks.problem import Problem
+
+TOP = 0.5
+
+
+class Winners(nn.Module):
+    """Keeps the eight largest activations (Xiao, Zhong & Zheng 2020, arXiv 1905.10510), so that logits jump where another one takes over."""
+
+    def forward(self, x):
+        return x * (x >= x.topk(8, 1).values[:, -1:])
+
+
+def network(activation: type[nn.Module], classes: int, seed: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """A small network with random weights, 40 images, and its own answers as labels."""
+    draw = torch.Generator().manual_seed(seed)
+    widths = (36, 64, 64, classes)
+    layers = [nn.Linear(one, other) for one, other in zip(widths[:-1], widths[1:], strict=True)]
+    with torch.no_grad():
+        for parameter in (each for layer in layers for each in layer.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=draw) / parameter.shape[-1] ** 0.5)
+    net = nn.Sequential(nn.Flatten(), layers[0], activation(), layers[1], activation(), layers[2]).eval()
+    images = torch.rand(40, 1, 6, 6, generator=torch.Generator().manual_seed(9))
+    return net, images, net(images).argmax(1)
+
+
+def attacked(net, images, labels):
+    """The block of the images after `standard`."""
+    problem = Problem(net, images, labels, (TOP,), images[:2], len(net(images[:1])[0]))
+    block = next(problem.blocks(problem.access(), "linf", batches=4))
+    MinimumNorm(strength="standard")._attack(block)
+    return block
+
+
+@pytest.mark.parametrize(("classes", "seed"), [(2, 0), (2, 1), (4, 1), (4, 2)])
+def test_radii_of_a_network_that_jumps_are_near_those_of_the_ensemble(classes, seed):
+    net, images, labels = network(Winners, classes, seed)
+    standard, ensemble = (
+        palpate.sweep(net, images, labels, [TOP], strength).radius.clamp(max=TOP).mean()
+        for strength in ("standard", "ensemble")
+    )
+    assert standard < 1.5 * ensemble  # 1.7 to 2.5 times without the restarts
+
+
+@pytest.mark.parametrize(
+    ("activation", "classes", "seed", "rough", "jumps"),
+    [
+        (Winners, 2, 1, True, True),
+        (Winners, 4, 3, True, True),
+        (nn.ReLU, 2, 0, True, False),
+        (nn.ReLU, 2, 1, False, False),
+        (nn.ReLU, 4, 3, False, False),
+    ],
+)
+def test_what_kind_a_network_is_shows_on_the_first_images(activation, classes, seed, rough, jumps):
+    block = attacked(*network(activation, classes, seed))
+    assert (block.head.rough, block.head.jumps) == (rough, jumps)
+
+
+def test_a_rough_network_has_its_radii_polished(monkeypatch):
+    net, images, labels = network(nn.ReLU, 2, 0)
+    polished = palpate.sweep(net, images, labels, [TOP]).radius.clamp(max=TOP)
+    monkeypatch.setattr("palpate.attacks.head.ROUGH", 1e9)
+    assert (polished <= palpate.sweep(net, images, labels, [TOP]).radius.clamp(max=TOP)).all()
+    assert polished.mean() < 0.985 * palpate.sweep(net, images, labels, [TOP]).radius.clamp(max=TOP).mean()
+
+
+class Threshold(nn.Module):
+    """A margin of 4 · (x − .6) at the first pixel, with a jump of `jump` there."""
+
+    def __init__(self, jump: float) -> None:
+        super().__init__()
+        self.jump = jump
+
+    def forward(self, x):
+        margin = 4 * (x.flatten(1)[:, 0] - 0.6)
+        return torch.stack([0 * margin, margin + self.jump * (margin > 0)], 1)
+
+
+@pytest.mark.parametrize("jump", [0.0, 0.1])
+def test_the_margin_is_compared_across_the_boundary(jump):
+    images, labels = torch.full((16, 1, 2, 2), 0.5), torch.zeros(16, dtype=torch.long)
+    block = attacked(Threshold(jump), images, labels)
+    # The two points are a 512th of the radius, which is .1, apart.
+    expected = 1 + jump / (4 * 0.1 / 512)
+    assert across(block, torch.arange(16)).numpy() == pytest.approx(expected, rel=0.02)
