@@ -1,5 +1,7 @@
 """Networks whose margin is rough or jumps: found out on the first images, and attacked with more patience."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -23,7 +25,7 @@ def network(activation: type[nn.Module], classes: int, seed: int) -> tuple[nn.Mo
     """A small network with random weights, 40 images, and its own answers as labels."""
     draw = torch.Generator().manual_seed(seed)
     widths = (36, 64, 64, classes)
-    layers = [nn.Linear(one, other) for one, other in zip(widths[:-1], widths[1:], strict=True)]
+    layers = [nn.Linear(one, other) for one, other in itertools.pairwise(widths)]
     with torch.no_grad():
         for parameter in (each for layer in layers for each in layer.parameters()):
             parameter.copy_(torch.randn(parameter.shape, generator=draw) / parameter.shape[-1] ** 0.5)

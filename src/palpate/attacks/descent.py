@@ -209,7 +209,9 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
         _to_optimum(block, at, (first & (miss < EXACT)).nonzero()[:, 0], gradient, aim, point, radius)
     expected = aim + total((point - at.point).mul_(gradient))
     end = torch.where(first & (miss > config.curved), at.end.clamp(min=config.longer), at.end)
-    late = ((at.step >= config.steps - config.window) & (at.step < config.steps) & at.expected.isfinite()).nonzero()[:, 0]
+    late = ((at.step >= config.steps - config.window) & (at.step < config.steps) & at.expected.isfinite()).nonzero()[
+        :, 0
+    ]
     if len(late):
         off = ((aim - at.expected).abs() / (slope * at.radius).clamp(min=1e-300))[late]
         best.late.scatter_reduce_(0, at.image[late], off, "amax")

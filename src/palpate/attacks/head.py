@@ -1,4 +1,4 @@
-"""Whether the margin between clean images and the boundary is straight, bent by the model's head, or has jumps, as the first images of a sweep show."""
+"""Whether the margin between clean images and the boundary is straight, bent by the head, rough or has jumps, as the first images show."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ STRAIGHT = 0.002
 """A model is as good as linear where an image's best first prediction misses by less than this share in the median: above float32's rounding."""
 
 ROUGH, SHARE = 0.3, 1 / 3
-"""An image is rough where a prediction of the margin at the end of the first steps misses by more than .3 of what a ball as large as the image's gains;
-a network, where a third of the first images are: .6 to 1 of them on a ResNet-50 and on k-winners-take-all networks, .31 at most on ten others."""
+"""An image is rough where a prediction of the margin at the end of the first steps misses by more than .3 of what a ball as large as the
+image's gains; a network, where a third of the first images are: .6 to 1 of them on a ResNet-50 and on k-winners-take-all networks, .31 at most on ten others."""
 
 JUMP = 3.0
 """The margin of a rough network jumps where in the median it differs so many times more between two points close to the boundary, one on either side,

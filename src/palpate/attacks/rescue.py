@@ -67,9 +67,9 @@ def find_jumps(block: Block) -> None:
 def misled(block: Block, config: Config, kept: int) -> None:
     """Attack again where the linear model was no guide: towards every class, from random points where the margin jumps, and on from the best point.
 
-    Bracketed is the boundary towards every class, and the `kept` nearest descend from there. The directions give each logit's gradient unit length, so
-    that they do not depend on a monotone function that the head applies to every logit. Where there is one class, and one to be kept, the descent
-    has gone towards it already.
+    Bracketed is the boundary towards every class, and the `kept` nearest descend from there. The directions give each logit's gradient unit length,
+    so that they do not depend on a monotone function that the head applies to every logit. Where there is one class, and one to be kept, the
+    descent has gone towards it already.
     """
     head, best, alive = block.head, block.best, block.best.alive()
     again = alive[(best.lost | head.bends | head.jumps)[alive]]
