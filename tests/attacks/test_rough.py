@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import palpate
+from palpate.attacks.api import sweep_blocks
 from palpate.attacks.boundary import across
 from palpate.attacks.minimum_norm import MinimumNorm
 from palpate.attacks.problem import Problem
@@ -94,3 +95,13 @@ def test_the_margin_is_compared_across_the_boundary(jump):
     # The two points are a 512th of the radius, which is .1, apart.
     expected = 1 + jump / (4 * 0.1 / 512)
     assert across(block, torch.arange(16)).numpy() == pytest.approx(expected, rel=0.02)
+
+
+def test_a_sweep_that_goes_on_knows_what_kind_the_network_is():
+    net, images, labels = network(Winners, 2, 1)
+    whole = palpate.sweep(net, images, labels, [TOP], batch_size=10)
+    carry: dict = {}
+    blocks = {"batch_size": 10, "block": 20, "carry": carry}
+    _, first = next(sweep_blocks(net, images, labels, [TOP], **blocks))
+    rest = [part.radius for _, part in sweep_blocks(net, images, labels, [TOP], start=20, **blocks)]
+    assert torch.cat([first.radius, *rest]).tolist() == whole.radius.tolist()

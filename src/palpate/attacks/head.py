@@ -22,7 +22,8 @@ STRAIGHT = 0.002
 
 ROUGH, SHARE = 0.3, 1 / 3
 """An image is rough where a prediction of the margin at the end of the first steps misses by more than .3 of what a ball as large as the
-image's gains; a network, where a third of the first images are: .6 to 1 of them on a ResNet-50 and on k-winners-take-all networks, .31 at most on ten others."""
+image's gains; a network, where a third of the first images are: .6 to 1 of them on a ResNet-50 and on k-winners-take-all networks, .31 at most
+on ten others."""
 
 JUMP = 3.0
 """The margin of a rough network jumps where in the median it differs so many times more between two points close to the boundary, one on either side,
@@ -30,7 +31,7 @@ than the gradient says: 9 to 300 times on k-winners-take-all networks, 1.04 at m
 
 
 class Head:
-    """Collects what candidates of the first images show; `bends`, `straight` and `rough` are False until `judge` has seen enough.
+    """Collects what candidates of the first images show; what it says of them is False until `judge` has seen enough.
 
     Args:
         carry: where it keeps what it saw, so that a sweep that goes on later knows it; see `palpate.attacks.problem.Problem`.
@@ -39,16 +40,14 @@ class Head:
         bends: the head misleads a linear model of the margin.
         straight: the model is as good as linear.
         rough: the gradient says little of the margin even a short way off.
-        jumps: the margin is discontinuous at the boundary; False until `judge_jumps` has seen some.
+        jumps: the margin is discontinuous at the boundary.
         wrong: how many wrong classes there are to aim at; 0 before the first answer.
     """
 
     def __init__(self, carry: dict[str, Any] | None = None) -> None:
         self.bends = self.straight = self.rough = self.jumps = False
         self.wrong, carry = 0, {} if carry is None else carry
-        self._seen: list[Tensor] = carry.setdefault("head", [])
-        self._late: list[Tensor] = carry.setdefault("late", [])
-        self._across: list[Tensor] = carry.setdefault("across", [])
+        self._seen, self._late, self._across = (carry.setdefault(name, []) for name in ("head", "late", "across"))
         self.judge()
 
     def note(self, place: Tensor, miss: Tensor, ratio: Tensor) -> None:
@@ -57,23 +56,22 @@ class Head:
         if len(here):
             self._seen.append(torch.stack([place[here].double(), miss[here], ratio[here]]))
 
-    def note_late(self, place: Tensor, miss: Tensor) -> None:
-        """Take by how much late predictions of images (n,) missed, see `Best.late`; their places among all."""
-        here = ((place < PROBED) & (miss >= 0)).nonzero()[:, 0]
-        self._late.append(miss[here].cpu())
+    def note_late(self, miss: Tensor) -> None:
+        """Take by how much late predictions of first images (n,) missed, see `Best.late`."""
+        self._late.append(miss[miss >= 0].cpu())
 
-    def judge_jumps(self, across: Tensor) -> None:
-        """Say whether the margin jumps, by its differences (n,) across the boundary of first images, as multiples of what the gradient says."""
+    def note_across(self, across: Tensor) -> None:
+        """Take differences (n,) of the margin across the boundary of first images, as multiples of what the gradient says."""
         self._across.append(across[~across.isnan()].cpu())
-        seen = torch.cat(self._across)
-        self.jumps = len(seen) > 0 and seen.median().item() > JUMP
 
     def judge(self) -> None:
         """Say what kind the head is, by the medians of what was seen."""
+        none = torch.zeros(0, dtype=torch.float64)
+        late, across = torch.cat([none, *self._late]), torch.cat([none, *self._across])
+        self.rough = len(late) >= FEWEST and (late > ROUGH).double().mean().item() >= SHARE
+        self.jumps = len(across) > 0 and across.median().item() > JUMP
         if not self._seen:
             return
-        late = torch.cat([torch.zeros(0, dtype=torch.float64), *self._late])
-        self.rough = len(late) >= FEWEST and (late > ROUGH).double().mean().item() >= SHARE
         place, miss, ratio = torch.cat([seen.cpu() for seen in self._seen], 1)
         # Of an image's candidates, those towards other classes than the nearest miss on a linear model, too.
         least = torch.full((PROBED,), float("inf"), dtype=miss.dtype).scatter_reduce(0, place.long(), miss, "amin")

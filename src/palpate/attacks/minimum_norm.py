@@ -16,7 +16,7 @@ from palpate.attacks.ensemble import Parts, ensemble
 from palpate.attacks.grey_levels import onto_levels
 from palpate.attacks.problem import Block, Problem
 from palpate.attacks.quantize import on_grid
-from palpate.attacks.rescue import MOST_CLASSES, find_jumps, last_attempt, misled
+from palpate.attacks.rescue import MOST_CLASSES, last_attempt, misled, see_what_kind
 from palpate.attacks.result import Sweep
 from palpate.attacks.spec import Attack
 from palpate.core.registry import ATTACKS
@@ -107,14 +107,11 @@ class MinimumNorm(Attack):
 
 def _descents(block: Block, strength: str) -> None:
     """The descents from the clean images, what is done where a head misled them, and the last attempt at the largest epsilon."""
-    config, best = CONFIGS[strength], block.best
+    config = CONFIGS[strength]
     every = torch.arange(len(block), device=block.clean.device)
     descend(block, config, every, lambda image: init(block, config, image), "descent")
     if strength == "standard":
-        block.head.note_late(block.place.start + every, best.late)
-    block.head.judge()
-    if strength == "standard":
-        find_jumps(block)
+        see_what_kind(block)
     further_classes(block, config)
     if strength == "standard":
         misled(block, config, 1)

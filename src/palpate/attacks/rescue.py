@@ -51,17 +51,17 @@ SQUARES, RESTARTS = 100, 2
 """Queries of the search that needs no gradient, and descents from random points."""
 
 
-def find_jumps(block: Block) -> None:
-    """See on the first images of a rough network whether its margin jumps at the boundary; where none of them is fooled, it is taken to."""
-    best, head = block.best, block.head
-    first = block.place.start + torch.arange(len(block), device=best.limit.device) < PROBED
-    if not (head.rough and bool(first.any())):
-        return
-    image = (first & best.limit.isfinite() & (best.limit > 0) & ~best.failed).nonzero()[:, 0]
-    for part in image.split(block.access.batch) if len(image) else ():
-        head.judge_jumps(across(block, part))
-    if not len(image):
-        head.judge_jumps(torch.full((1,), float("inf"), dtype=torch.float64))
+def see_what_kind(block: Block) -> None:
+    """Judge the head; where the network is rough, see on its first images whether the margin jumps. Where none of them is fooled, it is taken to."""
+    head, alive = block.head, block.best.alive()
+    first = alive[block.place.start + alive < PROBED]
+    head.note_late(block.best.late[first])
+    head.judge()
+    if head.rough and len(first):
+        first = first[block.best.limit[first].isfinite()]
+        for part in first.split(block.access.batch):
+            head.note_across(across(block, part) if len(part) else torch.full((1,), float("inf"), dtype=torch.float64))
+        head.judge()
 
 
 def misled(block: Block, config: Config, kept: int) -> None:
