@@ -83,9 +83,8 @@ def across(block: Block, image: Tensor) -> Tensor:
     access, best, label = block.access, block.best, block.labels[image]
     clean, radius = block.clean[image], best.limit[image]
     direction = best.points[image] - clean
-    low, high = torch.zeros_like(radius), torch.ones_like(radius)
-    below, above = torch.full_like(radius, float("nan")), torch.full_like(radius, float("nan"))
-    scale = high
+    low, high, scale = torch.zeros_like(radius), torch.ones_like(radius), torch.ones_like(radius)
+    below = above = torch.full_like(radius, float("nan"))
     for _ in range(1 + HALVINGS):
         point = clean + direction * per_image(scale, direction)
         value = margin(access.logits(point, image), label).double()

@@ -107,8 +107,7 @@ class MinimumNorm(Attack):
 
 def _descents(block: Block, strength: str) -> None:
     """The descents from the clean images, what is done where a head misled them, and the last attempt at the largest epsilon."""
-    config = CONFIGS[strength]
-    every = torch.arange(len(block), device=block.clean.device)
+    config, every = CONFIGS[strength], torch.arange(len(block), device=block.clean.device)
     descend(block, config, every, lambda image: init(block, config, image), "descent")
     if strength == "standard":
         see_what_kind(block)

@@ -77,12 +77,11 @@ def misled(block: Block, config: Config, kept: int) -> None:
     patient = dataclasses.replace(config, **{**PATIENT, **(JUMPS if head.jumps else {})})
     for part in towards.split(block.access.batch) if len(towards) else ():
         _every_class(block, patient, part, kept)
-    anew = again if head.jumps else again[:0]
-    for number in range(JUMP_RESTARTS if len(anew) else 0):
-        restart(block, patient, anew, JUMP_STAGE + number)
+    for number in range(JUMP_RESTARTS if head.jumps else 0):
+        restart(block, patient, again, JUMP_STAGE + number)
     rough = alive[best.late[alive] > ROUGH] if head.rough else alive[:0]
     coarse = dataclasses.replace(config, **COARSE, **(NEARBY if head.jumps else {}))
-    polish(block, coarse, torch.cat([towards, anew, rough]).unique(), POLISH)
+    polish(block, coarse, torch.cat([again if head.jumps else towards, rough]).unique(), POLISH)
 
 
 def _every_class(block: Block, config: Config, image: Tensor, kept: int) -> None:

@@ -89,8 +89,9 @@ class Shared(Attack):
             chosen = torch.randperm(len(images), generator=generator)[: self.batch].to(images.device)
             places = torch.rand(len(chosen), 2, generator=generator).to(images.device)
             access.begin(len(chosen))
-            access.tied = _grey(images[chosen]) & (self.channels == "tied")
-            points = self.put(images[chosen], perturbation, places)
+            drawn = images[chosen]
+            access.tied = (drawn == drawn[:, :1]).flatten(1).all(1).cpu() & (self.channels == "tied")
+            points = self.put(drawn, perturbation, places)
             _, loss, gradient = access.gradient(points, margin, labels[chosen])
             share = float((loss > 0).double().mean())
             if share >= most:
@@ -133,7 +134,3 @@ def margins_of(block: Block, points: Tensor, image: Tensor | None = None) -> Ten
     labels = block.labels if image is None else block.labels[image]
     logits = block.access.judge(points, image)
     return block.access.certain_margin(logits, labels).masked_fill(unusable(logits), float("nan"))
-
-
-def _grey(images: Tensor) -> Tensor:
-    return (images == images[:, :1]).flatten(1).all(1).cpu()
