@@ -105,3 +105,32 @@ def test_a_sweep_that_goes_on_knows_what_kind_the_network_is():
     _, first = next(sweep_blocks(net, images, labels, [TOP], **blocks))
     rest = [part.radius for _, part in sweep_blocks(net, images, labels, [TOP], start=20, **blocks)]
     assert torch.cat([first.radius, *rest]).tolist() == whole.radius.tolist()
+
+
+def test_a_network_is_judged_by_as_many_images_in_batches_of_one():
+    net, images, labels = network(Winners, 4, 1)
+    whole, single = (palpate.sweep(net, images, labels, [TOP], batch_size=size) for size in (40, 1))
+    # Another batch rounds otherwise, which may end a descent elsewhere; a block of 4 images had a twelfth fewer passes.
+    assert single.passes.sum().item() == pytest.approx(whole.passes.sum().item(), rel=0.02)
+    assert single.radius.clamp(max=TOP).mean().item() == pytest.approx(
+        whole.radius.clamp(max=TOP).mean().item(), rel=0.01
+    )
+
+
+class Power(nn.Module):
+    """Each logit raised to a power at which it is a close call whether the head bends."""
+
+    def forward(self, z):
+        return z.sign() * z.abs() ** 1.8
+
+
+@pytest.mark.parametrize("seed", [4, 6])
+def test_what_the_ensemble_tries_more_does_not_change_what_kind_the_network_is(seed):
+    net, images, labels = network(nn.Tanh, 3, seed)
+    net = nn.Sequential(net, Power()).eval()
+    problem = Problem(net, images, labels, (TOP,), images[:2], 3, batch_size=5)
+    kinds = []
+    for block in problem.blocks(problem.access(), "linf", batches=4):
+        MinimumNorm(strength="ensemble")._attack(block)
+        kinds.append((block.head.bends, block.head.straight))
+    assert kinds[0] == kinds[1]

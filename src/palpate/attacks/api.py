@@ -149,8 +149,8 @@ def sweep_blocks(
 
     Args:
         model, images, labels, epsilons, attack, finding, targets, keep, batch_size, progress: as for `sweep`. Images are read once, in order.
-        block: images per block, at most; a few batches when absent. Results do not depend on it beyond the rounding of the model's logits. It
-            halves when memory runs out.
+        block: images per block, at most; a few batches when absent. From 16 on results do not depend on it beyond the rounding of the model's
+            logits. It halves when memory runs out.
         start: the first image to attack, where an earlier call ended after a whole block.
         carry: a dict, empty at first, in which the attack keeps what later blocks must know of earlier ones. Handed over again with `start`, the
             rest is what it would have been without the break.

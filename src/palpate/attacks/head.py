@@ -42,17 +42,19 @@ class Head:
         rough: the gradient says little of the margin even a short way off.
         jumps: the margin is discontinuous at the boundary.
         wrong: how many wrong classes there are to aim at; 0 before the first answer.
+        since: the first image that was not judged by; what later descents on those before it show counts no more, so that no block is judged
+            otherwise than the one before because more was tried there.
     """
 
     def __init__(self, carry: dict[str, Any] | None = None) -> None:
         self.bends = self.straight = self.rough = self.jumps = False
-        self.wrong, carry = 0, {} if carry is None else carry
+        self.wrong, self.since, carry = 0, 0, {} if carry is None else carry
         self._seen, self._late, self._across = (carry.setdefault(name, []) for name in ("head", "late", "across"))
         self.judge()
 
     def note(self, place: Tensor, miss: Tensor, ratio: Tensor) -> None:
         """Take what the first step of candidates showed (R,): their image's place among all, how far the prediction missed, the slope's ratio."""
-        here = ((place < PROBED) & miss.isfinite()).nonzero()[:, 0]
+        here = ((place >= self.since) & (place < PROBED) & miss.isfinite()).nonzero()[:, 0]
         if len(here):
             self._seen.append(torch.stack([place[here].double(), miss[here], ratio[here]]))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.best import Best
-from palpate.attacks.head import Head
+from palpate.attacks.head import PROBED, Head
 from palpate.attacks.losses import margin, rounding_tolerance
 from palpate.attacks.norms import Norm, distance, draw_each, project, random_start, seeded
 from palpate.attacks.precision import open_access
@@ -247,10 +247,10 @@ class Problem:
     def blocks(
         self, access: ModelAccess, norm: Norm, seed: int = 0, batches: int = 1, channels: str = "tied"
     ) -> Iterator[Block]:
-        """The images in blocks of so many batches, where the caller of the sweep did not ask for blocks of another size."""
+        """The images in blocks of so many batches and at least `PROBED` images, where the caller of the sweep did not ask for another size."""
         start, count, head = self.start, len(self.images), Head(self.carry)
         while start < count:
-            self.sizes.append(self.block or batches * access.batch)
+            self.sizes.append(self.block or max(batches * access.batch, PROBED))
             place = slice(start, min(start + self.sizes[-1], count))
             yield self._block(place, access, norm, seed, channels, head)
             start = place.stop

@@ -54,7 +54,7 @@ SQUARES, RESTARTS = 100, 2
 def see_what_kind(block: Block) -> None:
     """Judge the head; where the network is rough, see on its first images whether the margin jumps. Where none of them is fooled, it is taken to."""
     head, alive = block.head, block.best.alive()
-    first = alive[block.place.start + alive < PROBED]
+    head.since, first = block.place.stop, alive[block.place.start + alive < PROBED]
     head.note_late(block.best.late[first])
     head.judge()
     if head.rough and len(first):
