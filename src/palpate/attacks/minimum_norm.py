@@ -115,7 +115,7 @@ def _descents(block: Block, strength: str) -> None:
     if strength == "standard":
         misled(block, config, 1)
     elif strength == "ensemble":
-        misled(block, Parts().descent, MOST_CLASSES)
+        misled(block, Parts().descent, 1 if block.head.jumps else MOST_CLASSES)
     last_attempt(block, config)
 
 
