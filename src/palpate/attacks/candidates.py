@@ -26,9 +26,7 @@ class Config:
     candidates: int = 3  # classes that start as candidates, by ascending distance
     reach: float = 1.7  # of the nearest distance; farther classes do not start
     prune: tuple[tuple[int, int], ...] = ((2, 2), (3, 1))  # after that step, keep that many candidates per image
-    prune_beyond: tuple[
-        tuple[int, float], ...
-    ] = ()  # after that step, drop those beyond that multiple of their image's best
+    prune_beyond: tuple[tuple[int, float], ...] = ()  # after that step, drop those beyond that multiple of the best
     searches: int = 4  # forward passes on the ray at the end, more only where they have not settled
     first: float = 2.0  # first step as a share of the radius: from one corner of the ball to the opposite one
     again: float = 0.5  # first step of a further round likewise

@@ -22,14 +22,7 @@ from palpate.attacks.square import random_squares
 APGD_STAGE, SQUARE_STAGE = 101, 103
 """Numbers that give the draws of these parts generators of their own; restarts count from 1."""
 
-FINE: dict[str, Any] = {
-    "again": 0.2,
-    "last": 0.002,
-    "momentum": 0.75,
-    "shrink": 0.0005,
-    "falling": 0.001,
-    "still": 0.001,
-}
+FINE = {"again": 0.2, "last": 0.002, "momentum": 0.75, "shrink": 0.0005, "falling": 0.001, "still": 0.001}
 """The last descent moves in short steps and looks just below the best radius, where a few thousandths of it are left to find: on a plain CNN the
 optimality came from .991 to .997 for 75 passes."""
 
