@@ -54,6 +54,17 @@ def test_a_confirmed_point_beyond_the_spare_one_stays_where_the_spare_one_is_not
     assert torch.allclose(found.radius, torch.full((3,), 0.11, dtype=torch.float64))
 
 
+def test_of_two_confirmed_points_the_nearer_stays_whatever_balls_hold_them():
+    images = torch.full((3, 1, 4, 4), 0.4)
+    block = next(iter_blocks(Rounding().eval(), images))
+    image, radius = torch.arange(3), torch.full((3,), 0.13, dtype=torch.float64)
+    block.best.update(image, images + 0.11, radius, image >= 0)
+    block.best.keep()
+    block.best.update(image, images + 0.12, 0.99 * radius, image >= 0)  # the smaller ball, but farther
+    block.best.pending[:] = False
+    assert torch.allclose(block.result({}).radius, torch.full((3,), 0.11, dtype=torch.float64))
+
+
 def iter_blocks(model, images):
     problem = Problem(model, images, torch.zeros(len(images), dtype=torch.long), (0.25,), images[:2], 2)
     return problem.blocks(problem.access(), "linf")

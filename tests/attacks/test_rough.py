@@ -22,6 +22,13 @@ class Winners(nn.Module):
         return x * (x >= x.topk(8, 1).values[:, -1:])
 
 
+class Sign(nn.Module):
+    """No gradient passes it, so that a surrogate is asked."""
+
+    def forward(self, x):
+        return x.sign()
+
+
 def network(activation: type[nn.Module], classes: int, seed: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     """A small network with random weights, 40 images, and its own answers as labels."""
     draw = torch.Generator().manual_seed(seed)
@@ -58,6 +65,8 @@ def test_radii_of_a_network_that_jumps_are_near_those_of_the_ensemble(classes, s
     [
         (Winners, 2, 1, True, True),
         (Winners, 4, 3, True, True),
+        (Sign, 2, 0, True, True),
+        (Sign, 2, 1, True, True),
         (nn.ReLU, 2, 0, True, False),
         (nn.ReLU, 2, 1, False, False),
         (nn.ReLU, 4, 3, False, False),

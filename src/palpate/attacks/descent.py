@@ -213,7 +213,7 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
         :, 0
     ]
     if len(late):
-        off = ((aim - at.expected).abs() / (slope * at.radius).clamp(min=1e-300))[late]
+        off = ((torch.where(own, aim, value) - at.expected).abs() / (slope * at.radius).clamp(min=1e-300))[late]
         best.late.scatter_reduce_(0, at.image[late], off, "amax")
     halfway = at.step == end - config.window
     marked = halfway | (at.step == end - 2 * config.window)

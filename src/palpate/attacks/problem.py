@@ -111,24 +111,24 @@ class Block:
         found = (best.limit.isfinite() & ~best.failed & ~best.pending).nonzero()[:, 0]
         grade = self._confirm(found, levels)
         for spare in () if levels else reversed(best.spare):
-            reached = self._reached()
-            doubtful = found[((grade == 0) | (reached > spare[0]))[found]]
+            reached = self._reached(best.points)
+            nearer = spare[0].isfinite() & (self._reached(spare[1]) < reached)  # not by its ball, which may be larger
+            doubtful = found[((grade == 0) | nearer)[found]]
             first = best.limit[doubtful], best.points[doubtful]
             best.limit[doubtful], best.points[doubtful] = (each[doubtful] for each in spare)
             other = self._confirm(doubtful, levels)
-            worse = (other < grade) | (other == grade) & (self._reached() >= reached)
-            back = worse[doubtful]
+            back = ((other < grade) | (other == grade) & (self._reached(best.points) >= reached))[doubtful]
             best.limit[doubtful[back]], best.points[doubtful[back]] = (each[back] for each in first)
             grade[doubtful] = torch.maximum(grade, other)[doubtful]
         best.fail(found[grade[found] == 0])
-        radius = torch.where(best.limit.isfinite(), self._reached(), best.limit)
+        radius = torch.where(best.limit.isfinite(), self._reached(best.points), best.limit)
         if levels:  # k / 255 itself, not the difference of two of them rounded to float32
             radius = (radius * (levels - 1)).round() / (levels - 1)
         return radius
 
-    def _reached(self) -> Tensor:
-        """The norms (n,) of the perturbations, a batch at a time, since float64 is twice as large."""
-        parts = zip(self.best.points.split(self.access.batch), self.best.clean.split(self.access.batch), strict=True)
+    def _reached(self, points: Tensor) -> Tensor:
+        """The norms (n,) of the perturbations to these points, a batch at a time, since float64 is twice as large."""
+        parts = zip(points.split(self.access.batch), self.best.clean.split(self.access.batch), strict=True)
         return torch.cat([distance(points, clean, self.norm) for points, clean in parts])
 
     def _confirm(self, image: Tensor, levels: int | None) -> Tensor:
