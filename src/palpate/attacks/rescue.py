@@ -36,7 +36,7 @@ PATIENT: dict[str, Any] = {
 }
 """Where the linear model misleads only many short steps find the way."""
 
-POLISH, COARSE = 60, {"again": 0.3, "falling": 0.003, "momentum": PATIENT["momentum"]}
+POLISH, COARSE = 60, {"again": 0.3, "shrink": 0.005, "falling": 0.003, "momentum": PATIENT["momentum"]}
 """Steps of a round of the last descent there, and its settings."""
 
 JUMPS, NEARBY, JUMP_RESTARTS = {"steps": 30, "limit": 30, "shrink": 0.05, "last": 0.1}, {"shrink": 0.02}, 3
@@ -80,7 +80,7 @@ def misled(block: Block, config: Config, kept: int) -> None:
     for number in range(JUMP_RESTARTS if head.jumps else 0):
         restart(block, patient, again, JUMP_STAGE + number)
     rough = alive[best.late[alive] > ROUGH] if head.rough else alive[:0]
-    coarse = dataclasses.replace(config, **COARSE, **(NEARBY if head.jumps else {}))
+    coarse = dataclasses.replace(config, **{**COARSE, **(NEARBY if head.jumps else {})})
     polish(block, coarse, torch.cat([again if head.jumps else towards, rough]).unique(), POLISH)
 
 
