@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from palpate.attacks import precision
+
 
 class Problem:
     """A model with images and labels that it gets right, mostly."""
@@ -105,3 +107,9 @@ def two() -> Problem:
 @pytest.fixture(scope="session")
 def five() -> Problem:
     return train(5)
+
+
+@pytest.fixture
+def opaque(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No head is seen through, as in a network whose products cannot be watched."""
+    monkeypatch.setattr(precision, "product_before_head", lambda *_: None)

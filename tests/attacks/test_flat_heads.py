@@ -13,6 +13,8 @@ import palpate
 from palpate.attacks import precision
 from palpate.attacks.surrogate import unsaturated
 
+pytestmark = pytest.mark.usefixtures("opaque")  # else most of these heads are seen through
+
 TOP = {"linf": 0.3, "l2": 4.0}
 
 

@@ -75,6 +75,7 @@ class Wrapped(nn.Module):
         return self.behind(self.model(self.before(x)))
 
 
+@pytest.mark.usefixtures("opaque")
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize(
     "rounded",
@@ -98,6 +99,7 @@ def test_roundings_hide_nothing(five, rounded, norm):
     assert found.radius[right].median() <= 1.02 * plain.radius[right].median() + slack
 
 
+@pytest.mark.usefixtures("opaque")
 def test_a_gradient_that_is_zero_everywhere_leaves_no_image_robust(five):
     x, y = five.images[:24], five.labels[:24]
     ranks = Wrapped(five.model, behind=lambda z: z.argsort(1).argsort(1).float() + 0 * z).eval()

@@ -96,6 +96,7 @@ def test_the_order_of_the_classes_does_not_matter(plain):
 
 
 @pytest.mark.filterwarnings("ignore:model seems to give probabilities")
+@pytest.mark.usefixtures("opaque")
 @pytest.mark.parametrize("name", BENT)
 def test_monotone_heads_and_a_bonus_leave_the_radius_within_five_percent(plain, name):
     model, images, labels = plain

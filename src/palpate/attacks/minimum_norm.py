@@ -76,7 +76,7 @@ class MinimumNorm(Attack):
 
     def run(self, problem: Problem) -> Iterator[Sweep]:
         """Descend in blocks of a few batches. Interrupted by Ctrl-C, what a block has finished is given before the interrupt goes on."""
-        access = problem.access(self.draws, self.precision)
+        access = problem.access(self.draws, self.precision, decisions=True)
         for block in problem.blocks(access, self.norm, self.seed, BATCHES, self.channels):
             if self.levels:
                 on_grid(block.images, self.levels)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from palpate.attacks.access import Model, ModelAccess
+from palpate.attacks.before_head import before_head, product_before_head
 from palpate.attacks.fuse import fuse_batchnorm
 from palpate.attacks.surrogate import straight_through, unsaturated
 from palpate.core.errors import InputError
@@ -18,7 +19,9 @@ EDGES = (2.0**-22, 2.0**-16, 2.0**-9, 2.0**-7, 2.0**-5, 2.0**-4)
 are for networks that compute in half precision, clamp a little above 0, such as at one grey level, before a logarithm, or blacken dark pixels."""
 
 
-def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, precision: str) -> ModelAccess:
+def open_access(
+    model: nn.Module, example: Tensor, batch: int, draws: int, precision: str, decisions: bool = False
+) -> ModelAccess:
     """Access to a frozen model in evaluation mode, as fast as its device allows.
 
     Args:
@@ -26,6 +29,7 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
         example: a few images on the model's device, on which the fused copy is checked.
         batch, draws: see `ModelAccess`.
         precision: "float32", or "bfloat16" for gradients.
+        decisions: only decisions count, so that the logits may be those before a head that changes none, see `before_head`.
     """
     device, half = example.device, precision == "bfloat16"
     if not takes_channels_last(model, example):
@@ -33,11 +37,14 @@ def open_access(model: nn.Module, example: Tensor, batch: int, draws: int, preci
     fused = fuse_batchnorm(model, example)
     fast: Model = _in_bfloat16(fused) if half else fused
     judge: Model = _in_float32(model) if device.type == "cuda" else model
-    fast, edge = with_gradients(fast, model, example)
+    number = product_before_head(model, example) if decisions else None
+    bare = functools.partial(before_head, number=number)
+    fast, edge = with_gradients(bare(fast), bare(model), example)
     confirm = half or edge > 0 or device.type == "cuda"
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
         fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
-    careful = functools.cache(lambda: _in_float64(model, example[:1].to(device), edge))
+    careful = functools.cache(lambda: (precise := _in_float64(model, example[:1].to(device), edge)) and bare(precise))
+    judge = bare(judge)
     access = ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
     access.surrogate = functools.cache(lambda: unsaturated(careful() or fast, example.to(device)))
     with torch.no_grad():

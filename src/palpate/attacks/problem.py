@@ -237,12 +237,12 @@ class Problem:
     sizes: list[int] = dataclasses.field(default_factory=list)
     training: tuple[Images, Tensor] | None = None
 
-    def access(self, draws: int = 1, precision: str = "float32") -> ModelAccess:
-        """Access to the model, in batches that suit device and image."""
+    def access(self, draws: int = 1, precision: str = "float32", decisions: bool = False) -> ModelAccess:
+        """Access to the model, in batches that suit device and image; see `palpate.attacks.precision.open_access`."""
         usual = 256
         if self.example.device.type == "cpu":
             usual = min(max(PIXELS // self.example[0, 0].numel(), 8), 128)
-        return open_access(self.model, self.example, self.batch_size or usual, draws, precision)
+        return open_access(self.model, self.example, self.batch_size or usual, draws, precision, decisions)
 
     def blocks(
         self, access: ModelAccess, norm: Norm, seed: int = 0, batches: int = 1, channels: str = "tied"
