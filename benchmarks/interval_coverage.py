@@ -20,7 +20,7 @@ import numpy as np
 from scipy import stats
 
 from palpate.statistics.differences import holm, mean_interval, paired_difference, sign_flip
-from palpate.statistics.intervals import balanced_accuracy_interval, clustered_limits, wilson
+from palpate.statistics.intervals import balanced_accuracy_interval, clustered_limits
 from palpate.statistics.operating import auroc, brier, calibration_error
 from palpate.statistics.radius import median_radius
 
@@ -31,7 +31,7 @@ CURVE = (0.9, 0.8, 0.65, 0.5, 0.35, 0.2, 0.1, 0.05)  # robust accuracy at eight 
 def wilson_exact(n: int, p: float) -> float:
     """Coverage of Wilson's interval, summed over the binomial: no simulation."""
     hits = np.arange(n + 1)
-    low, high = wilson(hits, n)
+    low, high = np.transpose([stats.binomtest(each, n).proportion_ci(method="wilson") for each in hits])
     return float(stats.binom.pmf(hits, n, p)[(low <= p) & (p <= high)].sum())
 
 

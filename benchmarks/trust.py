@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 import torch  # noqa: E402
+from scipy.stats import binomtest  # noqa: E402
 from tests.verdicts.known_failures.example import Example, examine, named  # noqa: E402
 from tests.verdicts.known_failures.examples import EXAMPLES  # noqa: E402
 from tests.verdicts.known_failures.tasks import TASKS  # noqa: E402
@@ -29,7 +30,6 @@ from tests.verdicts.known_failures.trained import Trained  # noqa: E402
 from palpate.core.io import write_text  # noqa: E402
 from palpate.core.provenance import versions  # noqa: E402
 from palpate.core.records import VerdictRecord  # noqa: E402
-from palpate.statistics.intervals import wilson  # noqa: E402
 from palpate.verdicts.check import checks  # noqa: E402
 
 SIGNS = {"pass": ".", "warn": "w", "fail": "F", "not run": "-"}
@@ -183,7 +183,7 @@ def counts(records: list[dict]) -> list[str]:
 def share(count: int, total: int) -> str:
     if not total:
         return "none"
-    low, high = wilson(count, total)
+    low, high = binomtest(count, total).proportion_ci(method="wilson")
     return f"{count} of {total} ({100 * count / total:.1f} %; {100 * low:.1f} to {100 * high:.1f})"
 
 

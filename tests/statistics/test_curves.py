@@ -3,11 +3,12 @@
 import numpy as np
 import polars as pl
 import pytest
+from tests.statistics.reference import wilson
 
 from palpate.core import rows
 from palpate.core.errors import InputError
 from palpate.statistics.curves import POINT, curve
-from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson, wilson
+from palpate.statistics.intervals import balanced_accuracy_interval, clustered_wilson
 
 LABELS = np.repeat([0, 1], [30, 10])
 
@@ -23,7 +24,7 @@ def test_points_are_counts_by_hand(make_rows):
     assert dict(points.schema) == POINT
     assert points["n"].to_list() == [40, 40, 40]
     assert points["accuracy"].to_list() == pytest.approx([0.9, 0.6, 0.2])
-    assert (points["low"][1], points["high"][1]) == wilson(24, 40)
+    assert (points["low"][1], points["high"][1]) == pytest.approx(wilson(24, 40))
     assert points["balanced_accuracy"].to_list() == pytest.approx([0.9, 0.6, 0.2])
     assert points["majority_rate"].to_list() == [0.75] * 3
     assert points["chance"].to_list() == [0.5] * 3

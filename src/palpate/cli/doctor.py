@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +13,6 @@ from palpate.core.errors import InputError
 from palpate.core.registry import COMMANDS, registries
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from palpate.study.spec import Study
 
 FIRST = 32
@@ -31,23 +29,22 @@ def doctor(
 
     Example: palpate doctor --model my_networks:make --weights best.ckpt --value-range 0,255 --images my-images
     """
-    from rich.text import Text
-
     if model is None:
         if task or network.images:
             raise InputError("--model: name the network that is to see these images")
         print_table(("what", "found"), machine(network.data), title="This machine", show_header=False)
         print_table(("kind", "package", "names"), registered(), title="Registered")
         return
+    from rich.text import Text
+
     found = understood(network, network.study(model, task))
-    rows = ((what, Text(text, "yellow" if what == "doubt" else "")) for what, text in found)
+    rows = ((what, Text(text, "yellow") if what == "doubt" else text) for what, text in found)
     print_table(("what", "found"), rows, title="Understood", show_header=False)
 
 
-def machine(data: Path | None) -> "Iterator[tuple[str, Text]]":
+def machine(data: Path | None) -> Iterable[tuple[str, str]]:
     """Versions, devices, processors, and the folders of data and of decoded images."""
     import torch
-    from rich.text import Text
 
     from palpate.core.provenance import versions
     from palpate.data.store import cache_folder
@@ -62,19 +59,17 @@ def machine(data: Path | None) -> "Iterator[tuple[str, Text]]":
     found["processors"] = f"{os.cpu_count()}, of which torch uses {torch.get_num_threads()}"
     found["data root"] = "none named: use --data or PALPATE_DATA" if root is None else str(root)
     found["decoded images"] = f"{cache} ({free:,.0f} GB free)"
-    return ((what, Text(text)) for what, text in found.items())
+    return found.items()
 
 
-def registered() -> "Iterator[tuple[str, Text, Text]]":
+def registered() -> Iterator[tuple[str, str, str]]:
     """What can be used by name, and from which package it comes."""
-    from rich.text import Text
-
     for registry in registries():
         names: dict[str, list[str]] = {}
         for entry in registry.entries():
             names.setdefault(entry.package, []).append(entry.name)
         for package, found in names.items() or [("–", [])]:
-            yield registry.kind, Text(package), Text(", ".join(found) or "none")
+            yield registry.kind, package, ", ".join(found) or "none"
 
 
 def understood(options: NetworkOptions, study: "Study") -> Iterator[tuple[str, str]]:
@@ -87,7 +82,7 @@ def understood(options: NetworkOptions, study: "Study") -> Iterator[tuple[str, s
 
     from palpate.core import formatting
     from palpate.models.predict import as_tensor, predict_logits
-    from palpate.statistics.intervals import wilson
+    from palpate.statistics.intervals import clustered_wilson
     from palpate.study.classifier import inner
     from palpate.study.stages.explain import chosen
 
@@ -121,7 +116,7 @@ def understood(options: NetworkOptions, study: "Study") -> Iterator[tuple[str, s
         settings, layer = chosen(ready, images[0], method)
         yield "maps", settings["method"] + (f" of {layer}" if layer else "")
     right = logits.argmax(1) == labels
-    low, high = wilson(int(right.sum()), len(right))
+    low, high = clustered_wilson(right)
     accuracy = formatting.percent_interval(right.float().mean().item(), low, high, len(right))
     yield "clean accuracy", f"{accuracy} on {len(right)} images"
     if len(logits) > 1 and (logits.argmax(1) == logits.argmax(1)[0]).all():

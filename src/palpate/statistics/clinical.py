@@ -11,7 +11,7 @@ from palpate.core.errors import InputError
 from palpate.core.rows import SCHEMA
 from palpate.core.tables import columns
 from palpate.statistics import operating
-from palpate.statistics.curves import DETAILS, KEYS, check_rows, group_names, survived, with_result
+from palpate.statistics.curves import DETAILS, KEYS, answered, check_rows, group_names, survived, with_result
 from palpate.statistics.intervals import clustered_wilson
 from palpate.statistics.radius import median_radius
 
@@ -25,7 +25,7 @@ DIRECTIONS = {1: "missed disease", 0: "false alarm"}
 OPERATING = columns("operating", [*KEYS, *DETAILS])
 
 
-def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None = None) -> pl.DataFrame:
+def directed_curves(rows: pl.DataFrame, classes: int | None = None) -> pl.DataFrame:
     """Share of each class's images that are misclassified, one line per class and point of the curve, with the columns of `ERRORS`.
 
     With two classes label 1 is the disease: its errors are false negatives, those of label 0 false positives. The prediction is the
@@ -34,7 +34,6 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None
 
     Args:
         rows: any models, attacks and splits together.
-        level: the share of intervals that should cover the truth.
         classes: number of classes of the models; counted in their logits when absent.
 
     Raises:
@@ -46,7 +45,7 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None
     for part in table.partition_by([*KEYS, "label"]):
         first = part.row(0, named=True)
         wrong, groups = ~part["survived"].to_numpy(), part["group"].to_numpy()
-        low, high = clustered_wilson(wrong, groups, level)
+        low, high = clustered_wilson(wrong, groups)
         name = f"class {first['label']} misclassified"
         if first["classes"] == 2:
             name = "false negative" if first["label"] == 1 else "false positive"
@@ -56,7 +55,7 @@ def directed_curves(rows: pl.DataFrame, level: float = 0.95, classes: int | None
     return pl.DataFrame(lines, schema=ERRORS).sort([*KEYS, "label"])
 
 
-def directed_radii(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
+def directed_radii(rows: pl.DataFrame) -> pl.DataFrame:
     """Median radius of the correctly classified images of each class of a task of two, with the columns of `RADII`.
 
     With two classes the smallest perturbation of an image of label 1, the disease, is the smallest one that makes the model miss it, and that of
@@ -64,7 +63,6 @@ def directed_radii(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
 
     Args:
         rows: attacked images with their clean rows, of any models and attacks, of tasks of two classes.
-        level: the share of intervals that should cover the truth.
 
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
@@ -83,7 +81,7 @@ def directed_radii(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
     for part in images.sort(*names, "image_id").partition_by(names, maintain_order=True):
         first, failed = part.row(0, named=True), part["failed"].to_numpy()
         radius = np.where(failed, 0.0, part["radius"].to_numpy())
-        found = median_radius(radius, np.ones(len(part), bool), part["group"].to_numpy(), level)
+        found = median_radius(radius, np.ones(len(part), bool), part["group"].to_numpy())
         assert found is not None  # every image is correct
         line = {name: first[name] for name in (*names, "largest")} | {"direction": DIRECTIONS.get(first["label"])}
         line |= {"n": len(part), "groups": part["group"].n_unique(), "failed": int(failed.sum())}
@@ -91,7 +89,7 @@ def directed_radii(rows: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
     return pl.DataFrame(lines, schema=RADII)
 
 
-def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, repetitions: int = 2000) -> pl.DataFrame:
+def operating_points(rows: pl.DataFrame, repetitions: int = 2000) -> pl.DataFrame:
     """AUROC, sensitivity and specificity at the threshold of clean validation, Brier score and calibration error, as in `OPERATING`.
 
     One line per point of the curve on every split but "val", whose clean rows give the threshold (`choose_threshold`). Brier score and
@@ -100,9 +98,7 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
 
     Args:
         rows: any models, attacks and splits together; put the validation rows of each model in.
-        level: the share of intervals that should cover the truth.
-        seed: of the bootstrap for the calibration error.
-        repetitions: of the same.
+        repetitions: of the bootstrap for the calibration error.
 
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
@@ -117,19 +113,19 @@ def operating_points(rows: pl.DataFrame, level: float = 0.95, seed: int = 0, rep
     for part in table.filter(pl.col("split") != "val").partition_by(KEYS):
         first = part.row(0, named=True)
         model = tuple(first[key] for key in MODEL)
-        answered = part.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
+        known = answered(part)
         line: dict = dict.fromkeys(OPERATING) | {key: first[key] for key in KEYS + DETAILS}
-        line |= {"n": len(answered), "failed": len(part) - len(answered)}
+        line |= {"n": len(known), "failed": len(part) - len(known)}
         notes = [f"no prediction for {line['failed']} of {len(part)} images: left out"] if line["failed"] else []
-        if not len(answered):
+        if not len(known):
             notes = [f"no prediction for any of {len(part)} images: no result"]
         elif (*model, first["attack_id"]) in stopped:
             notes += ["the attack stops at the first success: AUROC, sensitivity and specificity under it do not apply"]
         else:
             absent = "no validation split: sensitivity and specificity need a threshold fixed on it"
-            found = [_two_class_figures(answered, thresholds.get(model, absent), level)]
+            found = [_two_class_figures(known, thresholds.get(model, absent))]
             if first["epsilon_index"] == 0:
-                found.append(_calibration(answered, level, seed, repetitions))
+                found.append(_calibration(known, repetitions))
             for figures, note in found:
                 line |= figures
                 notes += [note] if note else []
@@ -143,52 +139,47 @@ def _classes() -> pl.Expr:
     return pl.max_horizontal(logits, pl.col("label").max().over(MODEL) + 1, pl.lit(2))
 
 
-def _scores(part: pl.DataFrame) -> np.ndarray:
-    """Logit of class 1 less that of class 0; (N,)."""
-    logits = np.array(part["logits"].to_list(), float)
-    return logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
-
-
 def _threshold(part: pl.DataFrame) -> float | str:
     """From the clean validation rows of one model, or why there is none."""
-    answered = part.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
-    if answered["label"].n_unique() < 2:
+    known = answered(part)
+    if known["label"].n_unique() < 2:
         return "one class in the validation split: no threshold, so no sensitivity and specificity"
     if part["classes"][0] > 2:
         return ""
     try:
-        return operating.choose_threshold(answered["label"].to_numpy(), _scores(answered))
+        return operating.choose_threshold(known["label"].to_numpy(), operating.scores_of(known["logits"].to_list()))
     except InputError as error:
         return f"no threshold from the validation split ({error})"
 
 
-def _two_class_figures(part: pl.DataFrame, threshold: float | str, level: float) -> tuple[dict, str]:
+def _two_class_figures(part: pl.DataFrame, threshold: float | str) -> tuple[dict, str]:
     """AUROC, and sensitivity and specificity where there is a threshold; and what does not apply, or ""."""
     if part["classes"][0] > 2:
         return {}, f"{part['classes'][0]} classes: AUROC, sensitivity and specificity are for two"
-    labels, scores, groups = part["label"].to_numpy(), _scores(part), part["group"].to_numpy()
+    labels, groups = part["label"].to_numpy(), part["group"].to_numpy()
+    scores = operating.scores_of(part["logits"].to_list())
     if part["label"].n_unique() == 1:
         return {}, "one class: AUROC, sensitivity and specificity do not apply"
     if not np.isfinite(scores).all():
         return {}, "logits that are not finite: AUROC, sensitivity and specificity do not apply"
-    figures = _limits("auroc", operating.auroc(labels, scores, groups, level))
+    figures = _limits("auroc", operating.auroc(labels, scores, groups))
     if isinstance(threshold, str):
         return figures, threshold
-    sensitivity, specificity = operating.sensitivity_specificity(labels, scores, threshold, groups, level)
+    sensitivity, specificity = operating.sensitivity_specificity(labels, scores, threshold, groups)
     figures |= _limits("sensitivity", sensitivity) | _limits("specificity", specificity)
     return figures | {"threshold": threshold}, ""
 
 
-def _calibration(part: pl.DataFrame, level: float, seed: int, repetitions: int) -> tuple[dict, str]:
+def _calibration(part: pl.DataFrame, repetitions: int) -> tuple[dict, str]:
     """Brier score and calibration error; and what does not apply, or ""."""
     logits = np.array(part["logits"].to_list(), float)
     if not np.isfinite(logits).all():
         return {}, "logits that are not finite: Brier score and calibration error do not apply"
     labels, groups, predicted = part["label"].to_numpy(), part["group"].to_numpy(), operating.probabilities(logits)
-    figures = _limits("brier", operating.brier(labels, predicted, groups, level))
+    figures = _limits("brier", operating.brier(labels, predicted, groups))
     if part["group"].n_unique() < 2:
         return figures, "one patient or lesion: the calibration error does not apply"
-    found = operating.calibration_error(labels, predicted, groups, level, seed, repetitions)
+    found = operating.calibration_error(labels, predicted, groups, repetitions=repetitions)
     return figures | _limits("calibration_error", found), ""
 
 

@@ -25,13 +25,7 @@ class RankCorrelation:
 
 
 def rank_correlation(
-    first: ArrayLike,
-    second: ArrayLike,
-    known: ArrayLike,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-    seed: int = 0,
-    repetitions: int = 2000,
+    first: ArrayLike, second: ArrayLike, known: ArrayLike, groups: ArrayLike | None = None, repetitions: int = 2000
 ) -> RankCorrelation | None:
     """Spearman's rank correlation over images, of each model by itself, and its mean over the models.
 
@@ -42,8 +36,7 @@ def rank_correlation(
         first, second: (M, N) of M models and N images, such as l∞ radius and severity.
         known: (M, N) booleans, the images that count, such as those classified correctly.
         groups: (N,) patients or lesions; None when every image is its own.
-        level: the share of intervals that should cover the truth.
-        seed, repetitions: of the bootstrap.
+        repetitions: of the bootstrap.
 
     Returns:
         None where no model has at least ten images and two different values of each measure.
@@ -70,7 +63,7 @@ def rank_correlation(
     def statistic(weights: Floats) -> Floats:
         return np.mean([_spearman(a[m][mask[m]], b[m][mask[m]], weights[:, mask[m]]) for m in kept], axis=0)
 
-    value, low, high = bootstrap(statistic, np.zeros(a.shape[1]), codes, level, seed, repetitions)
+    value, low, high = bootstrap(statistic, np.zeros(a.shape[1]), codes, repetitions)
     return RankCorrelation(value, max(low, -1.0), min(high, 1.0), float(mask[kept].sum(1).mean()))
 
 

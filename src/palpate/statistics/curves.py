@@ -85,6 +85,11 @@ def survived() -> pl.Expr:
     return (pl.col("status") == "ok") & pl.col("correct").fill_null(False)
 
 
+def answered(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with a prediction and its logits."""
+    return rows.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
+
+
 def norm_of(rows: pl.DataFrame) -> str:
     """The norm of an attack's epsilons and radii, from its rows; "linf" where only clean predictions are there."""
     return next(iter(rows["norm"].drop_nulls().unique().sort()), "linf")

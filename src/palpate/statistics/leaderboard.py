@@ -112,23 +112,20 @@ class Unranked:
     found: tuple[tuple[Entry, Member], ...]
 
 
-def leaderboard(
-    rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None, level: float = 0.95
-) -> Leaderboard:
+def leaderboard(rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None) -> Leaderboard:
     """Rank the models in rows of one task, finding, split and attack.
 
     Args:
         rows: attacked images with their clean rows (epsilon_index 0), of any models and seeds.
         signal: of each model_id, whether its clean balanced accuracy lies above chance; judged on the attacked images where absent.
-        level: the share of intervals that should cover the truth.
 
     Raises:
         InputError: several tasks, findings, splits or attacks; the runs of an architecture share no image; or nothing could be attacked by gradients.
     """
-    return ranked([unranked(rows, signal, level)], level)
+    return ranked([unranked(rows, signal or {})])
 
 
-def unranked(rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None, level: float = 0.95) -> Unranked:
+def unranked(rows: pl.DataFrame, signal: Mapping[str, bool | None]) -> Unranked:
     """As `leaderboard` before anything is ranked, for rows that are too many to be in memory at once: those of some models, all their seeds."""
     table = check_rows(rows, needed=("radius", "backbone", "attention", "training"))
     attacks = sorted(set(table.filter(pl.col("epsilon_index") > 0)["attack_id"]))
@@ -145,15 +142,15 @@ def unranked(rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None
     if not parts:
         remedy = "attack them by one that needs none, such as 'square'"
         raise InputError(f"rows: no image could be attacked by gradients; {remedy}")
-    found = tuple(_entry(part, signal or {}, unseen, level) for part in parts)
+    found = tuple(_entry(part, signal, unseen) for part in parts)
     radii, grid = table.filter(pl.col("radius") > 0, pl.col("radius").is_finite())["radius"], table["epsilon"].unique()
     return Unranked(table["finding"][0], attacks[0], norm_of(table), not radii.is_in(grid.implode()).all(), found)
 
 
-def ranked(parts: Sequence[Unranked], level: float = 0.95) -> Leaderboard:
+def ranked(parts: Sequence[Unranked]) -> Leaderboard:
     """The leaderboard of models that were counted one after the other, all of one finding and attack."""
     found = [pair for part in parts for pair in part.found]
-    limits = rank_intervals({entry.name: member for entry, member in found if entry.signal is not False}, level)
+    limits = rank_intervals({entry.name: member for entry, member in found if entry.signal is not False})
     best_first = rank([entry for entry, _ in found if entry.signal is not False])
     entries = [_with_limits(entry, limits.get(entry.name)) for entry in best_first]
     entries += sorted((entry for entry, _ in found if entry.signal is False), key=lambda entry: entry.name)
@@ -195,11 +192,9 @@ def _with_limits(entry: Entry, limits: tuple[int, int] | None) -> Entry:
     return dataclasses.replace(entry, rank_low=min(limits[0], entry.rank), rank_high=max(limits[1], entry.rank))
 
 
-def _entry(
-    part: pl.DataFrame, signal: Mapping[str, bool | None], unseen: Mapping[str, int], level: float
-) -> tuple[Entry, Member]:
+def _entry(part: pl.DataFrame, signal: Mapping[str, bool | None], unseen: Mapping[str, int]) -> tuple[Entry, Member]:
     every = tuple(part["model_id"].unique().sort())
-    judged = {name: signal[name] if name in signal else _signal(part.filter(model_id=name), level) for name in every}
+    judged = {name: signal[name] if name in signal else _signal(part.filter(model_id=name)) for name in every}
     runs = tuple(name for name in every if judged[name] is not False)
     left_out, runs = (tuple(name for name in every if name not in runs), runs) if runs else ((), every)
     table = part.filter(pl.col("model_id").is_in(list(runs)))
@@ -216,7 +211,7 @@ def _entry(
     groups = first["group"].rank("dense").to_numpy()
     labels = first["label"].to_numpy()
     epsilons = table["epsilon"].to_numpy().reshape(shape)[:, 0, 0].tolist()
-    shares = [(float(right.mean()), *mean_interval(right, groups, level)) for right in correct]
+    shares = [(float(right.mean()), *mean_interval(right, groups)) for right in correct]
     points = zip(indices, epsilons, shares, strict=True)
     accuracy = tuple(Accuracy(index, epsilon, *share) for index, epsilon, share in points)
     radii = _radii(table, shape, correct, epsilons)
@@ -226,17 +221,17 @@ def _entry(
     about |= {"images": len(labels), "groups": len(np.unique(groups)), "majority_rate": majority_rate(labels)}
     about["failed"] = int(table["failed"].to_numpy().reshape(shape).any(0).sum(1).max())
     about["no_gradient"] = max(unseen.get(name, 0) for name in runs)
-    about["balanced_accuracy"] = _balanced(correct[0], labels, groups, level)
-    about["median_radius"] = median_radius(radii, correct[0], groups, level)
+    about["balanced_accuracy"] = _balanced(correct[0], labels, groups)
+    about["median_radius"] = median_radius(radii, correct[0], groups)
     entry = Entry(**about, radii=radius_spread(radii, correct[0]))
     names = [first[name].cast(pl.String).to_numpy() for name in ("image_id", "group")]
     return entry, Member(names[0], labels, names[1], radii, correct[0])
 
 
-def _signal(run: pl.DataFrame, level: float) -> bool | None:
+def _signal(run: pl.DataFrame) -> bool | None:
     clean = run.filter(epsilon_index=0)
     labels, right = clean["label"].to_numpy(), clean["survived"].to_numpy()
-    found = _balanced(right[None], labels, clean["group"].rank("dense").to_numpy(), level)
+    found = _balanced(right[None], labels, clean["group"].rank("dense").to_numpy())
     return None if found is None else found.low > 1 / len(np.unique(labels))
 
 
@@ -249,7 +244,7 @@ def _radii(table: pl.DataFrame, shape: tuple[int, ...], correct: NDArray[np.bool
     return np.where(failed, 0.0, np.where(np.isnan(known), fell, known))
 
 
-def _balanced(correct: NDArray[np.bool_], labels: NDArray, groups: NDArray, level: float) -> Share | None:
+def _balanced(correct: NDArray[np.bool_], labels: NDArray, groups: NDArray) -> Share | None:
     """Balanced accuracy (S, N) over runs; with several runs from its linearised values."""
     classes = np.unique(labels, return_inverse=True)[1]
     count = int(classes.max()) + 1
@@ -257,10 +252,10 @@ def _balanced(correct: NDArray[np.bool_], labels: NDArray, groups: NDArray, leve
         return None
     if len(correct) == 1:
         predicted = np.where(correct[0], labels, -1)
-        return Share(*balanced_accuracy_interval(labels, predicted, groups, level))
+        return Share(*balanced_accuracy_interval(labels, predicted, groups))
     sizes = np.bincount(classes, minlength=count)
     recall = np.stack([np.bincount(classes, right, count) for right in correct]) / sizes  # (S, K)
     values = recall.mean(1)  # (S,)
     weight = len(labels) / (count * sizes[classes])
     linearised = values[:, None] + weight * (correct - recall[:, classes])
-    return Share(float(values.mean()), *mean_interval(linearised, groups, level))
+    return Share(float(values.mean()), *mean_interval(linearised, groups))

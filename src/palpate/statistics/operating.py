@@ -5,14 +5,14 @@ look too good. So the threshold is fixed on clean validation images and used unc
 `palpate.statistics.clinical` reads rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
 from palpate.core.errors import InputError
-from palpate.statistics.intervals import Floats, check_level, clustered_wilson, group_codes
+from palpate.statistics.intervals import LEVEL, Floats, clustered_wilson, group_codes
 from palpate.statistics.resample import bootstrap_weights
 
 BINS = 15
@@ -20,8 +20,8 @@ Interval = tuple[float, float, float]
 """A value and the limits of its interval."""
 
 
-def auroc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> Interval:
-    """Area under the ROC curve with an interval that counts patients, not images, and has width even at a perfect 1.
+def auroc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None) -> Interval:
+    """Area under the ROC curve with a 95% interval that counts patients, not images, and has width even at a perfect 1.
 
     A symmetric interval round .99 would reach beyond 1 and one round 1 would have no width, so the interval is inverted as Wilson's
     is: it holds every θ with |A − θ| ≤ q √(D V(θ)). V is Newcombe's variance as a function of θ; D is the design effect, Obuchowski's
@@ -33,7 +33,6 @@ def auroc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None,
         labels: (N,), 1 for diseased and 0 for healthy.
         scores: (N,), higher for disease.
         groups: (N,) patients or lesions; None when every image is its own.
-        level: the share of intervals that should cover the truth.
 
     Returns:
         (value, low, high).
@@ -47,7 +46,6 @@ def auroc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None,
     >>> [round(float(x), 3) for x in auroc([0] * 20 + [1] * 20, range(40))]
     [1.0, 0.899, 1.0]
     """
-    check_level(level)
     positive, x = _two_classes(labels, scores)
     codes, number = group_codes(groups, len(x))
     m, n = int(positive.sum()), int((~positive).sum())
@@ -58,14 +56,14 @@ def auroc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None,
     placed[~positive] = 1 - (ranks[~positive] - stats.rankdata(x[~positive])) / m
     value = float(placed[positive].mean())
     sizes = np.bincount(codes, minlength=number)
-    design, quantile = 1.0, float(stats.norm.ppf((1 + level) / 2))
+    design, quantile = 1.0, float(stats.norm.ppf((1 + LEVEL) / 2))
     if sizes.max() > 1:
         alone = _variance(placed - value, positive, np.arange(len(x)), len(x))
         together = _variance(placed - value, positive, codes, number)
         scarcer = min(len(np.unique(codes[positive])), len(np.unique(codes[~positive])))
         seen = alone > 0 and scarcer > 1
         design = max(together / alone, 1.0) if seen else float(np.square(sizes).sum() / len(x))
-        quantile = float(stats.t.ppf((1 + level) / 2, scarcer - 1)) if seen else quantile
+        quantile = float(stats.t.ppf((1 + LEVEL) / 2, scarcer - 1)) if seen else quantile
 
     def excess(theta: float) -> float:
         half = (m + n) / 2 - 1
@@ -115,7 +113,7 @@ def choose_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def sensitivity_specificity(
-    labels: ArrayLike, scores: ArrayLike, threshold: float, groups: ArrayLike | None = None, level: float = 0.95
+    labels: ArrayLike, scores: ArrayLike, threshold: float, groups: ArrayLike | None = None
 ) -> tuple[Interval, Interval]:
     """Share of the diseased at or above the threshold and share of the healthy below it, each (value, low, high).
 
@@ -128,14 +126,12 @@ def sensitivity_specificity(
     codes, _ = group_codes(groups, len(x))
 
     def share(side: NDArray[np.bool_], right: NDArray[np.bool_]) -> Interval:
-        return float(right[side].mean()), *clustered_wilson(right[side], codes[side], level)
+        return float(right[side].mean()), *clustered_wilson(right[side], codes[side])
 
     return share(positive, x >= threshold), share(~positive, x < threshold)
 
 
-def brier(
-    labels: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
-) -> Interval:
+def brier(labels: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None = None) -> Interval:
     """Brier score (value, low, high): the mean squared distance of the probabilities from the true class.
 
     Two classes: mean (p₁ − label)², in [0, 1]. More: Σk (p_k − [label = k])² averaged, in [0, 2]. The interval is Student's on the
@@ -145,14 +141,12 @@ def brier(
         labels: (N,) classes.
         probabilities: (N, K), rows that sum to 1.
         groups: (N,) patients or lesions.
-        level: the share of intervals that should cover the truth.
 
     Source: Brier 1950, Monthly Weather Review 78:1–3.
 
     >>> brier([1, 0], [[0.2, 0.8], [0.6, 0.4]])[0].__round__(3)
     0.1
     """
-    check_level(level)
     true, p = _probabilities(labels, probabilities)
     most = 1.0 if p.shape[1] == 2 else 2.0
     error = np.square(p - np.eye(p.shape[1])[true]).sum(1) * most / 2
@@ -161,7 +155,7 @@ def brier(
     if number < 2:
         return value, 0.0, most
     spread = np.square(np.bincount(codes, error - value, number)).sum() * number / (number - 1)
-    half = float(stats.t.ppf((1 + level) / 2, number - 1) * np.sqrt(spread) / len(true))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, number - 1) * np.sqrt(spread) / len(true))
     return value, max(value - half, 0.0), min(value + half, most)
 
 
@@ -169,10 +163,9 @@ def calibration_error(
     labels: ArrayLike,
     probabilities: ArrayLike,
     groups: ArrayLike | None = None,
-    level: float = 0.95,
     seed: int = 0,
     repetitions: int = 2000,
-) -> tuple[float, float, float]:
+) -> Interval:
     """Expected calibration error (value, low, high): the mean gap between confidence and accuracy over 15 equal bins.
 
     Confidence is the probability of the predicted class. Few images give a perfectly calibrated model an error too, as each
@@ -197,15 +190,28 @@ def calibration_error(
     deviations = np.concatenate(draws) - gaps  # (R, bins)
     largest = float(np.abs(deviations).sum(1).max())
     if value == 0 or largest == 0:
-        return value, 0.0, max(value, clustered_wilson(~right, groups, level)[1])
+        return value, 0.0, max(value, clustered_wilson(~right, groups)[1])
 
     def excess(scale: float, share: float) -> float:
         return float(np.quantile(np.abs(scale * gaps + deviations).sum(1), share)) - value
 
-    upper, lower = (1 + level) / 2, (1 - level) / 2
+    upper, lower = (1 + LEVEL) / 2, (1 - LEVEL) / 2
     low = 0.0 if excess(0.0, upper) >= 0 else _root(lambda scale: excess(scale, upper), 0.0, 2.0 + largest / value)
     high = 1.0 if excess(1.0, lower) >= 0 else _root(lambda scale: excess(scale, lower), 1.0, 2.0 + largest / value)
     return value, low * value, high * value
+
+
+def scores_of(logits: ArrayLike, disease: Sequence[int] = (1,)) -> Floats:
+    """The logarithm of the odds of the disease (N,), the classes named together, by logits (N, K); one logit is that of class 1.
+
+    >>> scores_of([[0.5, 2.0]]).tolist(), scores_of([[1.5]]).tolist()
+    ([1.5], [1.5])
+    """
+    z = np.asarray(logits, float)
+    if z.shape[1] == 1:
+        return z[:, 0]
+    inside = np.isin(np.arange(z.shape[1]), disease)
+    return special.logsumexp(z[:, inside], axis=1) - special.logsumexp(z[:, ~inside], axis=1)
 
 
 def probabilities(logits: ArrayLike) -> Floats:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from palpate.statistics.intervals import Floats
+from palpate.statistics.intervals import LEVEL, Floats
 from palpate.statistics.resample import bootstrap_weights
 
 DRAWS = 400
@@ -31,17 +31,14 @@ class Member:
     correct: NDArray[np.bool_]
 
 
-def rank_intervals(
-    members: Mapping[str, Member], level: float = 0.95, draws: int = DRAWS, seed: int = 0
-) -> dict[str, tuple[int, int]]:
-    """The interval of each model's rank by median radius; nothing where fewer than two models share two patients.
+def rank_intervals(members: Mapping[str, Member], draws: int = DRAWS, seed: int = 0) -> dict[str, tuple[int, int]]:
+    """The 95% interval of each model's rank by median radius; nothing where fewer than two models share two patients.
 
     In each draw, patients or lesions are drawn with replacement, the same for all models, and for a model with several runs its runs too.
     A rank is 1 + the number of models with a larger median radius.
 
     Args:
         members: by name.
-        level: the share of draws between the limits.
         draws: number of draws.
         seed: of the draws; the same seed gives the same intervals.
 
@@ -58,7 +55,7 @@ def rank_intervals(
     for weights in bootstrap_weights(aligned[0].labels, aligned[0].groups, seed, draws):
         medians = np.stack([_medians(member, weights, rng) for member in aligned])  # (M, r)
         ranks.append(1 + (medians[None] > medians[:, None]).sum(1))
-    tail = 100 * (1 - level) / 2
+    tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(np.concatenate(ranks, 1), [tail, 100 - tail], axis=1, method="closest_observation")
     return {name: (int(a), int(b)) for name, a, b in zip(members, low, high, strict=True)}
 

@@ -11,20 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from palpate.core.errors import InputError
-from palpate.statistics.intervals import Floats, check_level, group_codes
+from palpate.statistics.intervals import LEVEL, Floats, group_codes
 
 CHUNK = 500_000  # weights held at once, 4 MB, so that a report needs the same for any number of images
 
 
 def bootstrap(
-    statistic: Callable[[Floats], Floats],
-    labels: ArrayLike,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-    seed: int = 0,
-    repetitions: int = 2000,
+    statistic: Callable[[Floats], Floats], labels: ArrayLike, groups: ArrayLike | None = None, repetitions: int = 2000
 ) -> tuple[float, float, float]:
-    """Basic bootstrap interval 2θ − q of a statistic, groups drawn with replacement within strata of class.
+    """Basic 95% bootstrap interval 2θ − q of a statistic, groups drawn with replacement within strata of class.
 
     The basic interval turns the percentiles round the value found, which undoes the upward bias that figures such as the calibration
     error have in every replicate. A stratum is the set of classes that a group holds; strata of a single group are drawn from together.
@@ -33,8 +28,6 @@ def bootstrap(
         statistic: from weights (R, N), how often each image was drawn, to values (R,). Whole weights of 1 give the value itself.
         labels: (N,) classes.
         groups: (N,) patients or lesions; None when every image is its own.
-        level: the share of intervals that should cover the truth.
-        seed: seed of the draws; the same seed gives the same interval.
         repetitions: number of draws.
 
     Returns:
@@ -50,10 +43,10 @@ def bootstrap(
     >>> round(value, 3), round(high - low, 1)  # 2 · 1.96 · σ / √n
     (0.495, 0.1)
     """
-    check_level(level)
     value = float(statistic(np.ones((1, len(np.asarray(labels)))))[0])
-    draws = np.concatenate([statistic(weights) for weights in bootstrap_weights(labels, groups, seed, repetitions)])
-    outer = np.quantile(draws, [(1 + level) / 2, (1 - level) / 2])
+    every = bootstrap_weights(labels, groups, repetitions=repetitions)
+    draws = np.concatenate([statistic(weights) for weights in every])
+    outer = np.quantile(draws, [(1 + LEVEL) / 2, (1 - LEVEL) / 2])
     low, high = 2 * value - outer
     return value, float(low), float(high)
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from scipy.special import logsumexp
 
 from palpate.core.errors import InputError
 from palpate.core.tables import columns
-from palpate.statistics.curves import check_rows, group_names
+from palpate.statistics.curves import answered, check_rows, group_names
 from palpate.statistics.intervals import clustered_wilson
-from palpate.statistics.operating import choose_threshold
+from palpate.statistics.operating import choose_threshold, scores_of
 
 MINIMUM = 10
 """Images below which no rate is given."""
@@ -74,13 +73,7 @@ def choose_columns(metadata: pl.DataFrame, asked: Sequence[str] | None) -> list[
     return list(asked)
 
 
-def subgroups(
-    rows: pl.DataFrame,
-    metadata: pl.DataFrame,
-    disease: Sequence[int] = (1,),
-    minimum: int = MINIMUM,
-    level: float = 0.95,
-) -> pl.DataFrame:
+def subgroups(rows: pl.DataFrame, metadata: pl.DataFrame, disease: Sequence[int] = (1,)) -> pl.DataFrame:
     """Error rates in each subgroup, one line per model, condition, column, value and error, with the columns of `SUBGROUPS`.
 
     Where the clean validation rows of a model are among the rows, its threshold on the score of the disease (the logarithm of the odds of its
@@ -92,8 +85,6 @@ def subgroups(
         rows: any models, attacks and splits of one task and finding together, with logits.
         metadata: image_id and the columns, as `banded` gives them.
         disease: the labels that count as disease; none to count any misclassification.
-        minimum: images below which no rate is given.
-        level: the share of intervals that should cover the truth.
 
     Raises:
         InputError: as `palpate.statistics.curves.curve`.
@@ -109,42 +100,31 @@ def subgroups(
         for attack in attacks:
             at_boundary = bool(attack["inherited"].fill_null(False).any())
             for part in attack.partition_by("epsilon_index", maintain_order=True):
-                lines += _lines(part, columns, disease, None if at_boundary else threshold, minimum, level)
+                lines += _lines(part, columns, disease, None if at_boundary else threshold)
     return pl.DataFrame(lines, schema=SUBGROUPS)
 
 
 def _threshold(validation: pl.DataFrame, disease: Sequence[int]) -> float | None:
-    answered = validation.filter(pl.col("status") == "ok", pl.col("logits").is_not_null())
-    ill = answered["label"].is_in(disease).to_numpy()
+    known = answered(validation)
+    ill = known["label"].is_in(disease).to_numpy()
     if not disease or not 0 < ill.sum() < len(ill):
         return None
-    scores = _scores(answered, disease)
+    scores = scores_of(known["logits"].to_list(), disease)
     return choose_threshold(ill.astype(int), scores) if np.isfinite(scores).all() else None
 
 
-def _scores(part: pl.DataFrame, disease: Sequence[int]) -> np.ndarray:
-    """The logarithm of the odds of the disease (N,), by the model's logits."""
-    logits = np.array(part["logits"].to_list(), float)
-    if logits.shape[1] == 1:  # of one class or the other
-        return logits[:, 0]
-    inside = np.isin(np.arange(logits.shape[1]), disease)
-    return logsumexp(logits[:, inside], axis=1) - logsumexp(logits[:, ~inside], axis=1)
-
-
-def _lines(
-    part: pl.DataFrame, columns: list[str], disease: Sequence[int], threshold: float | None, minimum: int, level: float
-) -> list[dict]:
+def _lines(part: pl.DataFrame, columns: list[str], disease: Sequence[int], threshold: float | None) -> list[dict]:
     """The lines of one model under one condition."""
-    answered = part.select((pl.col("status") == "ok") & pl.col("logits").is_not_null()).to_series().to_numpy()
+    known = part.select((pl.col("status") == "ok") & pl.col("logits").is_not_null()).to_series().to_numpy()
     ill = part["label"].is_in(disease).to_numpy()
     if not disease:
         wrong, errors = ~part["correct"].fill_null(False).to_numpy(), {"misclassified": np.ones(len(part), bool)}
     else:
         seen = part["prediction"].is_in(disease).fill_null(False).to_numpy().copy()
         if threshold is not None:
-            seen[answered] = _scores(part.filter(answered), disease) >= threshold
+            seen[known] = scores_of(part.filter(known)["logits"].to_list(), disease) >= threshold
         wrong, errors = seen != ill, {"missed disease": ill, "false alarm": ~ill}
-    wrong, groups = wrong | ~answered, part["group"].to_numpy()
+    wrong, groups = wrong | ~known, part["group"].to_numpy()
     about = part.select(ABOUT).row(0, named=True) | {"decision": "model" if threshold is None else "threshold"}
     lines = []
     for column in columns:
@@ -154,9 +134,9 @@ def _lines(
                 chosen = those & (values == value)
                 n, owners = int(chosen.sum()), len(np.unique(groups[chosen]))
                 line: dict = dict.fromkeys(SUBGROUPS) | about | {"column": column, "value": value, "error": error}
-                line |= {"n": n, "groups": owners, "note": "" if n >= minimum else f"fewer than {minimum} images"}
-                if n >= minimum:
-                    low, high = clustered_wilson(wrong[chosen], groups[chosen], level)
+                line |= {"n": n, "groups": owners, "note": "" if n >= MINIMUM else f"fewer than {MINIMUM} images"}
+                if n >= MINIMUM:
+                    low, high = clustered_wilson(wrong[chosen], groups[chosen])
                     line |= {"rate": float(wrong[chosen].mean()), "low": low, "high": high}
                 lines.append(line)
     return lines
