@@ -126,11 +126,12 @@ if TYPE_CHECKING:
 
 
 def print_table(columns: "Sequence[str | Column]", rows: Iterable[Sequence[Any]], **style: Any) -> None:
-    """Print a table; what comes from outside stands in it as rich's `Text`, so that nothing is taken for markup."""
+    """Print a table; texts are printed as they are, so that nothing that comes from outside is taken for markup."""
     from rich.console import Console
     from rich.table import Column, Table
+    from rich.text import Text
 
     table = Table(*(Column(each, overflow="fold") if isinstance(each, str) else each for each in columns), **style)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     Console().print(table)

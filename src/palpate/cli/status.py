@@ -62,7 +62,7 @@ def states(folder: Path) -> dict[str, Any]:
     return {"study": record.name, "complete": complete, "stages": stages}
 
 
-def row(stage: dict[str, Any]) -> "list[Text]":
+def row(stage: dict[str, Any]) -> "list[str | Text]":
     """A stage in a table: its title and state, and once it is made the seconds, the device and its folder."""
     from rich.text import Text
 
@@ -70,4 +70,4 @@ def row(stage: dict[str, Any]) -> "list[Text]":
     if detail := stage.get("error") or stage.get("result"):
         state.append(f": {detail}", style="default")
     made = (f"{stage['seconds']:.0f}", stage["device"], stage["id"]) if "seconds" in stage else ("",) * 3
-    return [Text(stage["title"]), state, *map(Text, made)]
+    return [stage["title"], state, *made]

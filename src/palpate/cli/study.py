@@ -53,8 +53,8 @@ def study(
 def print_estimate(name: str, lines: Sequence["Estimate"]) -> None:
     """What a study would cost here, a line per task and model."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Column
+    from rich.text import Text
 
     from palpate.core.formatting import count, span
 
@@ -68,10 +68,10 @@ def print_estimate(name: str, lines: Sequence["Estimate"]) -> None:
     for head, foot in footers.items():
         columns.append(Column(head, foot, justify="left" if head in ("model", "data") else "right", overflow="fold"))
     for line in lines:
-        here = "[green]here[/green]" if line.present else "[red]absent[/red]"
+        here = Text("here", "green") if line.present else Text("absent", "red")
         passes = f"{line.complete} of {line.stages}", count(line.training_passes), count(line.attack_passes)
         spent = span(line.seconds), f"{line.megabytes:,.0f} MB"
-        rows.append((escape(f"{line.model}\n  on {line.task}"), here, *passes, *spent))
+        rows.append((f"{line.model}\n  on {line.task}", here, *passes, *spent))
     caption = (
         "train, attack: passes of one image each, at most; time and disk: of the whole study made from nothing, judged by a few passes "
         "made now; done: stages that the run folder holds already, and that are made again only if what they depend on changed"

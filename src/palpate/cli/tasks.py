@@ -11,7 +11,7 @@ def tasks(data: DataOption = None) -> None:
 
     Example: palpate tasks --data ~/data
     """
-    from rich.markup import escape
+    from rich.text import Text
 
     from palpate.data.tasks import overview
 
@@ -25,10 +25,10 @@ def tasks(data: DataOption = None) -> None:
         else:
             looked = f"looked in {line.looked_in}; " if line.looked_in else "no data folder was named; "
             place = looked + task.how_to_get
-        here = "[green]yes[/green]" if line.present else "[red]no[/red]"
+        here = Text("yes", "green") if line.present else Text("no", "red")
         images = "any" if task.kind == "synthetic" else f"{task.images:,}"
         classes = f"{len(task.classes)}: {', '.join(task.classes)}"
-        rows.append((escape(task.name), escape(classes), images, escape(task.licence), here, escape(place)))
+        rows.append((task.name, classes, images, task.licence, here, place))
     columns = ("task", "classes", "images", "licence", "here?", "where, or how to get it")
     where = "--data or PALPATE_DATA names the folder to look in"
     print_table(columns, rows, title="Tasks", show_lines=True, caption=where)

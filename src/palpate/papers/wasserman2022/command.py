@@ -54,13 +54,14 @@ def parameters() -> None:
     """Count the parameters of the paper's models, beside Keras' count."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Column
+    from rich.text import Text
 
     from palpate.papers.wasserman2022.parameters import parameter_table
 
     numbers = [Column(name, justify="right") for name in ("size", "classes", "counted", "Keras' count")]
     rows = []
     for row in parameter_table():
-        equal = "[green]yes[/green]" if row.counted == row.keras else "[red]no[/red]"
+        equal = Text("yes", "green") if row.counted == row.keras else Text("no", "red")
         counts = (str(row.size), str(row.num_classes), f"{row.counted:,}", f"{row.keras:,}")
         rows.append((row.backbone, row.attention or "none", *counts, equal))
     title = "Parameters of the paper's models"
