@@ -133,5 +133,5 @@ def print_table(columns: "Sequence[str | Column]", rows: Iterable[Sequence[Any]]
 
     table = Table(*(Column(each, overflow="fold") if isinstance(each, str) else each for each in columns), **style)
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*(Text(each) if isinstance(each, str) else each for each in row))
     Console().print(table)
