@@ -1,6 +1,6 @@
 """One file from its publisher, with progress, checksum and a clear way out when there is no network.
 
-Only MedMNIST is fetched: the other publishers ask for an account or a licence first.
+Of data sets only MedMNIST is fetched: the other publishers ask for an account or a licence first.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def fetch(download: Download, folder: Path) -> Path:
         return target
     remedy = f"get {download.url} on a machine with a network and put it at {target}"
     try:
-        with atomic(target) as draft, urllib.request.urlopen(download.url, timeout=TIMEOUT) as answer:
+        with urllib.request.urlopen(download.url, timeout=TIMEOUT) as answer, atomic(target) as draft:
             length, free = int(answer.headers.get("Content-Length") or 0), shutil.disk_usage(draft.parent).free
             if free < length:
                 needs = f"{download.file} needs {length / 1e9:.2f} GB and {free / 1e9:.2f} GB are free"

@@ -38,24 +38,24 @@ class OneFinding(nn.Module):
         return torch.stack([torch.zeros_like(logit), logit], 1)
 
 
-class Contiguous(nn.Module):
-    """A network that is given contiguous images, because it views its feature maps and so fails on channels-last ones."""
+class Around(nn.Module):
+    """A module around another, which it changes for attacks or trainings."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+
+
+class Contiguous(Around):
+    """A network that is given contiguous images, because it views its feature maps and so fails on channels-last ones."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, C, H, W) to (n, K)."""
         return self.model(images.contiguous())
 
 
-class Copying(nn.Module):
+class Copying(Around):
     """A network that is given a copy of the images, because it changes its input in place."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, C, H, W) to (n, K)."""

@@ -8,11 +8,12 @@ import dataclasses
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from palpate.attacks.access import ModelAccess
 from palpate.attacks.losses import Loss, certain_margin, cross_entropy, margin, unusable
 from palpate.attacks.norms import Norm, distance, draw_in_ball, per_image, project, steepest
+from palpate.models.adapt import Around
 
 STEPS = 20
 """Steps of baseline PGD, each of size 2.5 ε / 20 (Madry et al. 2018, arXiv 1706.06083, section 5)."""
@@ -39,15 +40,11 @@ class Run:
     logits: Tensor
 
 
-class GreyStaysGrey(nn.Module):
+class GreyStaysGrey(Around):
     """The model with gradients that leave an image grey: where all channels are equal, each has the mean of their gradients.
 
     A file of a scanner holds one channel, so an attack that colours such an image is one that no such file can hold.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, C, H, W) to what the model answers."""

@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import save_file
 
 from palpate.core.errors import InputError
+from palpate.data.download import Download
 from palpate.models.build import build
 from palpate.models.checkpoint import read_spec
 from palpate.models.networks import make_network
 from palpate.models.trim import trim
 from palpate.models.weights import load_weights, save_weights
-from palpate.papers.wasserman2022.keras_networks import KERAS_FILES, InceptionCut, KerasFile, keras_file
+from palpate.papers.wasserman2022.keras_networks import KERAS_FILES, InceptionCut, keras_file
 
 
 def create(name: str, size: int, stride: int = 32):
@@ -93,12 +94,16 @@ def test_other_names_and_other_files_are_refused(tmp_path):
         build("keras:resnet50", weights=tmp_path / "timm.safetensors", size=64)
 
 
+def published(url: str) -> Download:
+    return Download(url.rsplit("/", 1)[1], url, f"md5:{hashlib.md5(b'good').hexdigest()}")
+
+
 @pytest.fixture
 def nowhere(monkeypatch, tmp_path):
     """No cache, no home, and a server that refuses."""
     monkeypatch.setenv("PALPATE_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    file = KerasFile("http://127.0.0.1:9/resnet50_notop.h5", hashlib.md5(b"good").hexdigest())
+    file = published("http://127.0.0.1:9/resnet50_notop.h5")
     monkeypatch.setitem(KERAS_FILES, "resnet50", file)
     return tmp_path
 
@@ -133,12 +138,12 @@ def test_offline_weights_are_named_with_the_place_for_them(nowhere):
 
 
 def test_weights_are_downloaded_once_and_checked(nowhere, address, monkeypatch):
-    file = KerasFile(f"{address}/keras/some.h5", hashlib.md5(b"good").hexdigest())
+    file = published(f"{address}/keras/some.h5")
     monkeypatch.setitem(KERAS_FILES, "resnet50", file)
     path = keras_file("resnet50")
     assert path == nowhere / "weights" / "some.h5"
     assert path.read_bytes() == b"good"
-    monkeypatch.setitem(KERAS_FILES, "resnet50", KerasFile("http://127.0.0.1:9/some.h5", file.md5))
+    monkeypatch.setitem(KERAS_FILES, "resnet50", published("http://127.0.0.1:9/some.h5"))
     assert keras_file("resnet50") == path
     path.write_bytes(b"goo")
     with pytest.raises(InputError, match="not the file that Keras publishes"):

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import sys
+from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,24 @@ def factory_network(module: str, request: Request) -> Network:
     Raises:
         InputError: no such module or function; it raises, or returns no module; weights of another network.
     """
-    written = f"{module}:{request.name}"
     arguments = dict(request.arguments)
     function = load_function(module, request.name)
     if request.num_classes is not None and "num_classes" in _parameters(function):
         arguments.setdefault("num_classes", request.num_classes)
+    return network_of(function, arguments, request.weights, f"{module}:{request.name}")
+
+
+def network_of(function: Callable[..., Any], arguments: Mapping[str, Any], weights: Any, written: str) -> Network:
+    """The whole network that a function makes, with the weights of a file where one is given; `written` names it in errors."""
     try:
         network = function(**arguments)
     except Exception as error:  # whatever a stranger's code may raise
         raise InputError(f"backbone: {written} raised {type(error).__name__} for {arguments}: {error}") from error
     if not isinstance(network, nn.Module):
         raise InputError(f"backbone: {written} returned {type(network).__name__}, not a torch.nn.Module")
-    if request.weights is not None:
-        fill_from(network, request.weights, written)
-    return Network(network, "logits", normalization=None, trained=request.weights is not None)
+    if weights is not None:
+        fill_from(network, weights, written)
+    return Network(network, "logits", normalization=None, trained=weights is not None)
 
 
 def load_function(module: str, name: str, what: str = "backbone") -> Any:

@@ -5,12 +5,10 @@ import importlib
 import inspect
 from typing import Any
 
-from torch import nn
-
 from palpate.core.errors import InputError
 from palpate.core.registry import MODEL_SOURCES
 from palpate.models.sources import Network, Request
-from palpate.models.weight_files import fill_from
+from palpate.models.sources.factory import network_of
 
 
 @MODEL_SOURCES.register("monai")
@@ -33,15 +31,7 @@ def monai_network(request: Request) -> Network:
     if request.weights == "imagenet":
         raise InputError("weights: source monai has random weights or those of a file, got 'imagenet'")
     arguments = _arguments(make, request) | dict(request.arguments)
-    try:
-        network = make(**arguments)
-    except Exception as error:
-        raise InputError(f"arguments: MONAI's {request.name} does not take {arguments}: {error}") from error
-    if not isinstance(network, nn.Module):
-        raise InputError(f"backbone: monai:{request.name} is a {type(network).__name__}, not a network")
-    if request.weights is not None:
-        fill_from(network, request.weights, f"monai:{request.name}")
-    return Network(network, "logits", normalization=None, trained=request.weights is not None)
+    return network_of(make, arguments, request.weights, f"monai:{request.name}")
 
 
 def _arguments(make: Any, request: Request) -> dict[str, Any]:

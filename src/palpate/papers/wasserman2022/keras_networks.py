@@ -2,17 +2,14 @@
 
 import hashlib
 import os
-import shutil
-import urllib.request
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from palpate.core.errors import InputError
-from palpate.core.io import atomic
+from palpate.data.download import Download, fetch
 from palpate.models.checkpoint import State, fill
-from palpate.models.hub import PATIENCE
 from palpate.models.normalize import NORMALIZATIONS
 from palpate.models.sources import Network, Request
 from palpate.models.sources.timm import FeatureMap, timm_network
@@ -22,24 +19,17 @@ RESNET_EPSILON = 1.001e-5  # Keras' ResNet50 writes this into every batch norm
 MOMENTUM = 0.01  # Keras' default .99, in torch's convention
 
 
-@dataclass(frozen=True)
-class KerasFile:
-    """One of the weight files that Keras publishes, by address and the MD5 that Keras checks."""
-
-    address: str
-    md5: str
-
-    @property
-    def name(self) -> str:
-        return self.address.rsplit("/", 1)[1]
-
-
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 _END = "weights_tf_dim_ordering_tf_kernels_notop.h5"
-_SUMS = "4d473c1dd8becc155b73f8504c6f6626", "d19885ff4a710c122648d3b5c3b684e4"
-_ADDRESSES = f"{_KERAS}/resnet/resnet50_{_END}", f"{_KERAS}/inception_resnet_v2/inception_resnet_v2_{_END}"
-_NAMES = "resnet50", "inception_resnet_v2"
-KERAS_FILES = {name: KerasFile(*file) for name, *file in zip(_NAMES, _ADDRESSES, _SUMS, strict=True)}
+_PUBLISHED = {
+    "resnet50": ("resnet", "4d473c1dd8becc155b73f8504c6f6626"),
+    "inception_resnet_v2": ("inception_resnet_v2", "d19885ff4a710c122648d3b5c3b684e4"),
+}
+KERAS_FILES = {
+    name: Download(f"{name}_{_END}", f"{_KERAS}/{folder}/{name}_{_END}", f"md5:{md5}")
+    for name, (folder, md5) in _PUBLISHED.items()
+}
+"""The weight files that Keras publishes, with the MD5 that Keras checks."""
 
 
 def keras_network(request: Request) -> Network:
@@ -136,29 +126,18 @@ def keras_file(name: str) -> Path:
         InputError: absent and not to be downloaded, or not the file that Keras publishes.
     """
     file = KERAS_FILES[name]
-    places = [weights_folder() / file.name, Path.home() / ".keras" / "models" / file.name]
+    places = [weights_folder() / file.file, Path.home() / ".keras" / "models" / file.file]
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        path = places[0]
-        _download(file, path, places)
+        try:
+            path = fetch(file, places[0].parent)
+        except InputError as error:
+            absent = f"which is neither at {' nor at '.join(map(str, places))}: {error}, or use weights=None"
+            raise InputError(f"weights: 'imagenet' needs Keras' file {file.file}, {absent}") from error
     with path.open("rb") as content:
         found = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != file.md5:
-        fault = f"{path} is not the file that Keras publishes (MD5 {found}, not {file.md5}); it may be cut short"
-        remedy = f"delete it and download {file.address} again, or pass weights={str(path)!r} to use it as it is"
+    if f"md5:{found}" != file.checksum:
+        fault = f"{path} is not the file that Keras publishes (MD5 {found}, not {file.checksum}); it may be cut short"
+        remedy = f"delete it and download {file.url} again, or pass weights={str(path)!r} to use it as it is"
         raise InputError(f"weights: {fault}: {remedy}")
     return path
-
-
-def _download(file: KerasFile, path: Path, places: list[Path]) -> None:
-    try:
-        with (
-            urllib.request.urlopen(file.address, timeout=PATIENCE) as answer,
-            atomic(path) as draft,
-            draft.open("wb") as out,
-        ):
-            shutil.copyfileobj(answer, out)
-    except OSError as error:
-        absent = f"which is neither at {' nor at '.join(map(str, places))}, and cannot be downloaded ({error})"
-        remedy = f"On a machine with a network fetch {file.address} and put it at {places[0]}, or use weights=None"
-        raise InputError(f"weights: 'imagenet' needs Keras' file {file.name}, {absent}. {remedy}") from error
