@@ -212,8 +212,8 @@ def layout(tensor: Tensor, images: Tensor, before: Tensor | None = None) -> Resh
         return None
     if tensor.ndim == 4:
         if _is_grid(sides[1], sides[2], height, width):
-            return _as_it_is
-        return _channels_last if _is_grid(sides[0], sides[1], height, width) else None
+            return lambda maps: maps
+        return (lambda maps: maps.permute(0, 3, 1, 2)) if _is_grid(sides[0], sides[1], height, width) else None
     if before is not None and sides == tuple(before.flatten(2).shape[1:]):
         return partial(_in_a_row, before.shape[2])
     for prefix in range(min(9, sides[0])):
@@ -228,14 +228,6 @@ def _is_grid(rows: int, columns: int, height: int, width: int) -> bool:
     if rows * columns < 2 or rows > height or columns > width:
         return False
     return rows == columns if height == width else abs(rows * width - columns * height) <= max(height, width)
-
-
-def _as_it_is(maps: Tensor) -> Tensor:
-    return maps
-
-
-def _channels_last(maps: Tensor) -> Tensor:
-    return maps.permute(0, 3, 1, 2)
 
 
 def _in_a_row(rows: int, maps: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
 """Acceptance criteria judged on a run folder: the criteria, the required checks, and what the answer rests on."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pydantic_core import to_jsonable_python
 
 from palpate.core.io import sha256
 from palpate.core.provenance import versions
@@ -51,7 +51,7 @@ class Acceptance:
         told = {"palpate": versions()["palpate"], "state": self.state, "criteria": criteria}
         told |= {"run": {"name": self.study, "sha256": self.study_digest}}
         told |= {"baseline": None if self.baseline is None else self.baseline.name}
-        return told | {"results": [_plain(dataclasses.asdict(one)) for one in self.judgements], "facts": self.facts}
+        return told | {"results": to_jsonable_python(self.judgements, inf_nan_mode="null"), "facts": self.facts}
 
 
 def check_run(criteria: Path, run: Path, baseline: Path | None = None) -> Acceptance:
@@ -102,9 +102,3 @@ def _facts(tables: StageTables) -> dict[str, list[str]]:
     weights = [f"{stage.model_id} {stage.weights}" for stage in tables.complete("train") if stage.weights]
     facts = {"devices": found.get("device", ()), "versions": versions, "commits": found.get("commit", ())}
     return {name: sorted(values) for name, values in (facts | {"weights": weights}).items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -56,11 +56,7 @@ MAP_SIDE = 64
 
 def photo(image: Floats, style: Style = WHOLE) -> Picture:
     """Encode an image (C, H, W) in [0, 1]; shrunk by area averaging, never enlarged."""
-    pixels = photograph(image)
-    height, width = pixels.shape[:2]
-    if width > style.side:
-        size = style.side, max(1, round(height * style.side / width))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    pixels = shrunk(photograph(image), style.side, image.shape[-1])
     if style.webp is None:
         return _encoded(pixels, "png", [cv2.IMWRITE_PNG_COMPRESSION, 6])
     return _encoded(pixels, "webp", [cv2.IMWRITE_WEBP_QUALITY, style.webp])
@@ -95,11 +91,14 @@ def grey_map(values: Floats, side: int = MAP_SIDE) -> Picture | None:
     if not high > 0:
         return None
     scaled = ((values - low) / (high - low) if high > low else np.ones_like(values)).astype(np.float32)
-    height, width = scaled.shape
-    if max(height, width) > side:
-        size = max(1, round(width * side / max(height, width))), max(1, round(height * side / max(height, width)))
-        scaled = cv2.resize(scaled, size, interpolation=cv2.INTER_AREA)
+    scaled = shrunk(scaled, side, max(scaled.shape))
     return _encoded(np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8), "png", [cv2.IMWRITE_PNG_COMPRESSION, 6])
+
+
+def shrunk(pixels: NDArray, side: int, before: int) -> NDArray:
+    """Pixels (H, W, …) averaged by area so that a side of `before` becomes one of `side`; never enlarged."""
+    size = tuple(max(1, round(each * side / before)) for each in (pixels.shape[1], pixels.shape[0]))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if side < before else pixels
 
 
 def _encoded(pixels: Any, kind: str, options: list[int]) -> Picture:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from palpate.core.npz import MOST_BYTES, read_header
 from palpate.report.stages import Stage, StageTables
@@ -79,8 +80,7 @@ def _read(stage: Stage, explained: list[Stage]) -> Samples:
         predictions = mapped(one.file("maps.npz"), ("predictions",))["predictions"]
     if "logits" in stored:
         logits = np.asarray(stored["logits"], np.float64)
-        shares = np.exp(logits - logits.max(-1, keepdims=True))
-        predictions, confidence = logits.argmax(-1), shares.max(-1) / shares.sum(-1)
+        predictions, confidence = logits.argmax(-1), softmax(logits, axis=-1).max(-1)
     if predictions is None:
         raise ValueError("holds no predictions of the samples; run the study again")
     spec = stage.spec.get("attack")

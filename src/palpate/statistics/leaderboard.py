@@ -103,13 +103,10 @@ class Leaderboard:
 
 @dataclasses.dataclass(frozen=True)
 class Unranked:
-    """Models of one task under one attack before they are compared with others: what a `Leaderboard` holds, and what ranks are made of."""
+    """A leaderboard before its models are compared with others, and what the rank of each is made of."""
 
-    finding: str | None
-    attack_id: str
-    norm: str
-    continuous: bool
-    found: tuple[tuple[Entry, Member], ...]
+    board: Leaderboard
+    members: tuple[Member, ...]
 
 
 def leaderboard(rows: pl.DataFrame, signal: Mapping[str, bool | None] | None = None) -> Leaderboard:
@@ -142,20 +139,21 @@ def unranked(rows: pl.DataFrame, signal: Mapping[str, bool | None]) -> Unranked:
     if not parts:
         remedy = "attack them by one that needs none, such as 'square'"
         raise InputError(f"rows: no image could be attacked by gradients; {remedy}")
-    found = tuple(_entry(part, signal, unseen) for part in parts)
+    entries, members = zip(*(_entry(part, signal, unseen) for part in parts), strict=True)
     radii, grid = table.filter(pl.col("radius") > 0, pl.col("radius").is_finite())["radius"], table["epsilon"].unique()
-    return Unranked(table["finding"][0], attacks[0], norm_of(table), not radii.is_in(grid.implode()).all(), found)
+    continuous = not radii.is_in(grid.implode()).all()
+    return Unranked(Leaderboard(table["finding"][0], attacks[0], norm_of(table), continuous, entries), members)
 
 
 def ranked(parts: Sequence[Unranked]) -> Leaderboard:
     """The leaderboard of models that were counted one after the other, all of one finding and attack."""
-    found = [pair for part in parts for pair in part.found]
+    found = [pair for part in parts for pair in zip(part.board.entries, part.members, strict=True)]
     limits = rank_intervals({entry.name: member for entry, member in found if entry.signal is not False})
     best_first = rank([entry for entry, _ in found if entry.signal is not False])
     entries = [_with_limits(entry, limits.get(entry.name)) for entry in best_first]
     entries += sorted((entry for entry, _ in found if entry.signal is False), key=lambda entry: entry.name)
-    first, continuous = parts[0], any(part.continuous for part in parts)
-    return Leaderboard(first.finding, first.attack_id, first.norm, continuous, tuple(entries))
+    continuous = any(part.board.continuous for part in parts)
+    return dataclasses.replace(parts[0].board, continuous=continuous, entries=tuple(entries))
 
 
 def rank(entries: Sequence[Entry]) -> list[Entry]:

@@ -4,11 +4,11 @@ Nothing is decoded or downloaded. Times are upper bounds where a stage may end e
 """
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch.utils.benchmark import Timer
 
 from palpate.core.run_folder import RunFolder
 from palpate.data.synthetic.stored import COUNTS
@@ -97,20 +97,15 @@ def _seconds(model: Classifier, size: int, device: torch.device) -> tuple[float,
     model.to(device)
     images = torch.rand(TIMED_BATCH, model.channels, size, size, device=device)
 
-    def timed(frozen: bool) -> float:
-        model.train(not frozen)
-        start = 0.0
-        for _ in range(2):
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            start = time.perf_counter()
-            batch = images.clone().requires_grad_(frozen)
-            model(batch).logsumexp(1).sum().backward()
-            model.zero_grad()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return (time.perf_counter() - start) / TIMED_BATCH
+    def once(frozen: bool) -> None:
+        model(images.clone().requires_grad_(frozen)).logsumexp(1).sum().backward()
+        model.zero_grad()
 
+    def timed(frozen: bool) -> float:
+        timer = Timer("once(frozen)", globals={"once": once, "frozen": frozen}, num_threads=torch.get_num_threads())
+        return timer.timeit(1).mean / TIMED_BATCH
+
+    model.train()
     train = timed(False)
     with evaluating(model):
         return train, timed(True)

@@ -8,7 +8,6 @@ import dataclasses
 from itertools import combinations
 from typing import Any
 
-import cv2
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from palpate.core import formatting
 from palpate.core.npz import read_arrays
 from palpate.core.registry import SECTIONS
 from palpate.report.figures import similarity_figure
+from palpate.report.images import shrunk
 from palpate.report.line_styles import line_styles
 from palpate.report.run_data import RunData
 from palpate.report.section import Plot, Section, caption, ranked, render
@@ -111,13 +111,11 @@ def between_models(maps: dict[str, NDArray[Any]]) -> Lines:
 
 def shrink(maps: NDArray[Any]) -> NDArray[Any]:
     """Average (…, H, W) down to at most SIDE × SIDE."""
-    *lead, height, width = maps.shape
-    if max(height, width) <= SIDE:
+    longest = max(maps.shape[-2:])
+    if longest <= SIDE:
         return maps
-    flat = maps.reshape(-1, height, width).astype(np.float32)
-    scale = SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in flat]).reshape(*lead, *size[::-1])
+    made = np.stack([shrunk(one, SIDE, longest) for one in maps.reshape(-1, *maps.shape[-2:]).astype(np.float32)])
+    return made.reshape(*maps.shape[:-2], *made.shape[1:])
 
 
 def _between(data: RunData, task: str) -> Lines:
