@@ -1,64 +1,24 @@
 """palpate: measures how robust a medical image classifier is, and whether the measurement can be trusted.
 
-The public names are imported on first use, so that `import palpate` and `palpate --help` stay light.
+The public names, those of `__init__.pyi`, are imported on first use, so that `import palpate` and `palpate --help` stay light.
 """
 
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+import re
+from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
 # Torch then asks for large pages for large arrays on the CPU; it looks at this when it makes its first one.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-_PUBLIC = {
-    "load": "palpate.data.dataset",
-    "Dataset": "palpate.data.dataset",
-    "build": "palpate.models.build",
-    "wrap": "palpate.models.wrap",
-    "Classifier": "palpate.models.classifier",
-    "load_weights": "palpate.models.weights",
-    "fit": "palpate.training.loop",
-    "TrainSpec": "palpate.training.spec",
-    "sweep": "palpate.attacks.api",
-    "MinimumNorm": "palpate.attacks.minimum_norm",
-    "MaxLoss": "palpate.attacks.max_loss",
-    "FoolboxPGD": "palpate.attacks.foolbox_pgd",
-    "PGD": "palpate.attacks.pgd",
-    "APGD": "palpate.attacks.apgd",
-    "Square": "palpate.attacks.square",
-    "corrupt": "palpate.corruptions.api",
-    "trust": "palpate.verdicts.api",
-    "explain": "palpate.explainers.api",
-    "compare": "palpate.statistics.paired",
-    "run": "palpate.study.run",
-    "read_study": "palpate.study.spec",
-}
+_STUB = Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")
+_PUBLIC = {name: module for module, name in re.findall(r"^from (\S+) import (\w+) as \2$", _STUB, re.MULTILINE)}
+"""Of each public name its module, as `__init__.pyi` says, which type checkers read."""
 
 __all__ = ["__version__", *_PUBLIC]  # pyright: ignore[reportUnsupportedDunderAll]
-
-if TYPE_CHECKING:
-    from palpate.attacks.apgd import APGD
-    from palpate.attacks.api import sweep
-    from palpate.attacks.foolbox_pgd import FoolboxPGD
-    from palpate.attacks.max_loss import MaxLoss
-    from palpate.attacks.minimum_norm import MinimumNorm
-    from palpate.attacks.pgd import PGD
-    from palpate.attacks.square import Square
-    from palpate.corruptions.api import corrupt
-    from palpate.data.dataset import Dataset, load
-    from palpate.explainers.api import explain
-    from palpate.models.build import build
-    from palpate.models.classifier import Classifier
-    from palpate.models.weights import load_weights
-    from palpate.models.wrap import wrap
-    from palpate.statistics.paired import compare
-    from palpate.study.run import run
-    from palpate.study.spec import read_study
-    from palpate.training.loop import fit
-    from palpate.training.spec import TrainSpec
-    from palpate.verdicts.api import trust
 
 
 def __getattr__(name: str) -> Any:
