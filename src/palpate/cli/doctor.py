@@ -10,6 +10,7 @@ from palpate.cli.network import NetworkOptions
 from palpate.cli.options import NETWORK, option
 from palpate.cli.running import print_table
 from palpate.core.errors import InputError
+from palpate.core.grouping import grouped
 from palpate.core.registry import COMMANDS, registries
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ def machine(data: Path | None) -> Iterable[tuple[str, str]]:
 def registered() -> Iterator[tuple[str, str, str]]:
     """What can be used by name, and from which package it comes."""
     for registry in registries():
-        names: dict[str, list[str]] = {}
-        for entry in registry.entries():
-            names.setdefault(entry.package, []).append(entry.name)
+        names = grouped((entry.package, entry.name) for entry in registry.entries())
         for package, found in names.items() or [("–", [])]:
             yield registry.kind, package, ", ".join(found) or "none"
 

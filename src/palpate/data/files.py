@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from palpate.core.grouping import grouped
 from palpate.data.table_file import Table
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
@@ -65,8 +66,5 @@ def locate(values: Sequence[str], table: Table, folder: Path) -> tuple[list[str]
 
 def _by_name(folder: Path) -> dict[str, list[str]]:
     """The image files below a folder, each under its name, under its name without suffix, and under its path without suffix."""
-    found: dict[str, list[str]] = {}
-    for path in image_files(folder):
-        for key in (path.name, path.stem, str(path.with_suffix(""))):
-            found.setdefault(key, []).append(str(path))
-    return found
+    files = image_files(folder)
+    return grouped((key, str(path)) for path in files for key in (path.name, path.stem, str(path.with_suffix(""))))

@@ -5,12 +5,13 @@ the order of the publisher's table.
 """
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 
 import polars as pl
 
 from palpate.core.errors import InputError
+from palpate.core.grouping import grouped
 
 SPLITS = ("train", "val", "test")
 
@@ -146,12 +147,9 @@ def quotas(counts: dict[int, int], limit: int) -> dict[int, int]:
 def _draw(manifest: pl.DataFrame, seed: int, shares: dict[str, float], stratify: bool) -> pl.DataFrame:
     """Deal groups, in hashed order inside each stratum, to the split that lacks most images of its share."""
     frequency = Counter(manifest["label"])
-    labels: dict[str, list[int]] = defaultdict(list)
-    for group, label in manifest.select("group_id", "label").iter_rows():
-        labels[group].append(label)
-    strata: dict[int, list[str]] = defaultdict(list)
-    for group, found in labels.items():
-        strata[min(found, key=lambda label: (frequency[label], label)) if stratify else 0].append(group)
+    labels: dict[str, list[int]] = grouped(manifest.select("group_id", "label").iter_rows())
+    rarest = {group: min(found, key=lambda label: (frequency[label], label)) for group, found in labels.items()}
+    strata = grouped((rarest[group] if stratify else 0, group) for group in labels)
     where: dict[str, str] = {}
     for groups in strata.values():
         total = sum(len(labels[group]) for group in groups)

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 from scipy.stats import spearmanr
 
+from palpate.core.grouping import grouped
 from palpate.core.spec import Spec
 from palpate.report.contrasts import with_attack_id
-from palpate.report.stages import ATTACKED, Stage, StageTables
+from palpate.report.stages import ATTACKED, StageTables
 from palpate.statistics.clinical import directed_curves
 from palpate.statistics.correlation import rank_correlation
 from palpate.statistics.curves import group_names
@@ -77,10 +78,7 @@ def corruption_results(
     if corrupted.is_empty():
         return (), ()
     radii = _radii(tables.attack_rows(task, ATTACKED))
-    stages: dict[str, list[Stage]] = {}
-    for stage in tables.complete("corrupt", task):
-        if stage.facts:
-            stages.setdefault(stage.facts["attack_id"], []).append(stage)
+    stages = grouped((one.facts["attack_id"], one) for one in tables.complete("corrupt", task) if one.facts)
     found = []
     for attack_id, made in stages.items():
         part = corrupted.filter(attack_id=attack_id)

@@ -10,6 +10,7 @@ import polars as pl
 
 from palpate.core import formatting
 from palpate.core.epsilon import Scale
+from palpate.core.grouping import grouped
 from palpate.core.records import VerdictRecord
 from palpate.core.spec import Spec
 from palpate.report import verdicts
@@ -224,10 +225,7 @@ def _subgroups(tables: StageTables, task: str, models: list[str]) -> list[dict[s
 
 def _architectures(tables: StageTables, task: str) -> list[list[str]]:
     """The models of a task, those that differ in nothing but the seed together, in the study's order."""
-    found: dict[str, list[str]] = {}
-    for model in tables.models(task):
-        found.setdefault(model.rpartition("#")[0] or model, []).append(model)
-    return list(found.values())
+    return list(grouped((model.rpartition("#")[0] or model, model) for model in tables.models(task)).values())
 
 
 def _curves(predicted: pl.DataFrame, attacked: pl.DataFrame) -> list[Curve]:
@@ -238,10 +236,8 @@ def _curves(predicted: pl.DataFrame, attacked: pl.DataFrame) -> list[Curve]:
         for row in curve(rows).iter_rows(named=True) if len(rows) else ():
             yield tuple(row[name] for name in about), Point(**{name: row[name] for name in Point.model_fields})
 
-    found: dict[tuple, list[Point]] = {}
     clean = {key[:-1]: point for key, point in points(predicted)}
-    for key, point in points(attacked):
-        found.setdefault(key, []).append(point)
+    found = grouped(points(attacked))
     found |= {(*key, NO_ATTACK): [] for key in clean if not any(key == other[:-1] for other in found)}
     norms = dict(attacked.drop_nulls("norm").select("attack_id", "norm").unique().rows())
     named = [(dict(zip(about, key, strict=True)), clean.get(key[:-1]), tuple(each)) for key, each in found.items()]

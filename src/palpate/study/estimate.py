@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.benchmark import Timer
 
+from palpate.core.grouping import grouped
 from palpate.core.run_folder import RunFolder
 from palpate.data.synthetic.stored import COUNTS
 from palpate.data.tasks import Task, find_task, overview
@@ -116,7 +117,4 @@ def _complete(out: Path) -> dict[tuple[str, str], list[bool]]:
     if not (out / "study.json").is_file():
         return {}
     run = RunFolder(out)
-    found: dict[tuple[str, str], list[bool]] = {}
-    for stage in run.study().stages:
-        found.setdefault((stage.task, stage.model_id), []).append(run.complete(stage.id))
-    return found
+    return grouped(((stage.task, stage.model_id), run.complete(stage.id)) for stage in run.study().stages)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from palpate.core import formatting
+from palpate.core.grouping import grouped
 from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK, Curve, Point
 from palpate.report.run_data import RunData
@@ -27,9 +28,7 @@ def section(data: RunData, task: str) -> Section | None:
 
 def run_tables(task: str, curves: tuple[Curve, ...]) -> list[Table]:
     """One table for each finding and attack, a row per run."""
-    found: dict[tuple[str, str], list[Curve]] = {}
-    for one in curves:
-        found.setdefault((one.finding, one.attack_id), []).append(one)
+    found = grouped(((one.finding, one.attack_id), one) for one in curves)
     several = len({finding for finding, _ in found}) > 1
     return [_table(task, finding if several else "", attack, lines) for (finding, attack), lines in found.items()]
 

@@ -6,6 +6,7 @@ Accuracy mixes two errors that do different harm. All numbers are those of `palp
 from collections.abc import Mapping
 from typing import Any
 
+from palpate.core.grouping import grouped
 from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK, TaskResults
 from palpate.report.run_data import RunData
@@ -31,9 +32,7 @@ def errors(task: str, found: TaskResults, classes: tuple[str, ...]) -> list[Tabl
     for row in rows:
         if row["epsilon_index"]:  # the clean prediction has no norm
             grids.setdefault(row["attack_id"], {0: (0.0, "")})[row["epsilon_index"]] = row["epsilon"], row["norm"]
-    shared: dict[tuple, list[str]] = {}
-    for attack, grid in grids.items():
-        shared.setdefault(tuple(sorted(grid.items())), []).append(attack)
+    shared = grouped((tuple(sorted(grid.items())), attack) for attack, grid in grids.items())
     return [
         _errors(f"{task}-errors{f'-{place}' * bool(place)}", [row for row in rows if row["attack_id"] in attacks], dict(grid), classes)
         for place, (grid, attacks) in enumerate(shared.items())

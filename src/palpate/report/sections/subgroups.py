@@ -5,6 +5,7 @@ All numbers are those of `palpate.statistics.subgroups`.
 
 from typing import Any
 
+from palpate.core.grouping import grouped
 from palpate.core.registry import SECTIONS
 from palpate.report.results import NO_ATTACK
 from palpate.report.run_data import RunData
@@ -16,9 +17,7 @@ from palpate.report.tables import Column, Table, by_epsilon, epsilon_columns, ta
 @ranked(45, scope="task")
 def section(data: RunData, task: str) -> Section | None:
     """A table for each attack and error; nothing where the images have no metadata."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in data.results.tasks[task].subgroups:
-        found.setdefault((row["attack_id"], row["error"]), []).append(row)
+    found = grouped(((row["attack_id"], row["error"]), row) for row in data.results.tasks[task].subgroups)
     record = data.study.tasks[task]
     disease = ", ".join(record.classes[label] for label in record.disease)
     tables = [_table(task, attack, error, disease, rows) for (attack, error), rows in found.items()]

@@ -201,9 +201,8 @@ def _groups(metadata: pl.DataFrame, ids: tuple[str, ...]) -> dict[str, tuple[str
     """Of each column of metadata, the value of each image; an image that is not listed is in no subgroup."""
     if metadata.width < 2:
         return {}
-    found = {row["image_id"]: row for row in metadata.filter(pl.col("image_id").is_in(ids)).iter_rows(named=True)}
-    names = [name for name in metadata.columns if name != "image_id"]
-    return {name: tuple(str(found.get(one, {}).get(name, "")) for one in ids) for name in names}
+    named = pl.DataFrame({"image_id": ids}).join(metadata, on="image_id", how="left", maintain_order="left")
+    return {each.name: tuple(each.cast(pl.String).fill_null("")) for each in named.drop("image_id").iter_columns()}
 
 
 def _radii(run: StageTables, stage: Stage) -> dict[str, float]:
