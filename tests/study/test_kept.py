@@ -50,7 +50,7 @@ def test_values_come_back_as_they_were(tmp_path):
     assert kept.get("part-2") is None
 
 
-@pytest.mark.parametrize("name", ["kept.json", "values.safetensors"])
+@pytest.mark.parametrize("name", ["kept.json", "values.pt"])
 def test_a_damaged_part_is_dropped_and_the_one_before_taken(tmp_path, name):
     kept = Kept(tmp_path / "stage" / "inputs")
     for done in (1, 2):

@@ -1,5 +1,6 @@
 """Where long work keeps its state between its parts, so that it goes on from there when it was stopped."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -22,10 +23,13 @@ class Resume(Protocol):
         ...
 
 
+def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
+    """A value, or tuples, lists and dicts of values, with what the function makes of each."""
+    if isinstance(value, dict):
+        return {name: mapped(each, function) for name, each in value.items()}
+    return type(value)(mapped(each, function) for each in value) if isinstance(value, list | tuple) else function(value)
+
+
 def to_device(value: Any, device: torch.device) -> Any:
     """Numbers and tensors, and tuples, lists and dicts of them, with the tensors on a device."""
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {name: to_device(each, device) for name, each in value.items()}
-    return type(value)(to_device(each, device) for each in value) if isinstance(value, list | tuple) else value
+    return mapped(value, lambda each: each.to(device) if isinstance(each, Tensor) else each)

@@ -1,6 +1,7 @@
 """Finished parts of a stage that is not complete: a run that was stopped or killed goes on from the last of them.
 
-    RUN/.kept/<kind>-<fingerprint>/<inputs>/<part>/kept.json    written last; checksums of the part's other files, and its values
+    RUN/.kept/<kind>-<fingerprint>/<inputs>/<part>/values.pt    what the next part must know
+    RUN/.kept/<kind>-<fingerprint>/<inputs>/<part>/kept.json    written last; checksums of the part's other files
 
 A part appears whole or not at all and is checked against its checksums before it is used. `inputs` stands for the content of the stage's parents, so
 that parts made from other weights are never taken.
@@ -13,18 +14,18 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from palpate.core.errors import InputError
 from palpate.core.io import atomic_folder, read_record, sha256, write_record
 from palpate.core.records import check_stage_id
 from palpate.core.run_folder import RunFolder
+from palpate.models.resume import mapped
+from palpate.models.weight_files import load_without_code
 
 Piece = TypeVar("Piece")
 
@@ -61,12 +62,9 @@ class Kept:
         start = time.monotonic()
         with atomic_folder(self.path / name) as draft:
             yield draft
-            tensors: dict[str, Tensor] = {}
-            packed = _pack(values, tensors)
-            if tensors:
-                save_file(tensors, draft / "values.safetensors")
+            torch.save(mapped(values, _by_itself), draft / "values.pt")
             checksums = {file.name: sha256(file) for file in sorted(draft.iterdir())}
-            write_record(draft / "kept.json", {"checksums": checksums, "values": packed})
+            write_record(draft / "kept.json", {"checksums": checksums})
         self._last = time.monotonic()
         self._cost = self._last - start
 
@@ -80,9 +78,8 @@ class Kept:
             for file, expected in record["checksums"].items():
                 if sha256(folder / Path(file).name) != expected:
                     raise ValueError(f"{file} was changed")
-            file = folder / "values.safetensors"
-            return folder, _unpack(record["values"], load_file(file) if file.exists() else {})
-        except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+            return folder, load_without_code(folder / "values.pt")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError):
             self.drop(name)
             return None
 
@@ -183,39 +180,11 @@ def _number(name: str) -> int:
     return int(name.rpartition("-")[2])
 
 
-def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """A value as JSON, its tensors put aside under numbers; tuples, dicts and numbers that JSON lacks are marked by a key."""
+def _by_itself(value: Any) -> Any:
+    """A value as it can be read again without running code: a tensor on the CPU, in its own layout and without the rest of its storage."""
     if isinstance(value, Tensor):
-        # The last bits of what is computed depend on the layout.
-        channels_last = value.ndim == 4 and not value.is_contiguous()
-        tensors[str(len(tensors))] = value.detach().cpu().contiguous().clone()
-        return {"channels_last" if channels_last else "tensor": str(len(tensors) - 1)}
-    if isinstance(value, dict):
-        return {"dict": [[_pack(key, tensors), _pack(each, tensors)] for key, each in value.items()]}
-    if isinstance(value, tuple):
-        return {"tuple": [_pack(each, tensors) for each in value]}
-    if isinstance(value, list):
-        return [_pack(each, tensors) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return {"float": value.hex()}
-    if value is None or isinstance(value, bool | int | str):
+        return value.detach().cpu().clone()
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a {type(value).__name__} cannot be kept")
-
-
-def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    if isinstance(value, list):
-        return [_unpack(each, tensors) for each in value]
-    if not isinstance(value, dict):
-        return value
-    ((kind, held),) = value.items()
-    if kind in ("tensor", "channels_last"):
-        last = kind == "channels_last"
-        return tensors[held].contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
-    if kind == "float":
-        return float.fromhex(held)
-    if kind == "tuple":
-        return tuple(_unpack(each, tensors) for each in held)
-    return {_unpack(key, tensors): _unpack(each, tensors) for key, each in held}
