@@ -85,10 +85,8 @@ def placed(images: Tensor, angle: float = 0.0, shift: tuple[float, float] = (0.0
     if angle == 0 and shift == (0.0, 0.0) and scale == 1:
         return images
     height, width = images.shape[-2:]
-    tall, wide = (
-        max(height - 1, 1) / 2,
-        max(width - 1, 1) / 2,
-    )  # to the centre of the last pixel, which the grid calls 1
+    # To the centre of the last pixel, which the grid calls 1.
+    tall, wide = max(height - 1, 1) / 2, max(width - 1, 1) / 2
     (right, down), turn = shift, math.radians(angle)
     cos, sin = math.cos(turn) / scale, math.sin(turn) / scale
     # From a place to the point of the image that is seen there.

@@ -110,9 +110,7 @@ def in_training_mode(model: nn.Module) -> bool:
 
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's parameters (or buffers) live; the CPU when it has none."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        return tensor.device
-    return torch.device("cpu")
+    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 from xml.sax.saxutils import escape as escape_xml
 
 import jinja2
+from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from palpate.core import formatting
@@ -102,8 +103,7 @@ def of_tables(title: str, tables: Iterable[Table | None], menu: str = "") -> Sec
 
 def script_json(value: Any) -> Markup:
     """JSON that is safe inside a script element; NaN is refused (ValueError)."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+    return htmlsafe_json_dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def breakable(name: str) -> Markup:

@@ -141,9 +141,8 @@ def same_logits(context: CheckContext, threshold: float) -> Finding:
 def same_at_end(context: CheckContext, threshold: float) -> Finding:
     """The same images again, after all the other checks: a model that counts its calls, or learns from them, answers differently by now."""
     context.need(len(context.images))
-    again = torch.cat(
-        [context.access.logits(part) for part in context.images.split(8)]
-    )  # if only some calls are others
+    # In small batches, since only some calls may be others.
+    again = torch.cat([context.access.logits(part) for part in context.images.split(8)])
     changed = int(differ(again, context.clean, SAME).sum())
     if changed and context.varies:
         raise NotRun("the model's answers vary from one forward to the next anyway")

@@ -245,10 +245,9 @@ class CheckContext:
     def attacks(self) -> list[tuple[str, float, Tensor, Tensor]]:
         """Name, epsilon, places among the right images and fooling images of every attack that was run so far."""
         names: dict[Loss, str] = {cross_entropy: "baseline PGD", margin: "PGD on the margin"}
-        found = list(self._noted)
-        for (loss, epsilon), run in self._runs.items():
-            found.append((names[loss], epsilon, run.fooled.nonzero()[:, 0], run.last[run.fooled]))
-        return found
+        runs = [(names[loss], epsilon, run) for (loss, epsilon), run in self._runs.items()]
+        shared = [(name, epsilon, run.fooled.nonzero()[:, 0], run.last[run.fooled]) for name, epsilon, run in runs]
+        return [*self._noted, *shared]
 
     def not_fooled(self, epsilon: float) -> Tensor:
         """Which of the right images (r,) the attack under examination does not fool: the sweep where there is one, else baseline PGD."""

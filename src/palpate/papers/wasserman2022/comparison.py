@@ -86,9 +86,9 @@ def claims(data: RunData) -> list[Claim]:
         of_skin("at ε .01, with attention", "above chance", _at(skin.attentive, skin, 0.01)),
         *_clean("fundus", fundus, ".832", ".818", ".8043"),
         of_fundus("smallest ε tried that costs 3 %, without", "at least .01", _costs(fundus.plain, 0.03), points),
-        of_fundus("with over without attention at ε .32", "over 20 ×", _ratio(fundus, 0.32)),
+        of_fundus("with over without attention at ε .32", "over 20 ×", _pair(fundus, 0.32, _ratio)),
         *_clean("chest", chest, "not given", "not given", ".9527"),
-        of_chest("clean, with less without attention", "−1 to −2 points", _difference(chest, 0.0)),
+        of_chest("clean, with less without attention", "−1 to −2 points", _pair(chest, 0.0, _points)),
         of_chest("at ε .32, without attention", ".805", _at(chest.plain, chest, 0.32)),
         of_chest("at ε .32, with attention", ".805", _at(chest.attentive, chest, 0.32)),
         of_chest("lines cross", "beyond .32", _crossing(chest)),
@@ -106,7 +106,8 @@ def claims(data: RunData) -> list[Claim]:
         unknown = partial(Claim, NAMES[kind], paper="not known", note=lost)
         for name, lines in (("without", side.plain), ("with", side.attentive)):
             found.append(unknown(what=f"{INCEPTION} clean, {name} attention", measured=_reference(lines)))
-        found.append(unknown(what=f"{INCEPTION}, with vs. without", measured=_sentence(side)))
+        compared = side.contrast.sentence if side.contrast else NOT_MEASURED
+        found.append(unknown(what=f"{INCEPTION}, with vs. without", measured=compared))
     return found
 
 
@@ -160,10 +161,6 @@ def _clean_point(line: Curve) -> Point:
     return line.clean or line.points[0]
 
 
-def _first_below(points: tuple[Point, ...], threshold: float) -> Point | None:
-    return next((point for point in points if point.accuracy is not None and point.accuracy < threshold), None)
-
-
 def _reference(lines: tuple[Curve, ...]) -> str:
     return _each(lines, lambda line: measured(_clean_point(line)))
 
@@ -194,35 +191,28 @@ def _costs(lines: tuple[Curve, ...], share: float) -> str:
         start = line.points[0].accuracy if line.points else None
         if start is None or not line.attacked:
             return None
+        known = [point for point in line.attacked if point.accuracy is not None]
         texts = []
         for name, threshold in (("in points", start - share), ("as a share", start * (1 - share))):
-            fallen = _first_below(line.attacked, threshold + 1e-12)
-            texts.append(f"{name} {formatting.epsilon(fallen.epsilon) if fallen else 'none'}")
+            fallen = [point.epsilon for point in known if (point.accuracy or 0.0) < threshold + 1e-12]
+            texts.append(f"{name} {formatting.epsilon(fallen[0]) if fallen else 'none'}")
         return ", ".join(texts)
 
     return _under_attack(lines, say)
 
 
-def _paired(side: Side, epsilon: float) -> PairedPoint | None:
-    return next((point for point in _compared(side) if abs(point.epsilon - epsilon) <= 1e-6 * epsilon), None)
-
-
-def _difference(side: Side, epsilon: float) -> str:
-    point = _paired(side, epsilon * side.scale)
-    return _points(point) if point else _refused(side)
+def _pair(side: Side, epsilon: float, say: Callable[[PairedPoint], str]) -> str:
+    at = epsilon * side.scale
+    point = next((point for point in _compared(side) if abs(point.epsilon - at) <= 1e-6 * at), None)
+    return say(point) if point else _refused(side)
 
 
 def _points(point: PairedPoint) -> str:
     return f"{formatting.points_interval(point.points, point.low, point.high)} points"
 
 
-def _ratio(side: Side, epsilon: float) -> str:
-    point = _paired(side, epsilon * side.scale)
-    if point is None:
-        return _refused(side)
-    if point.ratio is None:
-        return f"{point.ratio_note}; {_points(point)}"
-    return _times(point)
+def _ratio(point: PairedPoint) -> str:
+    return f"{point.ratio_note}; {_points(point)}" if point.ratio is None else _times(point)
 
 
 def _times(point: PairedPoint) -> str:
@@ -231,10 +221,6 @@ def _times(point: PairedPoint) -> str:
 
 def _refused(side: Side) -> str:
     return side.contrast.sentence if side.contrast and side.contrast.comparison is None else NOT_MEASURED
-
-
-def _sentence(side: Side) -> str:
-    return side.contrast.sentence if side.contrast else NOT_MEASURED
 
 
 def _crossing(side: Side) -> str:
@@ -252,9 +238,11 @@ def _compared(side: Side) -> tuple[PairedPoint, ...]:
 
 
 def _largest(sides: list[Side]) -> str:
-    every = [(side.task, point) for side in sides for point in _compared(side)]
-    found = max(every, key=lambda one: one[1].points, default=None)
-    return f"{_points(found[1])} on {found[0]} at {formatting.epsilon(found[1].epsilon)}" if found else NOT_MEASURED
+    compared = [(side.task, point) for side in sides for point in _compared(side)]
+    if not compared:
+        return NOT_MEASURED
+    task, point = max(compared, key=lambda one: one[1].points)
+    return f"{_points(point)} on {task} at {formatting.epsilon(point.epsilon)}"
 
 
 def _largest_ratio(sides: list[Side]) -> str:

@@ -136,9 +136,8 @@ def _mean(values: pl.Series) -> Mean:
 
 def _table(task: str, name: str, columns: tuple[str, ...], lines: Lines) -> Table:
     heads: list[Column] = [("model", lambda line: line[0][0]), ("class explained", lambda line: line[0][1])]
-    for place, column in enumerate(columns):
-        head = column if column == "clean" else f"ε {column}"
-        heads.append((head, lambda line, place=place: _cell(line[1][place])))
+    named = enumerate(column if column == "clean" else f"ε {column}" for column in columns)
+    heads += [(name, lambda line, place=place: _cell(line[1][place])) for place, name in named]
     records = [
         {"model": model, "class_explained": target, "epsilon": column} | dataclasses.asdict(mean)
         for (model, target), means in lines.items()
