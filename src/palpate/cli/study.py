@@ -58,12 +58,10 @@ def print_estimate(name: str, lines: Sequence["Estimate"]) -> None:
 
     from palpate.core.formatting import count, span
 
-    totals = {
-        name: sum(getattr(line, name) for line in lines) for name in ("complete", "stages", "seconds", "megabytes")
-    }
-    done, disk = f"{totals['complete']} of {totals['stages']}", f"{totals['megabytes']:,.0f} MB"
-    footers = {"model": "in all", "data": "", "done": done, "train": "", "attack": ""}
-    footers |= {"time": span(totals["seconds"]), "disk": disk}
+    parts = ("complete", "stages", "seconds", "megabytes")
+    complete, stages, seconds, megabytes = (sum(getattr(line, part) for line in lines) for part in parts)
+    footers = {"model": "in all", "data": "", "done": f"{complete} of {stages}", "train": "", "attack": ""}
+    footers |= {"time": span(seconds), "disk": f"{megabytes:,.0f} MB"}
     columns, rows = [], []
     for head, foot in footers.items():
         columns.append(Column(head, foot, justify="left" if head in ("model", "data") else "right", overflow="fold"))

@@ -68,10 +68,6 @@ class Context:
         inputs = fingerprint({parent: self.run.stage(parent).content for parent in made} | {"versions": versions()})
         return Kept(kept_folder(self.run, stage.id) / inputs)
 
-    def task(self, name: str) -> TaskSpec:
-        """The specification of a task, or of that which a finding belongs to."""
-        return self.study.task_of(name)
-
     def model(self, stage: StageOutput) -> tuple[ModelSpec, int]:
         """The specification and the seed of the stage's model."""
         pairs = ((model, seed) for model in self.study.models for seed in self.study.seeds)
@@ -79,12 +75,12 @@ class Context:
 
     def training(self, stage: StageOutput) -> TrainSpec:
         """The recipe of the stage's task."""
-        return self.study.training_of(self.task(stage.task), self.model(stage)[0])
+        return self.study.training_of(self.study.task_of(stage.task), self.model(stage)[0])
 
     def dataset(self, name: str) -> Dataset:
         """The images of a task, decoded once into the store, or of one of its findings."""
         if name not in self._datasets:
-            task = self.task(name)
+            task = self.study.task_of(name)
             whole = self._datasets.get(task.name) or open_dataset(self.study, task, self.root)
             self._datasets[task.name] = whole
             self._datasets |= {finding_task(task.name, one): whole.of_finding(one) for one in whole.findings}
@@ -108,9 +104,10 @@ class Context:
     def keys(self, stage: StageOutput, split: str) -> dict[str, Any]:
         """The columns of the row that are the same for all images of the stage."""
         model, seed = self.model(stage)
-        images = {"task": self.task(stage.task).name, "split": split, "finding": self.dataset(stage.task).finding}
+        images = {"task": self.study.task_of(stage.task).name, "split": split}
         made_of = {"model_id": stage.model_id, "backbone": model.backbone, "attention": model.attention or "none"}
-        return images | made_of | {"training": self.training(stage).name, "seed": seed}
+        about = {"finding": self.dataset(stage.task).finding, "training": self.training(stage).name, "seed": seed}
+        return images | made_of | about
 
 
 def read_own(study: Study, task: TaskSpec) -> tuple[Task, Labelled, ImageOptions]:

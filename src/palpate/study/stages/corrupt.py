@@ -29,7 +29,7 @@ SHOWN = 8
 def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, Any]) -> None:
     """Corrupt the first test images of the shuffled split; write a row per image and severity, what the search found, and the checks."""
     settings = {key: value for key, value in stage.spec.items() if key != "finding"}
-    spec, size = CorruptionSpec.read(settings, stage.title), context.task(stage.task).size
+    spec, size = CorruptionSpec.read(settings, stage.title), context.study.task_of(stage.task).size
     places = np.arange(len(context.dataset(stage.task).test))[: spec.images]
     attack = spec.attack
     subject = _CorruptedImages(stage, context, attack, attack.name, spec.grid(size), places)
