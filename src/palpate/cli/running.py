@@ -13,6 +13,8 @@ import typer
 from palpate.core.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.table import Column
+
     from palpate.study.spec import Study
 
 GRACE = 3.5
@@ -119,10 +121,6 @@ def set_threads(threads: int | None) -> None:
 
     if threads:
         torch.set_num_threads(threads)
-
-
-if TYPE_CHECKING:
-    from rich.table import Column
 
 
 def print_table(columns: "Sequence[str | Column]", rows: Iterable[Sequence[Any]], **style: Any) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from palpate.core.errors import InputError
 from palpate.models.predict import Images, as_tensor, device_of
@@ -96,4 +95,4 @@ def join(parts: list[Tensor], images: Images) -> Tensor:
 
 def enlarge(maps: Tensor, images: Tensor) -> Tensor:
     """Coarse maps (n, h, w) to the size of the images (n, C, H, W), bilinearly, as float32 on the CPU."""
-    return F.interpolate(maps[:, None].float(), images.shape[-2:], mode="bilinear")[:, 0].detach().cpu()
+    return nn.functional.interpolate(maps[:, None].float(), images.shape[-2:], mode="bilinear")[:, 0].detach().cpu()

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from palpate.core.errors import Damaged, InputError
 from palpate.core.io import atomic, read_json
@@ -101,7 +100,7 @@ def read_tensors(path: Path) -> State:
         raise InputError(f"weights: {fault}; it may be cut short: copy or download it again") from error
 
 
-def check_finite(module: nn.Module, what: str) -> None:
+def check_finite(module: torch.nn.Module, what: str) -> None:
     """Refuse weights that are no numbers: NaN or infinity in a parameter, NaN in a buffer (a mask may hold infinities).
 
     Raises:
@@ -122,7 +121,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def fill(module: nn.Module, state: State, path: Path, what: str) -> None:
+def fill(module: torch.nn.Module, state: State, path: Path, what: str) -> None:
     """Put `state` into `module`, all of it or nothing.
 
     Args:

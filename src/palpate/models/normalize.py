@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from palpate.core.errors import InputError
 
@@ -20,7 +19,7 @@ NORMALIZATIONS: dict[str, tuple[Sequence[float], Sequence[float]]] = {
 }
 
 
-class Normalize(nn.Module):
+class Normalize(torch.nn.Module):
     """(v − mean) / std per channel, where v runs over `value_range` as the image runs over [0, 1].
 
     Both are folded into one mean and one standard deviation in units of images in [0, 1], kept as buffers (1, C, 1, 1), so that they travel

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 
 class Resume(Protocol):
@@ -32,4 +31,4 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
 
 def to_device(value: Any, device: torch.device) -> Any:
     """Numbers and tensors, and tuples, lists and dicts of them, with the tensors on a device."""
-    return mapped(value, lambda each: each.to(device) if isinstance(each, Tensor) else each)
+    return mapped(value, lambda each: each.to(device) if isinstance(each, torch.Tensor) else each)

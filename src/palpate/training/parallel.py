@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from palpate.core.errors import InputError
@@ -70,7 +69,7 @@ class _Call:
         return self.function(fabric, *self.arguments)
 
 
-def gathered(mine: Tensor) -> list[Tensor]:
+def gathered(mine: torch.Tensor) -> list[torch.Tensor]:
     """The tensors (on the CPU, of any lengths) of all processes, in their order."""
     parts: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, mine)

@@ -4,10 +4,9 @@ Baseline PGD is run once per epsilon and shared, because its passes are most of 
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -214,7 +213,7 @@ class CheckContext:
         fast, edge = with_gradients(access.model, access.model, self.images[:2])
         same = {"batch": access.batch, "draws": access.draws, "budget": access.budget}
         made = ModelAccess(access.model, fast=fast, confirm=edge > 0, **same)
-        made.surrogate = functools.cache(lambda: unsaturated(access.model, self.images[:2]))
+        made.surrogate = cache(lambda: unsaturated(access.model, self.images[:2]))
         return made
 
     def pgd(self, places: Tensor, epsilon: float, stage: int, steps: int = STEPS, loss: Loss = cross_entropy) -> Run:

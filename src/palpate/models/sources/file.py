@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from palpate.core.errors import InputError
 from palpate.core.registry import MODEL_SOURCES
@@ -42,7 +41,7 @@ def file_network(request: Request) -> Network:
     return Network(_load(path, exported), "logits", normalization=None, trained=True)
 
 
-def _load(path: Path, exported: bool) -> nn.Module:
+def _load(path: Path, exported: bool) -> torch.nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import nn
 
 from palpate.core.errors import InputError
 from palpate.core.registry import MODEL_SOURCES
@@ -51,7 +50,7 @@ def torchvision_network(request: Request) -> Network:
     return Network(network, "logits", "imagenet", trained=trained)
 
 
-def _with_new_head(state: State, network: nn.Module) -> tuple[State, bool]:
+def _with_new_head(state: State, network: torch.nn.Module) -> tuple[State, bool]:
     """The state with the network's own tensors in place of ImageNet's classifier, where it has another number of classes; whether none was."""
     own = network.state_dict()
     other = [name for name, tensor in state.items() if name in own and own[name].shape != tensor.shape]

@@ -8,7 +8,6 @@ its Inception-ResNet-v2 has no scale in a batch norm (ours is 1 and, in the sour
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from palpate.models.build import build
 from palpate.models.classifier import Classifier
@@ -27,7 +26,7 @@ def parameter_count(model: Classifier, as_keras: bool = True) -> int:
         return count
     name = "" if model.spec is None else model.spec["backbone"].rpartition(":")[2]
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, torch.nn.BatchNorm2d):
             count += 2 * module.num_features  # running mean and variance
             if name == "resnet50":
                 count += module.num_features  # the bias of the convolution before it

@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 import torch
-from torch import nn
 
 from palpate.core.errors import InputError
 from palpate.core.provenance import versions
@@ -92,7 +91,7 @@ class Context:
         assert parent is not None, f"{stage.title} has no parent of the role {role}"
         return self.run.verify(parent.id)
 
-    def trained(self, stage: StageOutput, role: Role = "model") -> nn.Module:
+    def trained(self, stage: StageOutput, role: Role = "model") -> torch.nn.Module:
         """The model of the stage's parent of a role, with a logit for each class, in evaluation mode on the device."""
         path = self.parent(stage, role) / "weights.safetensors"
         model = load_weights(path).to(self.device)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from palpate.attacks.result import Sweep
 from palpate.core import rows
@@ -46,7 +45,7 @@ def make(stage: StageOutput, context: Context, folder: Path, facts: dict[str, An
 class _CorruptedImages(Swept):
     """Images under a corruption: of each block what the search found, and of the first one the checks."""
 
-    def files(self, place: slice, found: Sweep, clean: Tensor) -> Files:
+    def files(self, place: slice, found: Sweep, clean: torch.Tensor) -> Files:
         table = _searched(np.asarray(self.split.ids)[self.places[place]], found)
         files: Files = {f"severities-{place.start:09}.parquet": table.write_parquet}
         if place.start < SHOWN:
@@ -60,7 +59,7 @@ class _CorruptedImages(Swept):
         return files
 
 
-def _bytes(images: Tensor) -> np.ndarray:
+def _bytes(images: torch.Tensor) -> np.ndarray:
     """Images as whole numbers from 0 to 255: they are only looked at."""
     return (images * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
 
 from palpate.core.npz import read_arrays
 from palpate.core.records import StageOutput
@@ -56,7 +55,7 @@ def _write(pieces: list[tuple[np.ndarray, np.ndarray]], folder: Path) -> None:
     np.savez(folder / "maps.npz", allow_pickle=False, maps=maps, predictions=predictions)
 
 
-def chosen(model: nn.Module, image: Tensor, spec: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
+def chosen(model: torch.nn.Module, image: torch.Tensor, spec: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
     """The settings of `palpate.explain` for a stage, and the layer that its maps are of, in words.
 
     Raises:

@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from palpate.core.io import atomic_folder, read_record, sha256, write_record
 from palpate.core.records import check_stage_id
@@ -182,7 +181,7 @@ def _number(name: str) -> int:
 
 def _by_itself(value: Any) -> Any:
     """A value as it can be read again without running code: a tensor on the CPU, in its own layout and without the rest of its storage."""
-    if isinstance(value, Tensor):
+    if isinstance(value, torch.Tensor):
         return value.detach().cpu().clone()
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or isinstance(value, bool | int | float | str):

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch import Tensor
 
 from palpate.attacks.losses import margin, unusable
 from palpate.core import rows
@@ -46,7 +45,7 @@ def write_rows(tables: list[pl.DataFrame], folder: Path) -> None:
 
 
 def make_rows(
-    keys: Mapping[str, Any], split: Split, place: Any, logits: Tensor, status: Any = "ok", **attacked: Any
+    keys: Mapping[str, Any], split: Split, place: Any, logits: torch.Tensor, status: Any = "ok", **attacked: Any
 ) -> pl.DataFrame:
     """Fill one row per image.
 
