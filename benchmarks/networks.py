@@ -117,6 +117,7 @@ def _task(name: str, cache: Path) -> tuple[Split, Split]:
 def _save(value: object, file: Path) -> None:
     """A reader never meets half a file."""
     part = file.with_suffix(".part")
+    file.parent.mkdir(parents=True, exist_ok=True)
     torch.save(value, part)
     part.replace(file)
 

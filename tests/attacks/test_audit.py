@@ -21,9 +21,29 @@ def test_points_that_fool_in_a_batch_only_are_moved_outwards():
     assert found.radius.isfinite().all()
     assert found.adversarials is not None
     alone = torch.tensor([Rounding()(each[None]).argmax(1).item() == 1 for each in found.adversarials])
-    assert alone[found.radius > 0.02].all()  # nearer, the rounding is more than .5 % of the way
+    assert alone[found.radius > 0.005].all()  # nearer, the rounding is more than 2 % of the way
     exact = 0.5 - images[:, 0, 0, 0].double()
-    assert torch.allclose(found.radius, exact, rtol=0.012, atol=2e-4)
+    assert torch.allclose(found.radius, exact, rtol=0.022, atol=2e-4)
+
+
+class Wavering(nn.Module):
+    """Two logits near 2; the second is larger by up to fifteen units in its last place, by chance for each image, memory layout and batch size."""
+
+    def forward(self, x):
+        bits = (x.flatten(1).double() * 997).sum(1).frac() + 0.37 * len(x) + 0.61 * (x.stride(1) == 1)
+        second = 2 + 0.01 * (x.flatten(1).mean(1) - 0.5) + 15 * 2.0**-22 * bits.frac().float()
+        return torch.stack([torch.full_like(second, 2.0), second], 1)
+
+
+def test_how_far_batches_change_the_answers_is_measured():
+    """On networks whose answers differ more between batches than those of most, points are moved farther, and few fall back in other batches."""
+    images = torch.linspace(0.3, 0.45, 64)[:, None, None, None].expand(64, 2, 4, 4).contiguous()
+    found = palpate.sweep(Wavering().eval(), images, torch.zeros(64, dtype=torch.long), [0.25])
+    assert found.adversarials is not None
+    for size in (1, 3, 16, 64):
+        for layout in (torch.contiguous_format, torch.channels_last):
+            parts = found.adversarials.contiguous(memory_format=layout).split(size)
+            assert torch.cat([Wavering()(part).argmax(1) for part in parts]).all()
 
 
 def test_a_spare_point_stands_in_for_one_that_is_not_confirmed():

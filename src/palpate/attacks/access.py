@@ -22,7 +22,6 @@ Model = Callable[[Tensor], Tensor]
 Part = slice | Tensor
 """Which of the points are meant."""
 
-
 IN_VAIN = 8
 """Passes in a row for which a stand-in did not help an image, after which it is no longer asked."""
 
@@ -50,6 +49,7 @@ class ModelAccess:
         surrogate: gives a function to ask for losses and gradients where float64 has none either, or None; logits stay the model's.
         rectified: whether `flat` holds of all images, since logits of 0, as behind a ReLU, have no gradient of their own.
         still: classes (K,) that are never aimed at, see `palpate.attacks.precision.still_classes`; None for none.
+        wavering: how far batches change a margin, see `palpate.attacks.precision.wavering`.
         targets: classes (N,), on the CPU, where logits are to be `one_against_rest`, so that to reach the target is to fool class 0; or None.
     """
 
@@ -69,7 +69,7 @@ class ModelAccess:
         self.surrogate: Callable[[], Model | None] = lambda: None
         self.draws, self.device, self.budget = draws, device or torch.device("cpu"), budget or PassBudget()
         self.still: Tensor | None = None
-        self._batch, self.rectified = batch, False
+        self._batch, self.rectified, self.wavering = batch, False, 0.0
         self.begin(0)
 
     @classmethod
@@ -118,8 +118,8 @@ class ModelAccess:
         return self._forward(self.model if self.confirm else self.fast, points, image)
 
     def judge(self, points: Tensor, image: Tensor | None = None) -> Tensor:
-        """Logits (n, K) of the model itself, on which an attack's result rests; one forward pass each."""
-        return self._forward(self.model, points, image)
+        """Logits (n, K) of the model itself on images in the usual memory layout, on which an attack's result rests; one forward pass each."""
+        return self._forward(self.model, points.contiguous(), image)
 
     def _forward(self, model: Model, points: Tensor, image: Tensor | None) -> Tensor:
         def ask(part: slice) -> tuple[Tensor, ...]:

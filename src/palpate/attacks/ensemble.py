@@ -15,7 +15,7 @@ from palpate.attacks.candidates import Candidates, Config, candidates_at
 from palpate.attacks.descent import descend
 from palpate.attacks.losses import margin, scaled_log_odds
 from palpate.attacks.problem import Block
-from palpate.attacks.rescue import polish
+from palpate.attacks.rescue import patience, polish
 from palpate.attacks.restarts import below_best, each_class, restart
 from palpate.attacks.square import random_squares
 
@@ -37,6 +37,7 @@ class Parts:
     """How much of each attack."""
 
     restarts: int = 6  # descents from random points
+    jumps: int = 9  # likewise where the margin jumps, which then take the place of descents towards one class
     targets: int = 9  # descents towards one class each, at most K − 1
     ascents: int = 15  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
     queries: int = 100  # of Square
@@ -74,9 +75,10 @@ def ensemble(block: Block, parts: Parts) -> None:
 
         descend(block, config, alive[fooled], resume, "refinement")
 
-    for number in range(parts.restarts):
-        restart(block, config, alive, 1 + number)
-    each_class(block, config, alive, parts.targets)
+    for number in range(parts.jumps if block.head.jumps else parts.restarts):
+        restart(block, patience(block, config) if block.head.jumps else config, alive, 1 + number)
+    if not block.head.jumps:
+        each_class(block, config, alive, parts.targets)
     for stage, loss, given in ((APGD_STAGE, scaled_log_odds, (labels, best.lead)), (APGD_STAGE + 1, margin, (labels,))):
 
         def loss_at(

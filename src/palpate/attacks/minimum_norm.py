@@ -114,8 +114,8 @@ def _descents(block: Block, strength: str) -> None:
     further_classes(block, config)
     if strength == "standard":
         misled(block, config, 1)
-    elif strength == "ensemble":
-        misled(block, Parts().descent, 1 if block.head.jumps else MOST_CLASSES)
+    elif strength == "ensemble" and not block.head.jumps:  # else its restarts do the same again
+        misled(block, Parts().descent, MOST_CLASSES)
     last_attempt(block, config)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.before_head import before_head, product_before_head
 from palpate.attacks.fuse import fuse_batchnorm
+from palpate.attacks.losses import margin, rounding_tolerance
 from palpate.attacks.surrogate import straight_through, unsaturated
 from palpate.core.errors import InputError
 from palpate.models.adapt import Contiguous, takes_channels_last
@@ -51,7 +52,30 @@ def open_access(
         logits = judge(example.to(device))
     access.rectified = logits.shape[1] > 2 and bool((logits == 0).any() and (logits >= 0).all())
     access.still = still_classes(judge, careful, example.to(device))
+    access.wavering = wavering(judge, example.to(device)) if draws == 1 else 0.0
     return access
+
+
+def wavering(model: Model, example: Tensor) -> float:
+    """By how many rounding tolerances the margin of the predicted class changes where images are asked one by one and not in a batch.
+
+    It is the median over the example (n, C, H, W), its negative and noise; 0 for a network that takes only so many images at once.
+    """
+    points = torch.cat(_probes(example))
+    try:
+        with torch.no_grad():
+            together, apart = model(points), torch.cat([model(point) for point in points.split(1)])
+    except Exception:  # whatever a stranger's network may raise
+        return 0.0
+    label = together.argmax(1)
+    changed = (margin(together.double(), label) - margin(apart.double(), label)).abs()
+    return float((changed / rounding_tolerance(together, label).clamp(min=1e-300)).nan_to_num(0.0, 0.0, 0.0).median())
+
+
+def _probes(example: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The example (n, C, H, W), its negative and noise."""
+    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
+    return example, 1 - example, noise
 
 
 def still_classes(model: Model, careful: Callable[[], Model | None], example: Tensor) -> Tensor | None:
@@ -60,11 +84,10 @@ def still_classes(model: Model, careful: Callable[[], Model | None], example: Te
     They are seen on the example (n, C, H, W), its negative and noise; in float64, too, where `careful` gives the model in it, since float32 rounds
     the probabilities of many classes to 0. None where there are none, or fewer than two others.
     """
-    noise = torch.rand(example.shape, generator=torch.Generator().manual_seed(0)).to(example)
-    still = _still(model, (example, 1 - example, noise))
+    still = _still(model, _probes(example))
     precise = careful() if bool(still.any()) else None
     if precise is not None:
-        still &= _still(precise, (example, 1 - example, noise))
+        still &= _still(precise, _probes(example))
     return still if bool(still.any()) and int((~still).sum()) > 1 else None
 
 

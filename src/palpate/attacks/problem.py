@@ -24,14 +24,15 @@ from palpate.models.predict import Images, Progress, as_tensor
 PIXELS = 128 * 64 * 64
 """Pixels per pass on the CPU, where larger batches are slower and memory that runs out ends the process."""
 
-THIN = 32
-"""Rounding tolerances: a margin of at most so many may change its sign in a batch of another size, so it is looked at in a batch by itself."""
+SURE, SURELY = 8.0, 3
+"""Rounding tolerances that a margin must exceed at least, else the point is moved outwards: a batch of another size changes a few last digits. And
+the grade of such a point."""
 
-SURE, SURELY = 8, 3
-"""Rounding tolerances that a margin must exceed, else the point is moved outwards: another memory layout, too, changes a few last digits. And the
-grade of such a point."""
+CHANGE, THIN = 16.0, 4.0
+"""A margin must exceed so many times what batches change, see `palpate.attacks.precision.wavering`: 3 to 5 tolerances on most networks and 35 on an
+EfficientNet, with single ones ten times as large. One that does not exceed so many times as much again is looked at by itself."""
 
-OUTWARDS = (1e-4, 1e-3, 5e-3)
+OUTWARDS = (1e-4, 1e-3, 5e-3, 2e-2)
 """By what share of its length a perturbation grows where its last digits decide: it fooled in a batch of other size, or in a fused network."""
 
 
@@ -153,20 +154,21 @@ class Block:
 
     def _grade(self, point: Tensor, image: Tensor) -> Tensor:
         """How well points of these images (m,) fool the model itself (m,): 0 not, 1 in this batch, 2 by themselves, too, 3 surely."""
-        label, several = self.labels[image], self.access.draws > 1
-
-        def sizes(rows: Tensor) -> Tensor:
-            """The margins of these points in rounding tolerances."""
-            logits = self.access.judge(point[rows], image[rows])
-            return margin(logits, label[rows]) / rounding_tolerance(logits, label[rows]).clamp(min=1e-300)
-
-        size = sizes(torch.arange(len(image), device=image.device))
-        least = size.clone()
+        if self.access.draws > 1:
+            return torch.full_like(self.best.limit[image], SURELY)
+        size, doubt = self._sizes(point, image), max(SURE, CHANGE * self.access.wavering)
+        least, thin = size.clone(), ((size > 0) & (size <= THIN * doubt)).nonzero()[:, 0]
         with contextlib.suppress(InputError):  # the network takes only so many images at once
-            for row in ((size > 0) & (size <= THIN) & (not several)).nonzero():
-                least[row] = torch.minimum(size[row], sizes(row))
-        grade = (size > 0).double() + ((size > 0) & (least > 0)) + (least > SURE)
-        return torch.full_like(grade, SURELY) if several else grade
+            least[thin] = torch.minimum(size[thin], self._sizes(point[thin], image[thin], apart=True))
+        return (size > 0).double() + ((size > 0) & (least > 0)) + (least > doubt)
+
+    def _sizes(self, point: Tensor, image: Tensor, apart: bool = False) -> Tensor:
+        """The margins (m,) at points of these images in rounding tolerances, each in a batch by itself where they are asked apart."""
+        sizes = []
+        for rows in torch.arange(len(image), device=image.device).split(1 if apart else max(len(image), 1)):
+            logits, label = self.access.judge(point[rows], image[rows]), self.labels[image[rows]]
+            sizes.append(margin(logits, label) / rounding_tolerance(logits, label).clamp(min=1e-300))
+        return torch.cat([point.new_zeros(0, dtype=torch.float64), *sizes])
 
     def result(self, how: dict[str, Any], worst: Tensor | None = None, levels: int | None = None) -> Sweep:
         """What was found, audited, as the sweep of this block.

@@ -74,7 +74,7 @@ def misled(block: Block, config: Config, kept: int) -> None:
     head, best, alive = block.head, block.best, block.best.alive()
     again = alive[(best.lost | head.bends | head.jumps)[alive]]
     towards = again if head.wrong > 1 or kept > 1 else again[:0]
-    patient = dataclasses.replace(config, **{**PATIENT, **(JUMPS if head.jumps else {})})
+    patient = patience(block, config)
     for part in towards.split(block.access.batch) if len(towards) else ():
         _every_class(block, patient, part, kept)
     for number in range(JUMP_RESTARTS if head.jumps else 0):
@@ -82,6 +82,11 @@ def misled(block: Block, config: Config, kept: int) -> None:
     rough = alive[best.late[alive] > ROUGH] if head.rough else alive[:0]
     coarse = dataclasses.replace(config, **{**COARSE, **(NEARBY if head.jumps else {})})
     polish(block, coarse, torch.cat([again if head.jumps else towards, rough]).unique(), POLISH)
+
+
+def patience(block: Block, config: Config) -> Config:
+    """The settings of descents where the linear model misleads."""
+    return dataclasses.replace(config, **{**PATIENT, **(JUMPS if block.head.jumps else {})})
 
 
 def _every_class(block: Block, config: Config, image: Tensor, kept: int) -> None:
