@@ -28,24 +28,31 @@ def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
     with torch.no_grad():
         for fold, layout in itertools.product((True, False), (torch.channels_last, torch.contiguous_format)):
             try:
-                candidate = copy.deepcopy(model).eval()  # which an exported program refuses
-            except Exception:  # whatever a copy of a stranger's network may raise
-                break
-            if set(candidate.modules()) & set(model.modules()):  # a module that gives itself for its copy
-                break
-            for parameter in candidate.parameters():
-                parameter.requires_grad_(False)
-            expected = candidate(example)
-            try:
+                candidate = copied(model).eval().requires_grad_(False)  # which an exported program refuses
+                expected = candidate(example)
                 for convolution, norm in _pairs(candidate, example) if fold else ():
                     _merge(candidate, convolution, norm)
                 candidate.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
                 given = candidate(example.contiguous(memory_format=torch.channels_last))
-            except Exception:  # it copies its layers while it runs, has hooks for weights, or views its maps
+            except (
+                Exception
+            ):  # there is no copy, or it copies its layers while it runs, has hooks for weights, or views its maps
                 continue
             if given.shape == expected.shape and (given - expected).abs().max() <= TOLERANCE * expected.abs().max():
                 return candidate
     return model
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of a network.
+
+    Raises:
+        TypeError: a module of it gives itself for its copy; other errors as copying raises them.
+    """
+    candidate = copy.deepcopy(model)
+    if set(candidate.modules()) & set(model.modules()):
+        raise TypeError("a module gives itself for its copy")
+    return candidate
 
 
 def _pairs(model: nn.Module, example: Tensor) -> list[tuple[str, str]]:

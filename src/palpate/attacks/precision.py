@@ -1,15 +1,14 @@
 """Access to a network as fast as its device and the precision asked for allow, while every success is confirmed by the network itself."""
 
-import copy
-import functools
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 
 from palpate.attacks.access import Model, ModelAccess
 from palpate.attacks.before_head import before_head, product_before_head
-from palpate.attacks.fuse import fuse_batchnorm
+from palpate.attacks.fuse import copied, fuse_batchnorm
 from palpate.attacks.losses import margin, rounding_tolerance
 from palpate.attacks.surrogate import straight_through, unsaturated
 from palpate.core.errors import InputError
@@ -36,18 +35,17 @@ def open_access(
     if not takes_channels_last(model, example):
         model = Contiguous(model)
     fused = fuse_batchnorm(model, example)
-    fast: Model = _in_bfloat16(fused) if half else fused
-    judge: Model = _in_float32(model) if device.type == "cuda" else model
-    number = product_before_head(model, example) if decisions else None
-    bare = functools.partial(before_head, number=number)
+    fast: Model = partial(_in_bfloat16, fused) if half else fused
+    number = product_before_head(model, example) if decisions and draws == 1 else None
+    bare = partial(before_head, number=number)
+    judge = bare(partial(_in_float32, model) if device.type == "cuda" else model)
     fast, edge = with_gradients(bare(fast), bare(model), example)
     confirm = half or edge > 0 or device.type == "cuda"
     if device.type == "mps":  # it has no float64: radii and images stay on the CPU, and the model is visited
-        fast, judge, device = _visit(fast, device), _visit(judge, device), torch.device("cpu")
-    careful = functools.cache(lambda: (precise := _in_float64(model, example[:1].to(device), edge)) and bare(precise))
-    judge = bare(judge)
+        fast, judge, device = partial(_visit, fast, device), partial(_visit, judge, device), torch.device("cpu")
+    careful = cache(lambda: (precise := _in_float64(model, example[:1].to(device), edge)) and bare(precise))
     access = ModelAccess(judge, fast=fast, confirm=confirm, careful=careful, batch=batch, draws=draws, device=device)
-    access.surrogate = functools.cache(lambda: unsaturated(careful() or fast, example.to(device)))
+    access.surrogate = cache(lambda: unsaturated(careful() or fast, example.to(device)))
     with torch.no_grad():
         logits = judge(example.to(device))
     access.rectified = logits.shape[1] > 2 and bool((logits == 0).any() and (logits >= 0).all())
@@ -104,7 +102,7 @@ def with_gradients(fast: Model, model: Model, example: Tensor) -> tuple[Model, f
     if edge is None:
         edge = _dead_edge(straight_through(model), example)
         fast = fast if edge is None else straight_through(fast)
-    return (_inwards(fast, edge), edge) if edge else (fast, 0.0)
+    return (partial(_inwards, fast, edge), edge) if edge else (fast, 0.0)
 
 
 def _dead_edge(model: Model, example: Tensor) -> float | None:
@@ -131,22 +129,15 @@ def _dead_edge(model: Model, example: Tensor) -> float | None:
         return 0.0
 
 
-def _inwards(model: Model, edge: float) -> Model:
-    """The model with pixels kept so far from 0 and 1, for gradients."""
-
-    def ask(points: Tensor) -> Tensor:
-        fixed = points.detach()
-        return model(points + (fixed.clamp(edge, 1 - edge) - fixed))
-
-    return ask
+def _inwards(model: Model, edge: float, points: Tensor) -> Tensor:
+    """What the model gives with pixels kept so far from 0 and 1, for gradients."""
+    fixed = points.detach()
+    return model(points + (fixed.clamp(edge, 1 - edge) - fixed))
 
 
-def _in_bfloat16(model: nn.Module) -> Model:
-    def ask(points: Tensor) -> Tensor:
-        with torch.autocast(points.device.type, torch.bfloat16):
-            return model(points).float()
-
-    return ask
+def _in_bfloat16(model: Model, points: Tensor) -> Tensor:
+    with torch.autocast(points.device.type, torch.bfloat16):
+        return model(points).float()
 
 
 def _in_float64(model: nn.Module, example: Tensor, edge: float) -> Model | None:
@@ -158,32 +149,21 @@ def _in_float64(model: nn.Module, example: Tensor, edge: float) -> Model | None:
         return precise(points.double()).float()
 
     try:
-        precise = copy.deepcopy(model)
-        if set(precise.modules()) & set(model.modules()):  # a module that gives itself for its copy
-            return None
-        precise.to(example.device, torch.float64).requires_grad_(False)
+        precise = copied(model).to(example.device, torch.float64).requires_grad_(False)
         with torch.no_grad():
             ask(example)
     except Exception:  # whatever a copy of a stranger's network may raise
         return None
-    return _inwards(ask, edge) if edge else ask
+    return partial(_inwards, ask, edge) if edge else ask
 
 
-def _visit(model: Model, device: torch.device) -> Model:
-    def ask(points: Tensor) -> Tensor:
-        return model(points.to(device)).cpu()
-
-    return ask
+def _visit(model: Model, device: torch.device, points: Tensor) -> Tensor:
+    return model(points.to(device)).cpu()
 
 
-def _in_float32(model: nn.Module) -> Model:
-    """The model without the 10-bit products (TF32) that CUDA's convolutions take by default."""
-
-    def ask(points: Tensor) -> Tensor:
-        backend = torch.backends.cudnn
-        with backend.flags(
-            enabled=True, benchmark=backend.benchmark, deterministic=backend.deterministic, allow_tf32=False
-        ):
-            return model(points)
-
-    return ask
+def _in_float32(model: Model, points: Tensor) -> Tensor:
+    """What the model gives without the 10-bit products (TF32) that CUDA's convolutions take by default."""
+    backend = torch.backends.cudnn
+    chosen, same = backend.benchmark, backend.deterministic
+    with backend.flags(enabled=True, benchmark=chosen, deterministic=same, allow_tf32=False):
+        return model(points)
