@@ -36,7 +36,7 @@ PATIENT: dict[str, Any] = {
 }
 """Where the linear model misleads only many short steps find the way."""
 
-POLISH, COARSE = 60, {"again": 0.3, "shrink": 0.005, "falling": 0.003, "momentum": PATIENT["momentum"]}
+POLISH, COARSE = 80, {"again": 0.5, "shrink": 0.005, "falling": 0.003, "momentum": PATIENT["momentum"]}
 """Steps of a round of the last descent there, and its settings."""
 
 JUMPS, NEARBY, JUMP_RESTARTS = {"steps": 30, "limit": 30, "shrink": 0.05, "last": 0.1}, {"shrink": 0.02}, 3
