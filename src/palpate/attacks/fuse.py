@@ -34,9 +34,7 @@ def fuse_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
                     _merge(candidate, convolution, norm)
                 candidate.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
                 given = candidate(example.contiguous(memory_format=torch.channels_last))
-            except (
-                Exception
-            ):  # there is no copy, or it copies its layers while it runs, has hooks for weights, or views its maps
+            except Exception:  # no copy, layers copied at work, hooks for weights, views of maps
                 continue
             if given.shape == expected.shape and (given - expected).abs().max() <= TOLERANCE * expected.abs().max():
                 return candidate
