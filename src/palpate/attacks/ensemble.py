@@ -37,6 +37,7 @@ class Parts:
     """How much of each attack."""
 
     restarts: int = 6  # descents from random points
+    jumps: int = 9  # likewise where the margin jumps, in place of descents towards one class
     targets: int = 9  # descents towards one class each, at most K − 1
     ascents: int = 15  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
     queries: int = 100  # of Square
@@ -74,7 +75,7 @@ def ensemble(block: Block, parts: Parts) -> None:
 
         descend(block, config, alive[fooled], resume, "refinement")
 
-    for number in range(parts.restarts):
+    for number in range(parts.jumps if block.head.jumps else parts.restarts):
         restart(block, patience(block, config) if block.head.jumps else config, alive, 1 + number)
     if not block.head.jumps:
         each_class(block, config, alive, parts.targets)
