@@ -224,7 +224,7 @@ def test_ctrl_c_returns_what_is_finished(five, strength):
 
         def forward(self, x):
             Impatient.calls += 1
-            if Impatient.calls == (60 if strength == "standard" else 400):
+            if Impatient.calls == (90 if strength == "standard" else 400):
                 raise KeyboardInterrupt
             return self.model(x)
 
