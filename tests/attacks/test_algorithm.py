@@ -189,15 +189,23 @@ def _same(after, at, row: int) -> torch.Tensor:
     return torch.arange(len(after)) == row
 
 
-def test_candidates_whose_first_prediction_misses_get_more_steps(curved):
+def test_candidates_whose_prediction_misses_at_the_look_get_more_steps(curved):
     model, images, labels = curved
-    block = block_of(model, images, labels, "linf", 1.0)
-    at = init(block, Config(), torch.arange(12))
-    miss = (margin(model(at.point), at.label) - at.expected).abs() / (at.before.abs() + (at.expected - at.before).abs())
-    limit = miss.median().item() * (1 + 1e-6)
-    after, _ = step(block, Config(prune=(), curved=limit, steps=10, longer=20), dataclasses.replace(at, end=at.end - 2))
-    assert after.end.tolist() == [20 if each > limit else 10 for each in miss.tolist()]
-    assert set(after.end.tolist()) == {10, 20}
+
+    def stepped(**settings):
+        block = block_of(model, images, labels, "linf", 1.0)
+        at = init(block, Config(), torch.arange(12))
+        return at, step(
+            block, Config(prune=(), steps=10, longer=20, **settings), dataclasses.replace(at, end=at.end - 2)
+        )
+
+    at, after = stepped()
+    off = (margin(model(at.point), at.label) - at.expected).abs() / (after[0].slope * at.radius)
+    assert after[0].end.tolist() == [10] * len(off)  # it looks at the fourth step, not at the first
+    limit = off.median().item() * (1 + 1e-6)
+    wanted = [20 if each > limit else 10 for each in off.tolist()]
+    assert set(wanted) == {10, 20}
+    assert stepped(look=1, curved=limit)[1][0].end.tolist() == wanted
 
 
 def test_a_head_is_judged_by_the_candidate_of_each_image_that_was_predicted_best():

@@ -27,8 +27,8 @@ class Best:
         pending: (N,) not finished yet.
         lead: (N,) float64: by how much the true logit is the largest at the clean image; 1 where it is not, or where that is infinite.
         lost: (N,) the first linear prediction of the margin failed.
-        late: (N,) float64: by how much predictions at the end of the first `Config.steps` steps missed at most, as a share of what the
-            ball gains; −1 before.
+        late: (N,) float64: by how much predictions in the last third of the first round missed at most, as a share of what the ball
+            gains; −1 before.
         spare: limits and points as they were whenever `keep` was called.
         estimate: (N,) float64: the smallest radius at which the linear model put the boundary at the end of a descent; inf before.
     """

@@ -19,13 +19,14 @@ class Config:
     """How hard to try; the defaults are strength "standard"."""
 
     steps: int = 12  # gradients per candidate, the clean image's included, before it is asked whether more would pay
-    longer: int = 24  # so many at least where the first prediction of the margin misses
-    curved: float = 0.1  # by more than this share
-    classes: int = 9  # classes whose gradient is taken at the clean image, by descending logit
-    further: int = 11  # classes after these, whose gradient is taken where the model is as good as linear
-    candidates: int = 3  # classes that start as candidates, by ascending distance
+    look: int = 4  # the step at which the first round is given
+    longer: int = 22  # so many at least where the prediction of the margin misses
+    curved: float = 0.05  # by more than this share of what the ball gains
+    classes: int = 5  # classes whose gradient is taken at the clean image, by descending logit
+    further: int = 15  # classes after these, whose gradient is taken where the model is as good as linear
+    candidates: int = 5  # classes that start as candidates, by ascending distance
     reach: float = 1.7  # of the nearest distance; farther classes do not start
-    prune: tuple[tuple[int, int], ...] = ((2, 2), (3, 1))  # after that step, keep that many candidates per image
+    prune: tuple[tuple[int, int], ...] = ((1, 3), (2, 2), (4, 1))  # after that step, keep so many of an image
     prune_beyond: tuple[tuple[int, float], ...] = ()  # after that step, drop those beyond that multiple of the best
     searches: int = 4  # forward passes on the ray at the end, more only where they have not settled
     first: float = 2.0  # first step as a share of the radius: from one corner of the ball to the opposite one

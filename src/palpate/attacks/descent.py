@@ -208,13 +208,10 @@ def step(block: Block, config: Config, at: Candidates) -> tuple[Candidates, Cand
     if block.norm != "linf":
         _to_optimum(block, at, (first & (miss < EXACT)).nonzero()[:, 0], gradient, aim, point, radius)
     expected = aim + total((point - at.point).mul_(gradient))
-    end = torch.where(first & (miss > config.curved), at.end.clamp(min=config.longer), at.end)
-    late = ((at.step >= config.steps - config.window) & (at.step < config.steps) & at.expected.isfinite()).nonzero()[
-        :, 0
-    ]
-    if len(late):
-        off = ((torch.where(own, aim, value) - at.expected).abs() / (slope * at.radius).clamp(min=1e-300))[late]
-        best.late.scatter_reduce_(0, at.image[late], off, "amax")
+    off = (torch.where(own, aim, value) - at.expected).abs() / (slope * at.radius).clamp(min=1e-300)
+    end = torch.where((at.step == config.look) & (off > config.curved), at.end.clamp(min=config.longer), at.end)
+    late = ((at.begin == 0) & (3 * at.step >= 2 * end) & (at.step < end) & at.expected.isfinite()).nonzero()[:, 0]
+    best.late.scatter_reduce_(0, at.image[late], off[late], "amax")
     halfway = at.step == end - config.window
     marked = halfway | (at.step == end - 2 * config.window)
     after = dataclasses.replace(

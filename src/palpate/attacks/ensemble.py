@@ -37,7 +37,7 @@ class Parts:
     """How much of each attack."""
 
     restarts: int = 6  # descents from random points
-    jumps: int = 9  # likewise where the margin jumps, in place of descents towards one class
+    jumps: int = 4  # likewise where the margin jumps, in place of descents towards one class
     targets: int = 9  # descents towards one class each, at most K − 1
     ascents: int = 15  # gradients of APGD, once with the log-odds, which unlike cross-entropy do not saturate, and once with the margin
     queries: int = 100  # of Square
