@@ -36,8 +36,8 @@ PATIENT: dict[str, Any] = {
 }
 """Where the linear model misleads only many short steps find the way."""
 
-POLISH, ROUGH_POLISH = 80, 200
-"""Steps of a round of the last descent there, and on a rough network."""
+POLISH, ROUGH_POLISH, JUMP_POLISH = 80, 120, 200
+"""Steps of a round of the last descent there, on a rough network, and where the margin jumps."""
 
 COARSE = {"again": 0.5, "shrink": 0.005, "falling": 0.003, "momentum": PATIENT["momentum"]}
 """Its settings."""
@@ -88,7 +88,7 @@ def misled(block: Block, config: Config, kept: int) -> None:
     for number in range(JUMP_RESTARTS if head.jumps else 0):
         restart(block, patient, again, JUMP_STAGE + number)
     uneven = alive[best.late[alive] > UNEVEN]
-    steps = ROUGH_POLISH if head.rough else POLISH
+    steps = JUMP_POLISH if head.jumps else ROUGH_POLISH if head.rough else POLISH
     coarse = dataclasses.replace(config, **{**COARSE, **(NEARBY if head.jumps else {})})
     polish(block, coarse, torch.cat([again if head.jumps else towards, uneven]).unique(), steps)
 
